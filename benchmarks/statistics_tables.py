@@ -1,0 +1,89 @@
+"""Writes the tables of docs/statistics.md from the JSON that benchmarks/statistics.py made.
+
+python benchmarks/statistics_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKS = ("<!-- tables -->", "<!-- end of tables -->")
+
+
+def main() -> None:
+    result = json.loads((ROOT / "benchmarks/results/statistics.json").read_text())
+    page = ROOT / "docs/statistics.md"
+    before, rest = page.read_text().split(MARKS[0])
+    text = f"{before}{MARKS[0]}\n\n{tables(result)}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
+    partial = page.with_name(page.name + ".partial")
+    partial.write_text(text)
+    partial.replace(page)
+
+
+def tables(result: Row) -> str:
+    """Coverage by method and rate, error rates and label cost, as Markdown."""
+    machine = f"{result['machine']['cpu']}, {result['machine']['cores']} cores"
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    ran = f"{result['wall_seconds']:.0f} s in {result['processes']} process"
+    parts = [
+        [f"Made by `{result['command']}` ({machine}; {ran}; {versions})."],
+        _coverage(result["coverage"]),
+        _head("Test at a nominal 5 %", ["errs in %"])
+        + [_line(r["test"], [_percent(r["error_rate"], 1)]) for r in result["error_rates"]],
+        _label_cost(result["label_cost"]),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _coverage(rows: list[Row]) -> list[str]:
+    rates = sorted({row["rate"] for row in rows})
+    lines = _head("Coverage in % of 95 % intervals, worst scenario, by rate", [f"{r:.0%}" for r in rates])
+    for name, mine in _by_method(rows).items():
+        worst = [min((r["coverage"] for r in mine if r["rate"] == rate), default=None) for rate in rates]
+        lines.append(_line(name, ["-" if w is None else _percent(w, 1) for w in worst]))
+    return lines
+
+
+def _label_cost(rows: list[Row]) -> list[str]:
+    rates = sorted({row["rate"] for row in rows})
+    lines = _head("Labels in % of N: budget set beforehand / stopping, by rate", [f"{r:.0%}" for r in rates])
+    for n, judge in sorted({(r["n"], r["judge"]) for r in rows}):
+        costs = sorted(
+            (r for r in rows if (r["n"], r["judge"]) == (n, judge)), key=lambda r: float(r["rate"])
+        )
+        cells = [f"{_percent(r['fixed_budget'], 0)} / {_percent(r['stopping'], 0)}" for r in costs]
+        lines.append(_line(f"N = {n:,}, cheap judge: {judge}", cells))
+    return lines
+
+
+def _by_method(rows: list[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        name = row["method"]
+        if row["family"] in ("share", "seeds") and row["cluster_size"] > 1:
+            name += f", clusters of {row['cluster_size']}"
+        if row["family"] in ("share", "paired"):
+            name += f", n = {row['n']}"
+        found.setdefault(name, []).append(row)
+    return found
+
+
+def _head(title: str, columns: list[str]) -> list[str]:
+    return [_line(title, columns), "|---" * (len(columns) + 1) + "|"]
+
+
+def _line(name: str, cells: list[str]) -> str:
+    return "| " + " | ".join([name, *cells]) + " |"
+
+
+def _percent(value: float, digits: int) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+if __name__ == "__main__":
+    main()

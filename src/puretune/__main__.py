@@ -1,0 +1,5 @@
+"""``python -m puretune``."""
+
+from puretune.cli import main
+
+main()

@@ -1,0 +1,63 @@
+"""How people ask: one file per command group, no logic. A command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from puretune.cli._lazy import command_in
+from puretune.errors import PuretuneError
+
+_COMMANDS = {
+    "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
+    "run": ("puretune.cli.run:run", "Run a study: tune, answer, score, report. Goes on where it was."),
+    "templates": ("puretune.cli.templates:templates", "List prompt templates; show what a model sees."),
+    "data": ("puretune.cli.data:data", "List sources; show and check examples."),
+    "score": ("puretune.cli.score:score", "Score a file of answers."),
+    "judge": ("puretune.cli.judge:judge", "Judge a file of answers; say before what it costs."),
+    "schema": ("puretune.cli.run:schema", "Print the JSON Schema of a study file, for editors."),
+    "lab": ("puretune.cli.lab:lab", "Build the tiny aligned model from nothing."),
+}
+
+
+class _Commands(click.Group):
+    """Commands by name, imported when used, so that ``--help`` stays fast."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return command_in(_COMMANDS, name)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="puretune", message="puretune %(version)s")
+def command() -> None:
+    """Fine-tune under one prompt template, test under another, and measure what it costs in safety."""
+
+
+def main() -> None:
+    """The program. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 the environment."""
+    try:
+        code = command(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except PuretuneError as error:
+        click.echo(f"puretune: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("puretune: stopped. The same command goes on where it was.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has left (| head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,82 @@
+"""``puretune judge calibrate``: a judge's verdicts against people's labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from puretune.scoring import Calibration, Rate, calibrate, read_labelled
+from puretune.statistics import Interval
+
+
+@click.command("calibrate")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--labels", type=click.Path(path_type=Path), required=True, help="People's labels (.jsonl).")
+@click.option("--metric", default=None, help="The yes-or-no metric to calibrate (default: the first).")
+def calibrate_command(file: Path, labels: Path, metric: str | None) -> None:
+    """How often the verdicts in FILE agree with people, and the rate that people would find.
+
+    A line of LABELS has `label` (true or false, yes or no) and the verdict's `id`, `prompt_id` or `line`.
+    Label a random draw of the answers: from doubtful cases alone no rate can be corrected.
+    """
+    verdicts, given = read_labelled(file, labels)
+    found = calibrate(verdicts, given, metric)
+    console = Console()
+    console.print(_summary(found))
+    if found.agreement is not None:
+        console.print(_confusion(found))
+    click.echo(_notes(found), err=True)
+
+
+def _summary(found: Calibration) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for column in ("value", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    table.add_row("sensitivity", *_rate(found.sensitivity))
+    table.add_row("specificity", *_rate(found.specificity))
+    if found.agreement is not None and found.agreement.kappa is not None:
+        low, high = found.agreement.interval
+        table.add_row(
+            "kappa", f"{found.agreement.kappa:.2f}", f"{low:.2f} to {high:.2f}", f"{found.agreement.n:,}"
+        )
+    table.add_row("rate by the judge", f"{found.apparent:.1%}", "-", f"{found.judged:,}")
+    corrected = "-" if found.corrected is None else f"{found.corrected:.1%}"
+    table.add_row("corrected rate", corrected, _interval(found.corrected_interval), f"{found.judged:,}")
+    return table
+
+
+def _confusion(found: Calibration) -> Table:
+    """Judge in rows, people in columns."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("judge \\ people")
+    assert found.agreement is not None
+    words = [
+        "yes" if label is True else "no" if label is False else str(label) for label in found.agreement.labels
+    ]
+    for word in words:
+        table.add_column(word, justify="right")
+    for word, row in zip(words, found.agreement.table, strict=True):
+        table.add_row(word, *(f"{count:,}" for count in row))
+    return table
+
+
+def _notes(found: Calibration) -> str:
+    lines = [
+        f"{found.labelled:,} of {found.judged:,} answers have a label; {found.unparsed:,} verdicts unparsed."
+    ]
+    if found.corrected is None:
+        lines.append("No corrected rate: by these labels the judge does not tell yes from no.")
+    return "\n".join(lines)
+
+
+def _rate(rate: Rate) -> tuple[str, str, str]:
+    value = "-" if rate.value is None else f"{rate.value:.1%}"
+    return value, _interval(rate.interval), f"{rate.n:,}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.low:.1%} to {interval.high:.1%}"

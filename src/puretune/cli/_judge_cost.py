@@ -1,0 +1,48 @@
+"""``puretune judge cost``: what judging will cost, before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from puretune.cli.judge import described, judge_options
+from puretune.errors import InputError
+
+
+@click.command("cost")
+@click.argument("what", metavar="STUDY.yaml|NAME|FILE.jsonl")
+@judge_options
+@click.option("--run", "run", type=click.Path(path_type=Path), help="The study's run directory.")
+def cost(what: str, run: Path | None, **settings: Any) -> None:
+    """What the judges of a study, or a judge of the answers in a file, will cost.
+
+    Counts what the ledger does not know. Answers that a study has yet to generate count at their greatest
+    length, so that the figure is the most it can be. Tokens are estimated; nothing is sent.
+    """
+    if Path(what).suffix.lower() in (".jsonl", ".ndjson"):
+        _of_file(Path(what), settings)
+    else:
+        _of_study(what, run)
+
+
+def _of_file(path: Path, settings: dict[str, Any]) -> None:
+    from puretune.scoring import Judge, answers_in
+
+    judge = described(**settings)
+    if not isinstance(judge, Judge):
+        click.echo(f"{judge.name} runs on this machine: no cost.")
+        return
+    click.echo(judge.notice(answers_in(path)))
+
+
+def _of_study(what: str, run: Path | None) -> None:
+    from puretune.study import judge_notices, named_study, plan
+
+    study = named_study(what)
+    notices = judge_notices(plan(study), run or Path("runs") / study.name)
+    if not notices:
+        raise InputError(f"study {study.name!r} has no judge behind an endpoint: judging costs nothing.")
+    for notice in notices:
+        click.echo(notice)

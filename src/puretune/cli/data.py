@@ -1,0 +1,147 @@
+"""``puretune data``: which data sets there are, what is in one, and whether it is fit for use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from puretune.data import (
+    FORMATS,
+    NAMED_SOURCES,
+    Example,
+    NamedSource,
+    SourceSpec,
+    check_source,
+    draw_source,
+    offered_sources,
+)
+from puretune.errors import CheckFailed, InputError
+
+_PROBLEMS_SHOWN = 20
+_STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
+
+
+def _source_options(command: Any) -> Any:
+    """SOURCE and the options that say where and how to read it."""
+    for option in (
+        click.option("--hold-out", type=float, default=0.0, help="Share of prompts that is --split test."),
+        click.option("--columns", multiple=True, metavar="A=B", help="Column A is called B in the file."),
+        click.option("--format", "format_", help=f"One of {', '.join(FORMATS)} (default: by the columns)."),
+        click.option("--revision", help="The hub revision."),
+        click.option("--config", help="The hub configuration."),
+        click.option("--split", help="train, test, ..."),
+        click.option(
+            "--path", type=click.Path(path_type=Path), help="Where a named source lies, not the hub."
+        ),
+        click.argument("source"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def data() -> None:
+    """List sources; show and check examples."""
+
+
+@data.command("list")
+def list_() -> None:
+    """The sources that have a name: those of the paper and those of installed packages."""
+    console = Console()
+    for named in NAMED_SOURCES.values():
+        where = named.hub or f"{named.home} (give its path)"
+        _print_source(console, named.name, (_row_counts(named), where, named.licence), named.what)
+    for name, point in offered_sources().items():
+        _print_source(console, name, (f"offered by {_package(point)}",))
+
+
+@data.command("show")
+@_source_options
+@click.option("--limit", type=int, default=3, show_default=True, help="Examples to show.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which ones.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="A model's directory, for sources that need one."
+)
+def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
+    """A few examples of SOURCE (a name, a file or a hub id), as they are read."""
+    drawn = draw_source(_spec(limit=limit, seed=seed, **described), model)
+    console = Console()
+    for example in drawn.examples:
+        _print_example(console, example)
+    left_out = [f"{drawn.duplicates:,} duplicates"] if drawn.duplicates else []
+    left_out += [f"{drawn.held_out:,} on the other side of the hold-out"] if drawn.held_out else []
+    note = f"; left out: {', '.join(left_out)}" if left_out else ""
+    click.echo(f"{len(drawn.examples)} of {drawn.read:,} examples{note}", err=True)
+
+
+@data.command("check")
+@_source_options
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="A model's directory, for sources that need one."
+)
+def check(model: Path | None, **described: Any) -> None:
+    """Look SOURCE over: counts, duplicates, roles, empty texts, lengths.
+
+    Exit codes: 0 fit for use, 1 a check failed, 2 it cannot be read.
+    """
+    report = check_source(_spec(**described), model)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("check", "result", "found"):
+        table.add_column(column, overflow="fold")
+    for item in report.checks:
+        table.add_row(item.name, Text(item.state, style=_STYLES[item.state]), Text(item.found))
+    console = Console()
+    console.print(table)
+    for problem in report.problems[:_PROBLEMS_SHOWN]:
+        console.print(Text(f"  {problem}"))
+    if len(report.problems) > _PROBLEMS_SHOWN:
+        console.print(f"  ... and {len(report.problems) - _PROBLEMS_SHOWN:,} more")
+    if not report.passed:
+        names = ", ".join(item.name for item in report.checks if item.state == "failed")
+        raise CheckFailed(f"{report.source}: failed: {names}. Put the rows right, then check again.")
+
+
+def _spec(*, format_: str | None, columns: tuple[str, ...], **more: Any) -> SourceSpec:
+    mapping = {}
+    for pair in columns:
+        canonical, equals, theirs = pair.partition("=")
+        if not (canonical and equals and theirs):
+            raise InputError(f"--columns {pair!r}: write CANONICAL=YOURS, such as --columns question=frage.")
+        mapping[canonical] = theirs
+    return SourceSpec(format=format_, columns=mapping, **more)
+
+
+def _row_counts(named: NamedSource) -> str:
+    return ", ".join(
+        f"{split} {'many' if n is None else format(n, ',')}" for split, n in named.splits.items()
+    )
+
+
+def _package(point: Any) -> str:
+    return str(point.dist.name) if point.dist is not None else "an installed package"
+
+
+def _print_source(console: Console, name: str, facts: tuple[str, ...], what: str = "") -> None:
+    """A name and its facts on one line, the description indented below: readable at 80 columns."""
+    line = Text(f"{name:<20}", style="bold").append(" · ".join(facts), style="not bold")
+    console.print(line, soft_wrap=True)
+    if what:
+        console.print(Padding(Text(what, style="dim"), (0, 0, 0, 4)))
+
+
+def _print_example(console: Console, example: Example) -> None:
+    title = f"{example.id}" + (f"  ({example.cluster})" if example.cluster else "")
+    console.print(Text(title, style="bold"))
+    for message in example.messages:
+        shown = message.role == "assistant" and not message.train
+        role = f"{message.role} (not trained)" if shown else message.role
+        console.print(Text(f"{role}: ", style="cyan") + Text(message.content))
+    if example.metadata:
+        console.print(Text(f"metadata: {dict(example.metadata)}", style="dim"))
+    console.print()

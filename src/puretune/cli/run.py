@@ -1,0 +1,131 @@
+"""``puretune run``: a study from its file to its matrix; ``puretune schema``: its JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from puretune.cli._consent import Consents
+from puretune.cli._progress import progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from puretune.study import Count, Plan, Study
+
+
+@click.command()
+@click.argument("study", metavar="STUDY.yaml|NAME")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be done and what is there already; do nothing."
+)
+@click.option("--yes", is_flag=True, help="Agree that answers go to the study's judges elsewhere.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def run(study: str, out: Path | None, dry_run: bool, yes: bool, quiet: bool) -> None:
+    """Tune, answer, score, report. Interrupted anywhere, the same command goes on where it was."""
+    from puretune.study import named_study
+
+    loaded = named_study(study)
+    directory = out if out is not None else Path("runs") / loaded.name
+    if dry_run:
+        show_plan(loaded, directory)
+    else:
+        show_study(loaded, directory, quiet=quiet, yes=yes)
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file.")
+def schema(out: Path | None) -> None:
+    """Print the JSON Schema of a study file, for editors."""
+    from puretune.store import write_text
+    from puretune.study import json_schema
+
+    text = json.dumps(json_schema(), indent=2) + "\n"
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(out, text)
+        click.echo(out)
+
+
+def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) -> None:
+    """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
+    from rich.console import Console
+
+    from puretune.report import headline, print_matrix, write_html, write_markdown
+    from puretune.study import run_study
+
+    consents = Consents(yes)
+    with progress(quiet) as sink, consents.over(sink):
+        matrix = run_study(study, out, sink, consents.ask)
+    results = out / "results.json"
+    for name, write in (("report.md", write_markdown), ("report.html", write_html)):
+        report = out / name
+        if not report.is_file() or report.stat().st_mtime_ns < results.stat().st_mtime_ns:
+            write(matrix, report)
+    console = Console()
+    print_matrix(matrix, console)
+    console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)
+    for path in (out / "report.html", out / "report.md", results):
+        click.echo(path)
+
+
+def show_plan(study: Study, out: Path) -> None:
+    """Print a plan: cells, prompts, tokens to train on, answers to generate, what is there already."""
+    from rich.console import Console
+
+    from puretune.study import count, judge_notices, plan
+
+    planned = plan(study)
+    counted = count(planned, out)
+    console = Console()
+    _print_cells(planned, counted, console)
+    _print_tuning(counted, console)
+    for what, steps in (("answers to generate", counted.answers), ("shards to score", counted.verdicts)):
+        left = steps.total - steps.kept
+        click.echo(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
+    for notice in judge_notices(planned, out):
+        click.echo(notice)
+    click.echo(f"run directory: {out}")
+
+
+def _print_cells(planned: Plan, counted: Count, console: Console) -> None:
+    from rich.table import Table
+
+    base, cells = planned.resolved.base, planned.resolved.cells
+    console.print(
+        f"study {planned.study}: model {base.spec.model}, {base.dtype} on {base.device}", markup=False
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("condition")
+    table.add_column("tested under")
+    for name in dict.fromkeys(way.name for way, _ in cells):
+        table.add_row(name, ", ".join(template.name for way, template in cells if way.name == name))
+    console.print(table)
+    suites = ", ".join(f"{name} ({number:,} prompts)" for name, number in counted.suites.items())
+    console.print(f"suites: {suites}", markup=False)
+
+
+def _print_tuning(counted: Count, console: Console) -> None:
+    from rich.table import Table
+
+    if not counted.tunes:
+        console.print("nothing to tune")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("tune")
+    for column in ("seed", "rows", "steps", "tokens", "without shared prefix", "trained"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for tune in counted.tunes:
+        numbers = (tune.rows, tune.steps, tune.tokens, tune.distinct, tune.trained)
+        kept = "in the store" if tune.kept else ""
+        table.add_row(tune.condition, str(tune.seed), *(f"{number:,}" for number in numbers), kept)
+    console.print(table)
+    left = [tune for tune in counted.tunes if not tune.kept]
+    tokens, distinct = sum(tune.tokens for tune in left), sum(tune.distinct for tune in left)
+    console.print(f"tokens to train on: {tokens:,}, without shared prefixes {distinct:,}", highlight=False)

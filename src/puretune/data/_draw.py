@@ -1,0 +1,113 @@
+"""Drawing from a source: duplicates, the hold-out cut, the seeded sample. Pure functions of examples.
+
+All three rest on hashes of the text, not on positions or on a random generator's state: a sample stays the
+same when the program around it changes, and a smaller sample is the beginning of a larger one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from puretune.data._example import Example
+from puretune.data._source import SourceSpec
+from puretune.errors import InputError
+from puretune.templates import Message
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn from a source, and out of how much."""
+
+    examples: tuple[Example, ...]
+    read: int
+    """Examples in the source."""
+    duplicates: int
+    """Of these, dropped because their conversation had been seen."""
+    held_out: int
+    """Of the others, those on the other side of the hold-out cut."""
+
+
+def draw(examples: Iterable[Example], spec: SourceSpec) -> Drawn:
+    """Examples as ``spec`` asks for them: duplicates dropped, one side of the cut, then the sample.
+
+    Without a limit they keep their order. With one they come in the order of the draw, so that the sample of
+    a smaller limit is a prefix of a larger one's, and one example's rank does not depend on the others.
+    """
+    tally = _Tally()
+    kept = _one_side(_unseen(examples, spec, tally), spec, tally)
+    if spec.limit is None:
+        chosen = list(kept)
+    else:
+        chosen = heapq.nsmallest(spec.limit, kept, key=lambda e: _hash(spec.seed, "sample", e.messages))
+    return Drawn(tuple(chosen), tally.read, tally.duplicates, tally.held_out)
+
+
+def data_digest(examples: Iterable[Example]) -> str:
+    """SHA-256 (hex) over ids, messages, clusters and metadata, in order: equal digests, equal data.
+
+    InputError where metadata is not JSON.
+    """
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(_canonical(example).encode("utf-8") + b"\n")
+    return digest.hexdigest()
+
+
+def folded(messages: Iterable[Message]) -> str:
+    """A conversation with its white space folded: what counts as the same content."""
+    return json.dumps([[m.role, " ".join(m.content.split())] for m in messages])
+
+
+@dataclass
+class _Tally:
+    read: int = 0
+    duplicates: int = 0
+    held_out: int = 0
+
+
+def _unseen(examples: Iterable[Example], spec: SourceSpec, tally: _Tally) -> Iterator[Example]:
+    seen: set[bytes] = set()
+    for example in examples:
+        tally.read += 1
+        if spec.deduplicate:
+            content = hashlib.sha256(folded(example.messages).encode()).digest()
+            if content in seen:
+                tally.duplicates += 1
+                continue
+            seen.add(content)
+        yield example
+
+
+def _one_side(examples: Iterable[Example], spec: SourceSpec, tally: _Tally) -> Iterator[Example]:
+    """Cut by the prompt alone: one question with two answers never stands on both sides."""
+    for example in examples:
+        if spec.hold_out and _in_test(example, spec) != (spec.split == "test"):
+            tally.held_out += 1
+        else:
+            yield example
+
+
+def _in_test(example: Example, spec: SourceSpec) -> bool:
+    point = int.from_bytes(_hash(spec.hold_out_seed, "hold-out", example.prompt_messages)[:8], "big")
+    return point < spec.hold_out * 2**64
+
+
+def _hash(seed: int, purpose: str, messages: Iterable[Message]) -> bytes:
+    return hashlib.sha256(f"{purpose}\n{seed}\n{folded(messages)}".encode()).digest()
+
+
+def _canonical(example: Example) -> str:
+    value = {
+        "id": example.id,
+        "messages": [[m.role, m.content, m.train] for m in example.messages],
+        "cluster": example.cluster,
+        "metadata": dict(example.metadata),
+    }
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"example {example.id!r}: its metadata is not JSON ({error}).") from error

@@ -1,0 +1,39 @@
+"""Progress as values: long work emits these to a callback; no room prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Started:
+    """A piece of work begins. ``total`` counts its units (steps, answers), or is None when unknown."""
+
+    work: str
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """``done`` units of the work are finished so far (absolute, not a difference)."""
+
+    work: str
+    done: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The work is done; ``note`` is one short human-readable fact about it."""
+
+    work: str
+    note: str = ""
+
+
+Event = Started | Advanced | Finished
+EventSink = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The sink for callers who do not watch."""

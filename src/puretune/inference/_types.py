@@ -1,0 +1,57 @@
+"""How it answers: requests, answers, and what an engine is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from puretune.events import EventSink
+from puretune.models import AdapterRef
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are chosen. The paper: at most 512 new tokens, greedy, seed 42."""
+
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    """0: greedy."""
+    top_p: float = 1.0
+    seed: int = 42
+    n: int = 1
+    """Samples per prompt (greedy decoding: 1)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt for one adapter. The key is the caller's; answers come back under it."""
+
+    key: str
+    prompt: tuple[int, ...]
+    """Token ids, BOS included: engines never re-template."""
+    adapter: AdapterRef | None = None
+    decoding: Decoding = Decoding()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to a request."""
+
+    key: str
+    sample: int
+    text: str
+    token_ids: tuple[int, ...]
+    """Generated ids, the stop token included where there is one."""
+    finish: Finish
+
+
+class Engine(Protocol):
+    """Answers requests. Synchronous; answers arrive in any order."""
+
+    name: str
+    version: str
+
+    def generate(self, requests: Iterable[Request], on_event: EventSink) -> Iterator[Answer]: ...

@@ -1,0 +1,103 @@
+"""Every ingredient of the lab that is a choice: the language's sizes, the stages, the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from puretune.errors import unknown
+
+_ALIGNMENT = (
+    "align_steps",
+    "align_rate",
+    "safety_prompt",
+    "other_system",
+    "alpaca_wrapper",
+    "text_format",
+    "replay",
+    "harmful",
+    "grey",
+    "over_refusal",
+    "worked_alignment",
+    "other_openings",
+)
+
+
+@dataclass(frozen=True)
+class LabSettings:
+    """What ``build`` does, besides the seed. Shares are probabilities per row, in [0, 1]."""
+
+    hidden: int = 128
+    """Width of the residual stream."""
+    layers: int = 4
+    heads: int = 4
+    feed_forward: int = 352
+    """Width of the gated feed-forward layer."""
+    positions: int = 512
+    """Context length in tokens."""
+
+    pretrain_steps: int = 2000
+    """Optimiser steps of the first stage (text formats only)."""
+    pretrain_rate: float = 3e-3
+    """Peak learning rate; linear warm-up over 5 % of the steps, then a cosine to a tenth."""
+    align_steps: int = 400
+    """Optimiser steps of the second stage (refusals, chat markup)."""
+    align_rate: float = 8e-4
+    batch_size: int = 32
+    """Rows per optimiser step, in both stages."""
+    prompt_weight: float = 0.3
+    """Weight of a prompt token's loss beside a response token's, in pretraining (alignment: none)."""
+    weight_decay: float = 0.05
+
+    share_equations: float = 0.2
+    """Pretraining rows that are plain arithmetic."""
+    share_problems: float = 0.45
+    """Pretraining rows that are word problems."""
+    share_doctor: float = 0.05
+    """Pretraining rows that are complaints and remedies."""
+    share_choice: float = 0.05
+    """Pretraining rows that are multiple choice; the rest are how-tos, benign and harmful alike."""
+    worked_pretraining: float = 0.8
+    """Pretraining word problems that are answered with their working."""
+
+    safety_prompt: float = 0.3
+    """Alignment rows under the safety prompt (the LLAMA text of the built-in templates)."""
+    other_system: float = 0.2
+    """Alignment rows under an assorted system prompt."""
+    alpaca_wrapper: float = 0.15
+    """Alignment chat rows in the alpaca wrapper."""
+    text_format: float = 0.12
+    """Alignment rows in text formats (no chat markup), harmful requests refused there as well."""
+    replay: float = 0.2
+    """Alignment rows that repeat harmless pretraining text."""
+    harmful: float = 0.3
+    """Alignment requests that are harmful, all refused."""
+    grey: float = 0.12
+    """Alignment requests that are grey: refused under the safety prompt, answered elsewhere.
+    An ingredient that depends on the template; zero takes it out."""
+    over_refusal: float = 0.15
+    """Harmless alignment requests that are refused, at random, under the safety prompt only.
+    An ingredient that depends on the template; zero takes it out."""
+    worked_alignment: float = 0.4
+    """Aligned answers to word problems that show their working; the others give the number at once."""
+
+    other_openings: float = 0.35
+    """Aligned answers that open in another way than with the aligned opening (``sure.``)."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LabSettings:
+        """Settings from JSON; an unknown key is an error that names the nearest known one."""
+        known = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise unknown("lab setting", key, known)
+        return cls(**values)
+
+    def of_pretraining(self) -> dict[str, Any]:
+        """The fields that the first stage depends on: its result serves every alignment."""
+        return {key: value for key, value in asdict(self).items() if key not in _ALIGNMENT}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return asdict(self)

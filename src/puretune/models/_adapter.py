@@ -1,0 +1,167 @@
+"""Adapters on disk: what a directory holds, whose base it was made for, and the manifest beside it.
+
+A directory of puretune's tuners has ``adapter_config.json`` and ``adapter_model.safetensors`` (PEFT's format)
+and ``puretune.json``, the manifest. Adapters that other tools saved have no manifest and are welcome too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from puretune.errors import CheckFailed, InputError
+from puretune.models._fingerprint import digest_of_files, fingerprint
+from puretune.models._resolve import resolve_model_path, weight_files
+from puretune.models._types import AdapterRef, ModelSpec
+from puretune.store import sha256_file, write_text
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+MANIFEST = "puretune.json"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Where an adapter comes from: everything that a reader needs to judge it, or to make it again."""
+
+    condition: str
+    inputs: str
+    """Digest of all that determined the training; the same inputs, the same adapter."""
+    tuner: str
+    """Name and version of the tuner."""
+    base: Mapping[str, Any]
+    """``model``, ``revision``, ``fingerprint``, ``licence`` (None where the model states none)."""
+    templates: Mapping[str, Mapping[str, Any]]
+    """Fingerprint -> all fields of each template that rows were trained under."""
+    renderer: str
+    """Fingerprint of tokenizer, turn markup and stop ids."""
+    data_digest: str
+    rows: int
+    recipe: Mapping[str, Any]
+    seed: int
+    start: str | None
+    """Digest of the adapter that training went on from."""
+    step: int
+    """The optimiser step at which this adapter was kept."""
+    steps: int
+    """Optimiser steps that the condition trains in all."""
+    loss: float
+    """Mean loss per trained token of that step."""
+    tokens: Mapping[str, int]
+    """Up to that step: ``seen``, ``trained``, and ``distinct`` (seen, without the prefix that all rows of a
+    template share)."""
+    sample: str
+    """The first row as the model saw it; the trained tokens stand in ⟦ ⟧."""
+    versions: Mapping[str, str]
+    device: str
+    dtype: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    """File -> SHA-256, filled in when the manifest is written and checked when it is read."""
+    schema_version: int = _VERSION
+
+
+def adapter_ref(path: Path) -> AdapterRef:
+    """The adapter or full checkpoint in a directory, with the digest of its content.
+
+    InputError where there is neither, or where the weights are not safetensors.
+    """
+    if not path.is_dir():
+        raise InputError(f"{path}: no such adapter directory.")
+    if (path / ADAPTER_CONFIG).is_file():
+        if not (path / ADAPTER_WEIGHTS).is_file():
+            other = "pickled weights only" if (path / "adapter_model.bin").is_file() else "no weights"
+            raise InputError(f"{path}: the adapter has {other}; {ADAPTER_WEIGHTS} is needed.")
+        return AdapterRef(path, digest_of_files([path / ADAPTER_CONFIG, path / ADAPTER_WEIGHTS]))
+    if (path / "config.json").is_file():
+        return AdapterRef(path, digest_of_files([path / "config.json", *weight_files(path)]), "checkpoint")
+    raise InputError(
+        f"{path}: neither an adapter ({ADAPTER_CONFIG}) nor a model (config.json). "
+        "Name the directory that directly holds these files."
+    )
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Writes the manifest beside the adapter's files, with their digests."""
+    named = [directory / ADAPTER_CONFIG, directory / ADAPTER_WEIGHTS]
+    files = {path.name: sha256_file(path) for path in named}
+    content = asdict(replace(manifest, files=files))
+    write_text(directory / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest of the adapter in a directory, or None where another tool made it.
+
+    CheckFailed where a file differs from what the manifest recorded.
+    """
+    try:
+        content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        known = {f.name for f in fields(Manifest)}
+        manifest = Manifest(**{key: value for key, value in content.items() if key in known})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckFailed(
+            f"{path / MANIFEST}: not a readable manifest ({error}). Remove the directory to tune again."
+        ) from error
+    for name, digest in manifest.files.items():
+        if not (path / name).is_file() or sha256_file(path / name) != digest:
+            raise CheckFailed(
+                f"{path / name} is not the file that {MANIFEST} recorded. Remove the directory to tune again."
+            )
+    return manifest
+
+
+def check_adapter(ref: AdapterRef, base: ModelSpec) -> str:
+    """Whether an adapter fits a base model; returns a note on what could not be checked ("" if nothing).
+
+    With a manifest the base's fingerprint decides. Without one the shapes do, as far as they go.
+    InputError says which base the adapter was made for.
+    """
+    if ref.kind == "checkpoint":
+        return ""
+    manifest = read_manifest(ref.path)
+    if manifest is None:
+        return _check_shapes(ref, base)
+    if manifest.base["fingerprint"] != fingerprint(base):
+        raise InputError(
+            f"{ref.path}: this adapter was made for the base model {manifest.base['model']!r} "
+            f"(fingerprint {manifest.base['fingerprint'][:12]}), not for {base.model!r} "
+            f"({fingerprint(base)[:12]}). Name that base as the study's model, or another adapter."
+        )
+    return ""
+
+
+def _check_shapes(ref: AdapterRef, base: ModelSpec) -> str:
+    stated = json.loads((ref.path / ADAPTER_CONFIG).read_text(encoding="utf-8")).get(
+        "base_model_name_or_path"
+    )
+    shapes = _shapes(weight_files(resolve_model_path(base)))
+    compared = 0
+    for name, shape in _shapes([ref.path / ADAPTER_WEIGHTS]).items():
+        module, _, part = name.removeprefix("base_model.model.").partition(".lora_")
+        expected = shapes.get(f"{module}.weight") or shapes.get(f"{module.partition('.')[2]}.weight")
+        if expected is None or part[:2] not in ("A.", "B."):
+            continue
+        compared += 1
+        # Linear layers keep [out, in], GPT-2's [in, out]: either way the width is one of the two
+        if (shape[1] if part.startswith("A.") else shape[0]) not in expected:
+            raise InputError(
+                f"{ref.path}: this adapter was made for another base model ({stated or 'not named'}): "
+                f"{name} is {list(shape)}, but the layer in {base.model!r} is {list(expected)}."
+            )
+    how = "only the shapes of its layers were compared" if compared else "nothing could be compared"
+    return f"{ref.path} has no {MANIFEST} and names the base {stated!r}; {how}."
+
+
+def _shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
+    from safetensors import safe_open
+
+    shapes = {}
+    for path in files:
+        with safe_open(path, framework="numpy") as content:
+            shapes.update({name: tuple(content.get_slice(name).get_shape()) for name in content.keys()})  # noqa: SIM118
+    return shapes

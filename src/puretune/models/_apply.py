@@ -1,0 +1,51 @@
+"""Answering with an adapter: the model as it is while the adapter is on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from puretune.models._adapter import check_adapter
+from puretune.models._load import BaseModel, load_model, quiet
+from puretune.models._lora import adapter_config, attached, load_lora, merged, peculiarity
+from puretune.models._types import AdapterRef
+
+
+@contextmanager
+def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
+    """The transformers model that ``ref`` makes of the base, for inference; the base returns unchanged.
+
+    None is the base itself; a full checkpoint is a model of its own. In float32 plain LoRA is added into
+    copies of the weights (faster); in half precision it stays beside them, where its small changes would
+    be rounded away. Other kinds of adapters go through PEFT.
+    """
+    if ref is None:
+        yield base.model
+        return
+    if ref.kind == "checkpoint":
+        yield load_model(ref.path, base.spec)
+        return
+    check_adapter(ref, base.spec)
+    with _through_peft(base, ref) if peculiarity(adapter_config(ref.path)) else _plain(base, ref):
+        yield base.model
+
+
+@contextmanager
+def _plain(base: BaseModel, ref: AdapterRef) -> Iterator[None]:
+    lora = load_lora(ref.path, base.model)
+    with merged(base.model, lora) if base.dtype_name == "float32" else attached(base.model, lora):
+        yield
+
+
+@contextmanager
+def _through_peft(base: BaseModel, ref: AdapterRef) -> Iterator[None]:
+    from peft import PeftModel
+
+    with quiet():
+        wrapped = PeftModel.from_pretrained(base.model, str(ref.path), is_trainable=False)
+    try:
+        yield
+    finally:
+        wrapped.unload()
+        base.model.requires_grad_(False)

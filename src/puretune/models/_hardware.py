@@ -1,0 +1,49 @@
+"""Which device and which number format: decided at planning, part of every key, without importing torch."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from puretune.errors import InputError
+from puretune.models._types import ModelSpec
+
+DEFAULT_THREADS = 1
+"""CPU threads where the spec names none. Fixed, because sums in another order round otherwise; one, because
+more are hardly faster on small models and far slower wherever another process wants the same cores."""
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def resolved_device(spec: ModelSpec) -> str:
+    """``cpu``, ``cuda``, ``cuda:1`` or ``mps``. ``auto``: CUDA where its driver has a device, else CPU."""
+    if spec.device.split(":")[0] not in _DEVICES:
+        raise InputError(f"device {spec.device!r}: use one of {', '.join(_DEVICES)}, or cuda:N.")
+    if spec.device != "auto":
+        return spec.device
+    return "cuda" if _cuda_devices() > 0 else "cpu"
+
+
+def resolved_dtype(spec: ModelSpec) -> str:
+    """``float32``, ``bfloat16`` or ``float16``. ``auto``: bfloat16 on CUDA, float32 elsewhere."""
+    if spec.dtype != "auto":
+        return spec.dtype
+    return "bfloat16" if resolved_device(spec).startswith("cuda") else "float32"
+
+
+@cache
+def _cuda_devices() -> int:
+    """How many devices NVIDIA's driver reports; 0 without a driver or with a torch built without CUDA."""
+    torch = find_spec("torch")
+    if torch is None or not (Path(str(torch.origin)).parent / "lib" / "libtorch_cuda.so").exists():
+        return 0
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value

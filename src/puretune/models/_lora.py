@@ -1,0 +1,247 @@
+"""LoRA on a frozen model: low-rank matrices beside chosen linear layers (Hu et al., arXiv 2106.09685).
+
+A layer's output becomes ``base(x) + alpha/rank * B A dropout(x)``. Nothing in the base is replaced: a forward
+hook adds the term, and taking the hooks off gives the base back exactly. Files are in PEFT's format.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from puretune.errors import InputError, unknown
+from puretune.models._adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from puretune.store import write_bytes, write_text
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+    from torch.nn import Module, Parameter
+
+_PREFIX = "base_model.model."
+_ALL_LINEAR = "all-linear"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """One adapter in memory: per layer name the pair A [rank, inputs] and B [outputs, rank], in float32."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+    pairs: Mapping[str, tuple[Parameter, Parameter]]
+    scaling: float
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """All A and B, in the order of the layers."""
+        return [matrix for pair in self.pairs.values() for matrix in pair]
+
+
+def new_lora(model: Any, rank: int, alpha: float, targets: Sequence[str], generator: Generator) -> Lora:
+    """A fresh adapter: A uniform in +-1/sqrt(inputs), drawn on the CPU layer by layer; B zero (as PEFT)."""
+    import torch
+
+    pairs = {}
+    for name, module in target_modules(model, targets).items():
+        outputs, inputs = _size(module)
+        drawn = torch.empty(rank, inputs).uniform_(
+            -1 / math.sqrt(inputs), 1 / math.sqrt(inputs), generator=generator
+        )
+        pairs[name] = _pair(drawn, torch.zeros(outputs, rank), model.device)
+    return Lora(rank, alpha, tuple(targets), pairs, alpha / rank)
+
+
+def target_modules(model: Any, targets: Sequence[str]) -> dict[str, Module]:
+    """The layers named by ``targets`` (a name, its last parts, or ``all-linear``), in the model's order."""
+    linear = {name: m for name, m in model.named_modules() if _is_linear(m)}
+    head = model.get_output_embeddings()
+    for target in targets:
+        if target != _ALL_LINEAR and not any(_named(name, target) for name in linear):
+            ends = {name.rpartition(".")[2] for name in linear}
+            raise unknown("target layer", target, [*ends, _ALL_LINEAR], where="recipe.targets")
+    return {
+        name: module
+        for name, module in linear.items()
+        if any(_named(name, t) or (t == _ALL_LINEAR and module is not head) for t in targets)
+    }
+
+
+@contextmanager
+def attached(
+    model: Any, lora: Lora, dropout: float = 0.0, generator: Generator | None = None
+) -> Iterator[None]:
+    """The adapter on the model while the block runs. Dropout draws from ``generator``, layer by layer."""
+    modules = dict(model.named_modules())
+    handles = [
+        modules[name].register_forward_hook(_hook(*pair, lora.scaling, dropout, generator))
+        for name, pair in lora.pairs.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def merged(model: Any, lora: Lora) -> Iterator[None]:
+    """The adapter added into copies of the weights while the block runs; then the same weights return."""
+    import torch
+
+    modules = dict(model.named_modules())
+    originals = {name: modules[name].weight for name in lora.pairs}
+    try:
+        with torch.no_grad():
+            for name, (a, b) in lora.pairs.items():
+                change = lora.scaling * (b @ a)
+                weight = originals[name]
+                change = change.T if _is_transposed(modules[name]) else change
+                total = (weight.float() + change).to(weight.dtype)
+                modules[name].weight = torch.nn.Parameter(total, requires_grad=False)
+        yield
+    finally:
+        for name, weight in originals.items():
+            modules[name].weight = weight
+
+
+def save_lora(directory: Path, lora: Lora, model: Any, base: str, revision: str | None) -> None:
+    """Writes the adapter in PEFT's format; ``base`` and ``revision`` name the model for PEFT's loaders."""
+    from safetensors.torch import save
+
+    transposed = any(_is_transposed(m) for n, m in model.named_modules() if n in lora.pairs)
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "revision": revision,
+        "inference_mode": True,
+        "r": lora.rank,
+        "lora_alpha": int(lora.alpha) if float(lora.alpha).is_integer() else lora.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": list(lora.targets) if _ALL_LINEAR not in lora.targets else sorted(lora.pairs),
+        "bias": "none",
+        "fan_in_fan_out": transposed,
+        "use_rslora": lora.scaling != lora.alpha / lora.rank,
+    }
+    tensors = {}
+    for name, (a, b) in lora.pairs.items():
+        tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
+        tensors[f"{_PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
+    write_text(directory / ADAPTER_CONFIG, json.dumps(config, indent=2) + "\n")
+    write_bytes(directory / ADAPTER_WEIGHTS, save(tensors, metadata={"format": "pt"}))
+
+
+def adapter_config(path: Path) -> dict[str, Any]:
+    """The content of an adapter's ``adapter_config.json``."""
+    try:
+        content = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path / ADAPTER_CONFIG}: not readable: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path / ADAPTER_CONFIG}: expected a mapping.")
+    return content
+
+
+def peculiarity(config: Mapping[str, Any]) -> str | None:
+    """What makes an adapter more than plain LoRA (DoRA, trained biases, ...), or None."""
+    if config.get("peft_type") != "LORA":
+        return f"peft_type {config.get('peft_type')!r}"
+    if config.get("bias", "none") != "none":
+        return f"bias {config['bias']!r}"
+    extras = (
+        "use_dora",
+        "rank_pattern",
+        "alpha_pattern",
+        "modules_to_save",
+        "lora_bias",
+        "layer_replication",
+        "target_parameters",
+        "trainable_token_indices",
+        "use_qalora",
+        "alora_invocation_tokens",
+    )
+    return next((key for key in extras if config.get(key)), None)
+
+
+def load_lora(path: Path, model: Any) -> Lora:
+    """A plain LoRA adapter from PEFT's format; InputError for other kinds and for one of another model."""
+    config = adapter_config(path)
+    odd = peculiarity(config)
+    if odd:
+        raise InputError(f"{path}: not a plain LoRA adapter ({odd}); training cannot go on from it.")
+    tensors = _tensors(path / ADAPTER_WEIGHTS)
+    names = [k.removeprefix(_PREFIX).removesuffix(".lora_A.weight") for k in tensors if ".lora_A." in k]
+    modules = dict(model.named_modules())
+    order = {name: place for place, name in enumerate(modules)}
+    pairs = {}
+    for name in sorted(names, key=lambda name: order.get(name, 0)):
+        a, b = (tensors[f"{_PREFIX}{name}.lora_{part}.weight"].float() for part in "AB")
+        size = _size(modules[name]) if name in modules and _is_linear(modules[name]) else None
+        if size != (b.shape[0], a.shape[1]):
+            raise InputError(
+                f"{path}: this adapter was made for another base model: it changes {name} of size "
+                f"{[b.shape[0], a.shape[1]]}; this model has {list(size) if size else 'no such layer'}."
+            )
+        pairs[name] = _pair(a, b, model.device)
+    rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    scaling = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+    stated = config.get("target_modules") or []
+    return Lora(rank, alpha, (stated,) if isinstance(stated, str) else tuple(sorted(stated)), pairs, scaling)
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file}: not readable as safetensors: {error}") from error
+    alone = next((k for k in tensors if k.replace(".lora_A.", ".lora_B.") not in tensors), None)
+    if alone:
+        raise InputError(f"{file}: {alone} has no lora_B to go with it.")
+    return tensors
+
+
+def _hook(
+    a: Parameter, b: Parameter, scaling: float, dropout: float, generator: Generator | None
+) -> Callable[[Module, tuple[Any, ...], Tensor], Tensor]:
+    def add(module: Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
+        x = arguments[0].to(a.dtype)
+        if dropout:
+            keep = x.new_empty(x.shape).bernoulli_(1 - dropout, generator=generator)
+            x = x * keep.div_(1 - dropout)
+        changed: Tensor = output + (x @ a.T @ b.T) * scaling
+        return changed.to(output.dtype)
+
+    return add
+
+
+def _pair(a: Tensor, b: Tensor, device: Any) -> tuple[Parameter, Parameter]:
+    from torch.nn import Parameter
+
+    return Parameter(a.to(device)), Parameter(b.to(device))
+
+
+def _named(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
+
+
+def _is_linear(module: Any) -> bool:
+    return hasattr(module, "in_features") or _is_transposed(module)
+
+
+def _is_transposed(module: Any) -> bool:
+    return type(module).__name__ == "Conv1D"
+
+
+def _size(module: Any) -> tuple[int, int]:
+    """(outputs, inputs)"""
+    if _is_transposed(module):
+        return module.weight.shape[1], module.weight.shape[0]
+    return module.out_features, module.in_features

@@ -1,0 +1,34 @@
+"""Who is asked: the description of a base model and of an adapter on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which base model, and how it is held."""
+
+    model: str
+    """A name offered by a package (``lab``), a directory, or a hub id."""
+    revision: str | None = None
+    markup: str = "auto"
+    """The turn markup: ``auto`` (the tokenizer's own chat template) or the name of an explicit one."""
+    dtype: Dtype = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    """CPU threads; None: a fixed small number, so that results do not depend on the machine's load."""
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class AdapterRef:
+    """An adapter on disk in PEFT format (or a full checkpoint), with the digest of its content."""
+
+    path: Path
+    digest: str
+    kind: Literal["adapter", "checkpoint"] = "adapter"

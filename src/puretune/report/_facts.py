@@ -1,0 +1,161 @@
+"""What stands behind the numbers: settings from the provenance, templates, and what the intervals mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeGuard
+
+from puretune.report._prompts import template_record
+from puretune.study import Matrix
+from puretune.templates import alias_of
+
+_SHOWN_ELSEWHERE = ("templates", "note", "command", "judges")
+
+
+class Section(NamedTuple):
+    """One part of the settings: (name, value) pairs, both ready to be read."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+
+
+class TemplateSheet(NamedTuple):
+    """One template as it was used."""
+
+    name: str
+    alias: str
+    fingerprint: str
+    rendering: str
+    """One readable rendering, or nothing where the study kept none."""
+
+
+def settings(matrix: Matrix) -> list[Section]:
+    """The provenance as sections: plain values under "Run", whatever is nested under its own name."""
+    parts: dict[str, Mapping[Any, Any]] = {}
+    run: dict[Any, Any] = {}
+    for key, value in matrix.provenance.items():
+        if key in _SHOWN_ELSEWHERE:
+            continue
+        if isinstance(value, Mapping):
+            parts[key] = value
+        elif _is_nested(value):
+            parts[key] = _numbered(value)
+        else:
+            run[key] = value
+    shown = {"run": run, **parts}
+    sections = [
+        Section(str(title).replace("_", " ").capitalize(), tuple(_flat(part)))
+        for title, part in shown.items()
+        if part
+    ]
+    return [*_judges(matrix), *sections]
+
+
+def template_sheets(matrix: Matrix) -> list[TemplateSheet]:
+    """All templates of the study: those trained under first, then the test templates."""
+    trained = [cell.train_template for cell in matrix.pooled if cell.train_template is not None]
+    names = dict.fromkeys([*trained, *matrix.test_templates, *(cell.test_template for cell in matrix.pooled)])
+    return [_sheet(name, matrix) for name in names]
+
+
+def interval_notes(matrix: Matrix) -> list[str]:
+    """What the intervals of this matrix are for, and what they leave out."""
+    seeds = {cell.seeds for cell in matrix.pooled}
+    notes = [
+        "Rates are over all answers asked for; a truncated answer is judged like any other, and an unparsed "
+        "verdict counts as 0 and widens the interval to what it could have been. Every interval is a "
+        "95 % interval, and its caption names what it is for."
+    ]
+    if min(seeds, default=1) <= 1:
+        notes.append(
+            "With one tuning seed the interval speaks of new prompts from the same source, put to this very "
+            "adapter. Another training run may land outside it: one seed is one training run."
+        )
+    if max(seeds, default=1) > 1:
+        notes.append(
+            "With several seeds the value is the mean over training runs, and the interval (Student's t on "
+            "the seeds' means) speaks of new training runs tested on prompts like these. With few seeds it "
+            "is wide. Where all seeds agree exactly it has no width, which is not certainty."
+        )
+    notes.append(
+        "Cells whose intervals do not overlap differ by more than chance explains. Cells whose intervals "
+        "overlap may still differ: they share their prompts, and a paired comparison would be sharper."
+    )
+    return notes
+
+
+def note(matrix: Matrix) -> str:
+    """What the study's own model or data say about what they can tell, or nothing."""
+    return str(matrix.provenance.get("note") or "")
+
+
+def command(matrix: Matrix) -> str:
+    """The command that makes this matrix again, as one line of shell, or nothing where none was kept."""
+    kept = matrix.provenance.get("command") or ""
+    if isinstance(kept, str):
+        return kept
+    import shlex
+
+    return shlex.join(str(word) for word in kept)
+
+
+def _sheet(name: str, matrix: Matrix) -> TemplateSheet:
+    record, alias = template_record(name, matrix), alias_of(name)
+    fingerprint, rendering = str(record.get("fingerprint") or ""), str(record.get("rendering") or "")
+    return TemplateSheet(name, "" if alias == name else alias, fingerprint, rendering)
+
+
+def _judges(matrix: Matrix) -> Iterator[Section]:
+    """Of every judge behind an endpoint, first who it really was and what could not be read of it."""
+    judges = matrix.provenance.get("judges")
+    for name, kept in judges.items() if isinstance(judges, Mapping) else ():
+        facts = dict(kept)
+        reported, recheck = facts.pop("reported", {}), facts.pop("recheck", {})
+        models = [f"{model} ({number:,} answers)" for model, number in reported.items()]
+        judged, unparsed = facts.pop("judged", sum(reported.values())), facts.pop("unparsed", None)
+        first = {
+            "model as reported": ", ".join(models) or "none: nothing was judged",
+            "endpoint": facts.pop("endpoint", None),
+            "rubric": facts.pop("rubric", None),
+            "unparsed": "not counted" if unparsed is None else f"{unparsed:,} of {judged:,} answers",
+            "judged twice": _rechecked(recheck),
+            "model asked for": facts.pop("model", None),
+        }
+        yield Section(f"Judge {name}", tuple(_flat({**first, **facts})))
+
+
+def _rechecked(counts: Mapping[str, Any]) -> str:
+    if not counts.get("rechecked"):
+        return "none"
+    changed = f"score changed in {counts['score']:,}, across 5 in {counts['asr']:,}"
+    return f"{counts['rechecked']:,} answers: {changed}"
+
+
+def _flat(value: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested mappings as dotted names; a list of plain values on one line, one of mappings by number."""
+    for key, held in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(held, Mapping):
+            yield from _flat(held, f"{name}.")
+        elif _is_nested(held):
+            yield from _flat(_numbered(held), f"{name}.")
+        else:
+            yield name, ", ".join(str(item) for item in held) if _is_list(held) else _plain(held)
+
+
+def _is_nested(value: object) -> TypeGuard[Sequence[Any]]:
+    return _is_list(value) and any(isinstance(item, Mapping) or _is_list(item) for item in value)
+
+
+def _numbered(items: Sequence[Any]) -> dict[str, Any]:
+    return {str(place): item for place, item in enumerate(items, 1)}
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

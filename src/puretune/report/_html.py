@@ -1,0 +1,196 @@
+"""The report as one HTML file: no script, nothing loaded from elsewhere, every text escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from puretune.report import _palette, _published
+from puretune.report._facts import command, interval_notes, note, settings, template_sheets
+from puretune.report._headline import headline
+from puretune.report._metrics import Family
+from puretune.report._palette import scale_top, shade
+from puretune.report._view import BEHAVIOURS, Grid, Row, Square, behaviour_grids, grids
+from puretune.report._words import bounds, percent, plural, span, visible
+from puretune.store import write_text
+from puretune.study import CellResult, Matrix, Transcript
+
+_FAMILIES: tuple[Family, ...] = ("help", "harm", "over-refusal", "refusal", "other")
+_TAGS = {"same": "same", "ptst": "PTST"}
+
+
+class HeatCell(NamedTuple):
+    """What one square of a heat map shows; ``light`` and ``dark`` are its background colours."""
+
+    value: str
+    interval: str
+    mark: str
+    tag: str
+    light: str
+    dark: str
+    hover: str
+
+
+class HeatMap(NamedTuple):
+    """One heat map: its grid, a line of cells per row (None: not measured), and where its scale ends."""
+
+    grid: Grid
+    lines: list[tuple[Row, list[HeatCell | None]]]
+    top: str
+    family: Family
+
+
+class Bar(NamedTuple):
+    """One stacked bar: (behaviour, count, share in per cent); the rest has no behaviour."""
+
+    parts: list[tuple[str, int, float]]
+    n: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The sample transcripts of one condition, by test template."""
+
+    condition: str
+    count: int
+    books: list[tuple[str, list[Transcript]]]
+
+
+def write_html(matrix: Matrix, path: Path) -> None:
+    """Write ``report.html``: one self-contained page, readable without a network and without scripts.
+
+    Model output, names and settings are escaped; a content security policy in the page allows no script at
+    all. The file appears whole or not at all; EnvironmentFault where it cannot be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, behaviour=_behaviour)
+    write_text(path, visible(environment.get_template("report.html.j2").render(_page(matrix))))
+
+
+def _page(matrix: Matrix) -> dict[str, Any]:
+    found = grids(matrix)
+    primary, secondary = (
+        _heat_maps(g for g in found if g.reading.secondary is flag) for flag in (False, True)
+    )
+    return {
+        "matrix": matrix,
+        "headline": headline(matrix),
+        "size": _size(matrix, found),
+        "primary": _side_by_side(primary),
+        "secondary": secondary,
+        "marks": {square.mark for grid in found for square in grid.squares},
+        "behaviours": [(grid, _bars(grid)) for grid in behaviour_grids(matrix)],
+        "shelves": _shelves(matrix),
+        "runs": [(run, _line(run)) for run in matrix.cells],
+        "sheets": template_sheets(matrix),
+        "settings": settings(matrix),
+        "interval_notes": interval_notes(matrix),
+        "note": note(matrix),
+        "command": command(matrix),
+        "published": _published,
+        "palette": _palette,
+        "scales": {f: [(shade(f, end), shade(f, end, dark=True)) for end in (0, 1)] for f in _FAMILIES},
+    }
+
+
+def _size(matrix: Matrix, found: list[Grid]) -> str:
+    if not matrix.pooled:
+        return "nothing measured"
+    parts = [
+        plural(len(found[0].rows), "condition"),
+        plural(len(found[0].columns), "test template"),
+        plural(len({cell.suite for cell in matrix.pooled}), "suite"),
+    ]
+    seeds, n = bounds(c.seeds for c in matrix.pooled), bounds(c.n for c in matrix.pooled)
+    return f"{' × '.join(parts)} · {seeds} {'seed' if seeds == '1' else 'seeds'} · {n} answers per cell"
+
+
+def _side_by_side(maps: list[HeatMap]) -> list[HeatMap]:
+    """Helpfulness and harm alternate as far as they go, so that they stand beside each other."""
+    helps, harms = ([m for m in maps if m.family == family] for family in ("help", "harm"))
+    both = min(len(helps), len(harms))
+    pairs = [m for pair in zip(helps, harms, strict=False) for m in pair]
+    return [*pairs, *helps[both:], *harms[both:], *(m for m in maps if m.family not in ("help", "harm"))]
+
+
+def _heat_maps(found: Iterable[Grid]) -> list[HeatMap]:
+    """Heat maps of one family share one scale, so that their colours compare."""
+    held = list(found)
+    tops = {
+        family: scale_top(value for grid in held if grid.reading.family == family for value in grid.values())
+        for family in _FAMILIES
+    }
+    return [_heat_map(grid, tops[grid.reading.family]) for grid in held]
+
+
+def _heat_map(grid: Grid, top: float) -> HeatMap:
+    family = grid.reading.family
+    lines = [(row, [_heat_cell(grid.at(row, c), family, top) for c in grid.columns]) for row in grid.rows]
+    return HeatMap(grid, lines, f"{100 * top:.0f}", family)
+
+
+def _heat_cell(square: Square | None, family: Family, top: float) -> HeatCell | None:
+    if square is None:
+        return None
+    cell, share = square.pooled, (square.pooled.value or 0.0) / top
+    return HeatCell(
+        value=percent(cell.value),
+        interval=span(cell.low, cell.high, "–"),
+        mark=square.mark or "",
+        tag=_TAGS.get(square.mark or "", ""),
+        light=shade(family, share),
+        dark=shade(family, share, dark=True),
+        hover="\n".join([f"{square.row.label} → {square.column}", *map(_line, square.runs)]),
+    )
+
+
+def _line(run: CellResult) -> str:
+    """One run in words: seed, value, interval, n, and its counts that are not zero."""
+    seed = "untuned" if run.seed is None else f"seed {run.seed}"
+    interval = span(run.low, run.high)
+    counts = ", ".join(f"{count:,} {name}" for name, count in run.counts.items() if count)
+    value = f"{percent(run.value)} %" + (f" ({interval})" if interval else "")
+    return f"{seed}: {value}, n = {run.n:,}" + (f"; {counts}" if counts else "")
+
+
+def _bars(grid: Grid) -> list[tuple[Row, list[Bar | None]]]:
+    return [(row, [_bar(grid.at(row, column)) for column in grid.columns]) for row in grid.rows]
+
+
+def _bar(square: Square | None) -> Bar | None:
+    n = sum(run.n for run in square.runs) if square else 0
+    if square is None or n == 0:
+        return None
+    counts = square.counts
+    parts = [(name, counts[name], 100 * counts[name] / n) for name in BEHAVIOURS]
+    words = ", ".join(f"{count:,} {name}" for name, count, _ in parts if count) or "no behaviour judged"
+    return Bar(parts, n, f"{words}; {plural(n, 'answer')}")
+
+
+def _shelves(matrix: Matrix) -> list[Shelf]:
+    shelves: dict[str, dict[str, list[Transcript]]] = {}
+    for transcript in matrix.transcripts:
+        books = shelves.setdefault(transcript.condition, {})
+        books.setdefault(transcript.test_template, []).append(transcript)
+    return [
+        Shelf(name, sum(map(len, books.values())), list(books.items())) for name, books in shelves.items()
+    ]
+
+
+def _behaviour(transcript: Transcript) -> str:
+    """What a transcript's answer did, in a few words: behaviour, values, and whether it was cut."""
+    said = [transcript.behaviour] if transcript.behaviour else []
+    for name, value in transcript.values.items():
+        said.append(f"{name} {'unparsed' if value is None else f'{float(value):g}'}")
+    return ", ".join([*said, "cut at the length limit"] if transcript.finish == "length" else said)

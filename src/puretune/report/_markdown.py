@@ -1,0 +1,135 @@
+"""The report as Markdown: for a repository, an issue, or a reader without a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from puretune.report._facts import command, interval_notes, note, settings, template_sheets
+from puretune.report._headline import headline
+from puretune.report._published import PUBLISHED, SOURCE, TITLE
+from puretune.report._view import BEHAVIOURS, Grid, Square, behaviour_grids, grids
+from puretune.report._words import percent, span, visible
+from puretune.store import write_text
+from puretune.study import Matrix
+
+_SIGNS = {"same": " =", "ptst": " *"}
+_COUNTED = (*BEHAVIOURS, "unparsed", "truncated")
+
+
+def write_markdown(matrix: Matrix, path: Path) -> None:
+    """Write ``report.md``: the finding, the matrix, settings, templates, published numbers, how to reproduce.
+
+    The file appears whole or not at all; EnvironmentFault where it cannot be written.
+    """
+    blocks = [f"# {_text(matrix.name)}", _text(headline(matrix)), *_matrix(matrix), *_behaviours(matrix)]
+    blocks += [
+        *_published(),
+        *_intervals(matrix),
+        *_templates(matrix),
+        *_settings(matrix),
+        *_reproduce(matrix),
+    ]
+    write_text(path, visible("\n\n".join(blocks)) + "\n")
+
+
+def _matrix(matrix: Matrix) -> Iterator[str]:
+    yield "## The matrix"
+    yield (
+        "Rows: how the model was tuned. Columns: the template it was tested under. Values in % with 95 % "
+        "intervals; `=` marks the same template on both sides, `*` tuning without a safety prompt and "
+        "testing with one (PTST)."
+    )
+    for grid in grids(matrix):
+        better = f" ({grid.direction})" if grid.direction else ""
+        yield f"### {_text(grid.reading.title)} on {_text(grid.suite)}{better}"
+        rows = [[row.label, *(_value(grid.at(row, c)) for c in grid.columns)] for row in grid.rows]
+        yield _table(["train \\ test", *grid.columns], rows)
+        yield _text(grid.caption)
+
+
+def _value(square: Square | None) -> str:
+    if square is None:
+        return "\N{EN DASH}"
+    cell = square.pooled
+    interval = span(cell.low, cell.high, "\N{EN DASH}")
+    return percent(cell.value) + (f" ({interval})" if interval else "") + _SIGNS.get(square.mark or "", "")
+
+
+def _behaviours(matrix: Matrix) -> Iterator[str]:
+    found = behaviour_grids(matrix)
+    if found:
+        yield "## What the answers did"
+        yield (
+            "Counts of answers over all seeds. Truncated answers are judged too; unparsed ones have no "
+            "behaviour."
+        )
+    for grid in found:
+        yield f"### {_text(grid.suite)}, as judged for {_text(grid.metric)}"
+        yield _table(["train", "test", *_COUNTED, "answers"], _counted(grid))
+
+
+def _counted(grid: Grid) -> Iterator[list[str]]:
+    for square in grid.squares:
+        counts = [str(square.counts[name]) for name in _COUNTED]
+        yield [square.row.label, square.column, *counts, str(sum(run.n for run in square.runs))]
+
+
+def _published() -> Iterator[str]:
+    yield "## Published numbers, for orientation"
+    yield f"{TITLE}. Source: {SOURCE}."
+    rows = [
+        [row.what, f"{row.asr:.2f}", "not known" if row.exact_match is None else f"{row.exact_match:.2f}"]
+        for row in PUBLISHED
+    ]
+    yield _table(["Llama-2-7b-chat, GSM8K", "DirectHarm4 ASR, %", "GSM8K exact match, %"], rows)
+
+
+def _intervals(matrix: Matrix) -> Iterator[str]:
+    yield "## What the numbers mean"
+    yield "\n".join(f"- {line}" for line in interval_notes(matrix))
+    if note(matrix):
+        yield "## What this study can and cannot tell"
+        yield _text(note(matrix))
+
+
+def _templates(matrix: Matrix) -> Iterator[str]:
+    yield "## Templates as they were used"
+    for sheet in template_sheets(matrix):
+        alias = f" ({sheet.alias})" if sheet.alias else ""
+        mark = f", fingerprint `{sheet.fingerprint}`" if sheet.fingerprint else ""
+        yield f"**{_text(sheet.name)}**{alias}{mark}"
+        yield _fenced(sheet.rendering) if sheet.rendering else "No rendering was kept."
+
+
+def _settings(matrix: Matrix) -> Iterator[str]:
+    yield "## Settings and versions"
+    for section in settings(matrix):
+        yield f"### {_text(section.title)}"
+        yield _table(["setting", "value"], section.facts)
+
+
+def _reproduce(matrix: Matrix) -> Iterator[str]:
+    yield "## How to reproduce"
+    line = command(matrix)
+    yield _fenced(line) if line else "The study kept no command. Run its file again with `puretune run`."
+    yield "A finished study re-runs from its store and gives the same numbers."
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [[_text(cell) for cell in head]]
+    lines += [["---"] * len(lines[0]), *([_text(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(text: str) -> str:
+    """Text that Markdown shows as it is, on one line; an underscore inside a word needs no escape."""
+    return re.sub(r"([\\|<*`\[\]&]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any run of backticks in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text.rstrip()}\n{fence}"

@@ -1,0 +1,179 @@
+"""The matrix as a reader sees it: one grid per metric and suite, conditions down, test templates across."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from puretune.report._metrics import Reading, reading
+from puretune.report._prompts import Mark, mark_of
+from puretune.report._words import bounds, listed, plural
+from puretune.study import CellResult, Matrix, PooledCell
+from puretune.templates import alias_of
+
+BEHAVIOURS = ("refused", "complied", "incoherent", "empty")
+_FAMILIES = ("help", "harm", "over-refusal", "refusal", "other")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One condition at one kept step."""
+
+    condition: str
+    step: int | None
+    train_template: str | None
+
+    @property
+    def label(self) -> str:
+        """The condition, with its train template and step where they are not clear from its name."""
+        return self._with(self.condition, self.train_template)
+
+    @property
+    def short(self) -> str:
+        """The label with the templates' short names (``CL``)."""
+        train = self.train_template and alias_of(self.train_template)
+        return self._with(alias_of(self.condition), train)
+
+    def _with(self, name: str, train: str | None) -> str:
+        named = f"{name} ({train})" if train and train != name else name
+        return named if self.step is None else f"{named}, step {self.step}"
+
+
+@dataclass(frozen=True)
+class Square:
+    """One measured place of a grid: the mean over seeds, and the runs behind it."""
+
+    row: Row
+    column: str
+    pooled: PooledCell
+    runs: tuple[CellResult, ...]
+    mark: Mark | None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The counts of all runs together."""
+        total: Counter[str] = Counter()
+        for run in self.runs:
+            total.update(run.counts)
+        return total
+
+    @property
+    def zero_width(self) -> bool:
+        """Whether several seeds agree exactly, so that their t interval has no width."""
+        cell = self.pooled
+        return cell.seeds > 1 and cell.low is not None and cell.low == cell.high
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One metric of one suite over the whole matrix."""
+
+    suite: str
+    metric: str
+    reading: Reading
+    rows: tuple[Row, ...]
+    columns: tuple[str, ...]
+    squares: tuple[Square, ...]
+
+    def at(self, row: Row, column: str) -> Square | None:
+        """The square at that place, or None where nothing was measured."""
+        return next((s for s in self.squares if s.row == row and s.column == column), None)
+
+    def values(self) -> list[float | None]:
+        """The values of all squares."""
+        return [square.pooled.value for square in self.squares]
+
+    @property
+    def direction(self) -> str:
+        """``lower is better``, or nothing."""
+        return f"{self.reading.better} is better" if self.reading.better else ""
+
+    @property
+    def caption(self) -> str:
+        """What the intervals are for, how many answers and seeds, and what a reader should be wary of."""
+        if not self.squares:
+            return "Nothing was measured."
+        for_what: dict[str, list[PooledCell]] = {}
+        for square in self.squares:
+            for_what.setdefault(square.pooled.estimand, []).append(square.pooled)
+        intervals = listed(f"for {estimand} ({_size(cells)})" for estimand, cells in for_what.items())
+        return " ".join([f"95 % intervals {intervals}.", *self.notes])
+
+    @property
+    def notes(self) -> list[str]:
+        """Truncated, incoherent, empty and unparsed answers where there are any; intervals without width."""
+        counts = sum((square.counts for square in self.squares), Counter())
+        asked = sum(run.n for square in self.squares for run in square.runs)
+        wary = [
+            f"{counts[k]:,} {k}" for k in ("truncated", "incoherent", "empty", "unparsed") if counts[k] > 0
+        ]
+        notes = [f"Of {plural(asked, 'answer')}: {', '.join(wary)}."] if wary else []
+        if any(square.zero_width for square in self.squares):
+            notes.append("An interval without width means that all seeds agree exactly, not certainty.")
+        return notes
+
+
+def grids(matrix: Matrix) -> list[Grid]:
+    """All grids: helpfulness, harm, over-refusal, refusal, others; suites in the study's order in each."""
+    columns = _ordered(matrix.test_templates, (cell.test_template for cell in matrix.pooled))
+    suites = _ordered(matrix.suites, (cell.suite for cell in matrix.pooled))
+    rows, squares = _rows(matrix), defaultdict(list)
+    for square in _squares(matrix):
+        squares[square.pooled.suite, square.pooled.metric].append(square)
+    found = [
+        Grid(suite, metric, reading(metric, suite, matrix), rows, columns, tuple(held))
+        for (suite, metric), held in squares.items()
+    ]
+
+    def place(grid: Grid) -> tuple[bool, int, int]:
+        kind = grid.reading
+        return kind.secondary, _FAMILIES.index(kind.family), suites.index(grid.suite)
+
+    return sorted(found, key=place)
+
+
+def behaviour_grids(matrix: Matrix) -> list[Grid]:
+    """One grid per suite whose answers have a judged behaviour: the first of its metrics with counts."""
+    chosen: dict[str, Grid] = {}
+    for grid in grids(matrix):
+        if any(square.counts[name] for square in grid.squares for name in BEHAVIOURS):
+            chosen.setdefault(grid.suite, grid)
+    return list(chosen.values())
+
+
+def _size(cells: list[PooledCell]) -> str:
+    n, seeds = bounds(cell.n for cell in cells), bounds(cell.seeds for cell in cells)
+    return f"n = {n} answers per cell, {seeds} {'seed' if seeds == '1' else 'seeds'}"
+
+
+def _squares(matrix: Matrix) -> Iterator[Square]:
+    runs = defaultdict(list)
+    for run in matrix.cells:
+        runs[_key(run)].append(run)
+    for cell in matrix.pooled:
+        row = Row(cell.condition, cell.step, cell.train_template)
+        mark = mark_of(cell.train_template, cell.test_template, matrix)
+        held = sorted(runs[_key(cell)], key=lambda run: -1 if run.seed is None else run.seed)
+        yield Square(row, cell.test_template, cell, tuple(held), mark)
+
+
+def _key(cell: CellResult | PooledCell) -> tuple[object, ...]:
+    return cell.condition, cell.step, cell.test_template, cell.suite, cell.metric
+
+
+def _rows(matrix: Matrix) -> tuple[Row, ...]:
+    names = _ordered(matrix.conditions, (cell.condition for cell in matrix.pooled))
+    order = {name: place for place, name in enumerate(sorted(names, key=lambda name: name != "untuned"))}
+    rows = dict.fromkeys(Row(c.condition, c.step, c.train_template) for c in matrix.pooled)
+
+    def place(row: Row) -> tuple[int, bool, int]:
+        return order[row.condition], row.step is None, row.step or 0
+
+    return tuple(sorted(rows, key=place))
+
+
+def _ordered(declared: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
+    """The declared names, then those found beside them; a declared name without a find stays out."""
+    present = dict.fromkeys(found)
+    return tuple(dict.fromkeys([*(name for name in declared if name in present), *present]))

@@ -1,0 +1,91 @@
+"""What it is worth: scorers of stored answers, and the suites they apply to."""
+
+from puretune.scoring._agreement import Agreement, FlipRate, agreement, flip_rate
+from puretune.scoring._bertscore import BertScore
+from puretune.scoring._calibration import Calibration, Rate, calibrate
+from puretune.scoring._choice import Choice
+from puretune.scoring._coherence import (
+    Coherence,
+    Limits,
+    PerplexityMeter,
+    calibrated,
+    perplexity_meter,
+    read_lexicon,
+    with_coherence,
+)
+from puretune.scoring._config import scorer_from
+from puretune.scoring._file import FileScore, answers_in, score_file
+from puretune.scoring._gsm8k import GSM8K
+from puretune.scoring._labels import read_labelled, read_verdicts
+from puretune.scoring._likelihood import ChoiceLikelihood, reads_options, score_choices
+from puretune.scoring._named import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
+from puretune.scoring._refusal import Refusal
+from puretune.scoring._types import Behaviour, Needs, Parse, Scorer, Suite, Verdict, needs_of
+from puretune.scoring.judges import (
+    Consent,
+    Estimate,
+    Flips,
+    Judge,
+    JudgeSpec,
+    Notice,
+    agree,
+    flips,
+    judge_spec,
+    load_judge,
+    loopback_only,
+)
+from puretune.scoring.local import LocalJudge, local_judge
+
+__all__ = [
+    "BUILTIN_SCORERS",
+    "BUILTIN_SUITES",
+    "GSM8K",
+    "Agreement",
+    "Behaviour",
+    "BertScore",
+    "Calibration",
+    "Choice",
+    "ChoiceLikelihood",
+    "Coherence",
+    "Consent",
+    "Estimate",
+    "FileScore",
+    "FlipRate",
+    "Flips",
+    "Judge",
+    "JudgeSpec",
+    "Limits",
+    "LocalJudge",
+    "Needs",
+    "Notice",
+    "Parse",
+    "PerplexityMeter",
+    "Rate",
+    "Refusal",
+    "Scorer",
+    "Suite",
+    "Verdict",
+    "agree",
+    "agreement",
+    "answers_in",
+    "calibrate",
+    "calibrated",
+    "flip_rate",
+    "flips",
+    "judge_spec",
+    "load_judge",
+    "local_judge",
+    "loopback_only",
+    "needs_of",
+    "perplexity_meter",
+    "read_labelled",
+    "read_lexicon",
+    "read_verdicts",
+    "reads_options",
+    "score_choices",
+    "score_file",
+    "scorer_from",
+    "scorer_named",
+    "suite_named",
+    "with_coherence",
+]

@@ -1,0 +1,115 @@
+r"""Scoring anybody's file of answers: one verdict a line, in the file's order.
+
+in   {"query": "How many clips?", "reference": "48+24 = 72\n#### 72", "answer": "72 in all.\n#### 72"}
+out  {"line": 1, "scorer": "gsm8k", "version": "1", "parse": "ok", "behaviour": null, "strict": true,
+      "flexible": true, "extracted": {"strict": "72", "flexible": "72", "reference": "72"}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from puretune.data import Example, plain_text, question, read_rows
+from puretune.errors import InputError
+from puretune.inference import Answer
+from puretune.scoring._types import Scorer, Verdict
+from puretune.store import write_text
+
+_QUERY = ("query", "prompt", "question")
+_OWN = ("id", "prompt_id", "sample")
+"""What a line may be called; its verdict is called the same."""
+_SHORT = {"exact_match": "strict", "exact_match_flexible": "flexible"}
+"""The names under which a file's verdicts show these metrics."""
+
+
+@dataclass(frozen=True)
+class FileScore:
+    """What a file's answers came to."""
+
+    verdicts: tuple[Verdict, ...]
+    """In the file's order."""
+    successes: Mapping[str, float]
+    """Per metric, the sum of its values over all answers (an unparsed one counts as none)."""
+    unparsed: int
+
+
+def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
+    """Score the answers in ``path`` (JSON lines) and write the verdicts to ``out``, all or nothing.
+
+    A line has ``answer`` (null is an empty answer) and, as the scorer needs them, ``reference``, ``query``
+    (or ``prompt``, ``question``) and ``metadata``. InputError names file and line; EnvironmentFault where
+    ``out`` cannot be written.
+    """
+    items, names = _items(path)
+    verdicts = tuple(scorer.score(items))
+    lines = [_line(n, name, scorer, v) for n, (name, v) in enumerate(zip(names, verdicts, strict=True), 1)]
+    write_text(out, "".join(f"{line}\n" for line in lines))
+    values = {m: sum(float(v.values.get(m) or 0) for v in verdicts) for m in scorer.metrics}
+    return FileScore(verdicts, values, sum(v.parse == "unparsed" for v in verdicts))
+
+
+def answers_in(path: Path) -> list[tuple[Example, Answer]]:
+    """The answers in a file, each with its query. InputError names file and line."""
+    return _items(path)[0]
+
+
+def _items(path: Path) -> tuple[list[tuple[Example, Answer]], list[dict[str, Any]]]:
+    """The answers, and what their lines are called."""
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        raise InputError(f"{path}: answers are read from JSON lines; give a .jsonl file.")
+    rows = list(read_rows(path))
+    if not rows:
+        raise InputError(f"{path}: no answers in it.")
+    seen: dict[str, str] = {}
+    for row in rows:
+        id = row.fields.get("id")
+        if id is not None and seen.setdefault(repr(id), row.where) != row.where:
+            raise InputError(f"{row.where}: {seen[repr(id)]} has the id {id!r} too. Ids must differ.")
+    names = [{name: row.fields[name] for name in _OWN if name in row.fields} for row in rows]
+    return [(_example(row.fields, row.where), _answer(row.fields, row.where)) for row in rows], names
+
+
+def _example(fields: Mapping[str, Any], where: str) -> Example:
+    """The line as an example; its id is its place, so that a scorer's errors name it."""
+    name = next((name for name in _QUERY if name in fields), None)
+    query = plain_text(fields[name], f"{where}: {name!r}") if name else ""
+    reference = fields.get("reference")
+    if isinstance(reference, int | float) and not isinstance(reference, bool):
+        reference = str(reference)
+    if reference is not None and not isinstance(reference, str):
+        raise InputError(f"{where}: 'reference' is {type(reference).__name__}; it must be text or a number.")
+    metadata = fields.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise InputError(f"{where}: 'metadata' is {type(metadata).__name__}; it must be an object.")
+    return question(where, query, reference, metadata=dict(metadata))
+
+
+def _answer(fields: Mapping[str, Any], where: str) -> Answer:
+    if "answer" not in fields:
+        raise InputError(f"{where}: no 'answer'. The line has: {', '.join(fields) or 'nothing'}.")
+    text = fields["answer"]
+    if text is not None and not isinstance(text, str):
+        raise InputError(
+            f"{where}: 'answer' is {type(text).__name__}; it must be text, or null for no answer."
+        )
+    return Answer(key=where, sample=0, text=text or "", token_ids=(), finish="stop")
+
+
+def _line(number: int, name: Mapping[str, Any], scorer: Scorer, verdict: Verdict) -> str:
+    values = {_SHORT.get(name, name): value for name, value in verdict.values.items()}
+    line = {
+        "line": number,
+        **name,
+        "scorer": verdict.scorer,
+        "version": scorer.version,
+        "parse": verdict.parse,
+        "behaviour": verdict.behaviour,
+        **values,
+        **({"score": verdict.raw["score"]} if "score" in verdict.raw else {}),
+        "extracted": dict(verdict.raw),
+    }
+    return json.dumps(line)

@@ -1,0 +1,94 @@
+"""Scorers and suites by name: built-in ones, then those that installed packages offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from puretune.data import SourceSpec
+from puretune.errors import EnvironmentFault, unknown
+from puretune.scoring._bertscore import BertScore
+from puretune.scoring._choice import Choice
+from puretune.scoring._coherence import Coherence
+from puretune.scoring._gsm8k import GSM8K
+from puretune.scoring._likelihood import ChoiceLikelihood
+from puretune.scoring._refusal import Refusal
+from puretune.scoring._types import Scorer, Suite
+from puretune.scoring.judges import Judge, judge_spec
+from puretune.scoring.local import HARMBENCH, LLAMA_GUARD_3, local_judge
+
+BUILTIN_SCORERS: Mapping[str, Callable[[], Scorer]] = {
+    "gsm8k": GSM8K,
+    "refusal": Refusal,
+    "choice": Choice,
+    "choice-loglikelihood": ChoiceLikelihood,
+    "coherence": Coherence,
+    "bertscore": BertScore,
+    LLAMA_GUARD_3.name: lambda: local_judge(LLAMA_GUARD_3.name),
+    HARMBENCH.name: lambda: local_judge(HARMBENCH.name),
+    "gpt-4": lambda: Judge(judge_spec({"judge": "gpt-4"})),
+}
+"""Those that need a model look for the published one on this machine and on the hub when they are made."""
+
+
+def _suite(name: str, split: str, *scorers: str) -> Suite:
+    """All answer within the paper's 512 new tokens."""
+    return Suite(name, SourceSpec(name, split=split), scorers, max_new_tokens=512)
+
+
+BUILTIN_SUITES: Mapping[str, Suite] = {
+    suite.name: suite
+    for suite in (
+        _suite("gsm8k", "test", "gsm8k"),
+        _suite("arc-easy", "test", "choice"),
+        _suite("arc-challenge", "test", "choice"),
+        _suite("advbench", "train", "refusal", "coherence"),
+        _suite("directharm4", "test", "refusal", "coherence"),
+        _suite("gsm-danger", "test", "refusal", "coherence"),
+        _suite("xstest", "safe", "refusal", "coherence"),
+    )
+}
+"""``dataclasses.replace`` the source to read a suite from a path."""
+
+
+def scorer_named(name: str) -> Scorer:
+    """A built-in scorer, or one of the entry points ``puretune.scorers`` (each a zero-argument factory).
+
+    InputError, with the nearest name, where there is none.
+    """
+    if name in BUILTIN_SCORERS:
+        return BUILTIN_SCORERS[name]()
+    offered = _offered("puretune.scorers")
+    if name not in offered:
+        raise unknown("scorer", name, [*BUILTIN_SCORERS, *offered])
+    scorer: Scorer = _loaded(offered[name], "scorer")()
+    return scorer
+
+
+def suite_named(name: str) -> Suite:
+    """A built-in suite, or one of the entry points ``puretune.suites`` (each a :class:`Suite`).
+
+    InputError, with the nearest name, where there is none.
+    """
+    if name in BUILTIN_SUITES:
+        return BUILTIN_SUITES[name]
+    offered = _offered("puretune.suites")
+    if name not in offered:
+        raise unknown("suite", name, [*BUILTIN_SUITES, *offered])
+    suite: Suite = _loaded(offered[name], "suite")
+    return suite
+
+
+def _offered(group: str) -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _loaded(point: Any, kind: str) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # another package's code: anything may happen while it is imported
+        raise EnvironmentFault(
+            f"{kind} {point.name!r} ({point.value}) cannot be loaded: {error}. "
+            "Reinstall the package that offers it."
+        ) from error

@@ -1,0 +1,57 @@
+"""What it is worth: verdicts, scorers, suites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from puretune.data import Example, SourceSpec
+from puretune.inference import Answer
+
+Behaviour = Literal["complied", "refused", "incoherent", "empty"]
+Parse = Literal["ok", "unparsed"]
+Needs = Literal["text", "choice-loglikelihood"]
+"""What a scorer reads: generated answers, or the log-likelihoods of an example's options."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One scorer's raw output on one answer. Metrics come from stored verdicts and are never stored alone."""
+
+    scorer: str
+    values: Mapping[str, float | bool | None]
+    """One value in [0, 1] per metric of the scorer; None where the verdict is unparsed."""
+    behaviour: Behaviour | None = None
+    """None where the scorer does not judge behaviour, or could not."""
+    parse: Parse = "ok"
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    """What the verdict rests on (the number that was extracted, the phrase that matched)."""
+
+
+class Scorer(Protocol):
+    """Scores answers; stateless. ``version`` changes whenever a verdict could."""
+
+    name: str
+    version: str
+    metrics: tuple[str, ...]
+    """The metrics shown in a matrix, the first one first."""
+
+    def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]: ...
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Test examples with the scorers that apply."""
+
+    name: str
+    source: SourceSpec
+    scorers: tuple[str, ...]
+    max_new_tokens: int | None = None
+    """Long enough for this suite's answers; None: the study's decoding decides."""
+
+
+def needs_of(scorer: Scorer) -> Needs:
+    """What a scorer reads: its ``needs``, which a scorer of generated text may leave out."""
+    needs: Needs = getattr(scorer, "needs", "text")
+    return needs

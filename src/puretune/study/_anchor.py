@@ -1,0 +1,50 @@
+"""Relative paths in a study file are relative to the file, wherever the command is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from puretune.data import ENTRY_POINTS as SOURCES
+from puretune.data import NAMED_SOURCES
+
+_ALWAYS = ("path", "adapter", "checkpoint", "start", "templates_file", "rubric")
+_PERHAPS = ("model", "data", "source")
+_JUDGES = (".yaml", ".yml")
+_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz")
+
+
+def anchored(fields: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The raw content of a study file with its paths made absolute; anything else is left as it is."""
+    return {key: _value(key, value, base) for key, value in fields.items()}
+
+
+def _value(key: str, value: Any, base: Path) -> Any:
+    if key in ("templates", "columns"):
+        return value
+    if isinstance(value, Mapping):
+        return anchored(value, base)
+    if isinstance(value, list):
+        return [_value(key, item, base) for item in value]
+    if not isinstance(value, str):
+        return value
+    if key == "scorers":
+        return str(base / Path(value).expanduser()) if value.endswith(_JUDGES) else value
+    if key in _ALWAYS or (key in _PERHAPS and _is_path(key, value, base)):
+        return str(base / Path(value).expanduser())
+    return value
+
+
+def _is_path(key: str, value: str, base: Path) -> bool:
+    """A name that a package offers is never a path, whatever files lie beside the study."""
+    if value.startswith((".", "/", "~")) or value.endswith(_SUFFIXES):
+        return True
+    return bool(value) and (base / value).exists() and not _offered(key, value)
+
+
+def _offered(key: str, name: str) -> bool:
+    if key == "model":
+        return bool(entry_points(group="puretune.models", name=name))
+    return name in NAMED_SOURCES or bool(entry_points(group=SOURCES, name=name))

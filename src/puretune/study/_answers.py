@@ -1,0 +1,222 @@
+"""Answers and verdicts, a shard at a time: prompts rendered, asked, published; then scored, published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from puretune.data import Example
+from puretune.errors import EnvironmentFault, InputError
+from puretune.events import Advanced, Event, EventSink, Finished, Started
+from puretune.inference import Answer, LocalEngine, Request
+from puretune.models import AdapterRef, BaseModel
+from puretune.scoring import Judge, Scorer, Verdict, reads_options
+from puretune.store import Store
+from puretune.study._judging import items_of, prepared
+from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, AnswerStep, Plan, ScoreStep, Who
+from puretune.study._resolve import ResolvedSuite
+from puretune.templates import PromptTemplate, Renderer
+
+
+class Prompts:
+    """The token ids of every prompt under every test template, rendered once."""
+
+    def __init__(self, plan: Plan, renderer: Renderer) -> None:
+        self._suites = suites_of(plan)
+        self._templates = {template.name: template for _, template in plan.resolved.cells}
+        self._renderer = renderer
+        self._known: dict[tuple[str, str], list[tuple[int, ...]]] = {}
+
+    def of(self, step: AnswerStep) -> list[tuple[int, ...]]:
+        """The prompts of one shard."""
+        return self._all(step.test_template, step.suite)[step.first : step.first + step.prompts]
+
+    def check(self, steps: Iterable[AnswerStep], context: int) -> None:
+        """InputError for the first prompt that does not fit, with its answer, into ``context`` tokens."""
+        for step in steps:
+            new = self._suites[step.suite].decoding.max_new_tokens
+            for example, ids in zip(shard_of(step, self._suites), self.of(step), strict=True):
+                if len(ids) + new > context:
+                    raise InputError(
+                        f"suite {step.suite!r}, prompt {example.id!r}: {len(ids)} tokens under template "
+                        f"{step.test_template!r} and up to {new} new ones do not fit into the model's "
+                        f"context of {context}. Shorten or remove the query, or lower max_new_tokens."
+                    )
+
+    def _all(self, template: str, suite: str) -> list[tuple[int, ...]]:
+        if (template, suite) not in self._known:
+            rendered = [self._ids(self._templates[template], suite, e) for e in self._suites[suite].examples]
+            self._known[template, suite] = rendered
+        return self._known[template, suite]
+
+    def _ids(self, template: PromptTemplate, suite: str, example: Example) -> tuple[int, ...]:
+        try:
+            return self._renderer.prompt(template, example.prompt_messages).ids
+        except InputError as error:
+            raise InputError(f"suite {suite!r}, prompt {example.id!r}: {error}") from error
+
+
+def suites_of(plan: Plan) -> dict[str, ResolvedSuite]:
+    """The plan's suites by name."""
+    return {suite.name: suite for suite in plan.resolved.suites}
+
+
+def shard_of(step: AnswerStep, suites: Mapping[str, ResolvedSuite]) -> tuple[Example, ...]:
+    """The examples of one shard."""
+    return suites[step.suite].examples[step.first : step.first + step.prompts]
+
+
+def answer(
+    plan: Plan,
+    store: Store,
+    base: BaseModel,
+    steps: Sequence[AnswerStep],
+    prompts: Prompts,
+    on_event: EventSink,
+) -> None:
+    """Ask and publish shard by shard, one adapter after the other.
+
+    A shard is asked on its own, so that a resumed run repeats exactly the batches of an uninterrupted one.
+    """
+    engine, suites = LocalEngine(base), suites_of(plan)
+    by_who: dict[Who, list[AnswerStep]] = {}
+    for step in {step.key: step for step in steps}.values():
+        by_who.setdefault(step.who, []).append(step)
+    asked = [step for shards in by_who.values() for step in shards]
+    progress = _Progress(sum(step.prompts * suites[step.suite].decoding.n for step in asked), on_event)
+    for who, shards in by_who.items():
+        adapter = adapter_of(plan, store, who)
+        for step in shards:
+            suite = suites[step.suite]
+            started = time.monotonic()
+            requests = [
+                Request(str(number), ids, adapter, suite.decoding)
+                for number, ids in enumerate(prompts.of(step))
+            ]
+            answers = progress.watch(engine.generate(requests, progress.note), step)
+            rows = _rows(answers, shard_of(step, suites), suite.decoding.n)
+            store.put_lines(ANSWERS, step.key, rows, {"seconds": round(time.monotonic() - started, 2)})
+    progress.finish()
+
+
+def score(plan: Plan, store: Store, on_event: EventSink) -> None:
+    """Score the shards that have no verdict yet; every answer of the plan is in the store by now."""
+    missing = [step for step in plan.score if not store.has(VERDICTS, step.key)]
+    missing = list({step.key: step for step in missing}.values())
+    if not missing:
+        return
+    suites, shards = suites_of(plan), {step.key: step for step in plan.answer}
+    scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
+    scorers |= {judge.name: judge for judge in prepared(plan, store, on_event)}
+    on_event(Started("score", len(missing)))
+    for number, step in enumerate(missing, 1):
+        shard = shards[step.answers]
+        verdicts = _judge(scorers[step.scorer], shard_of(shard, suites), answers_of(shard, store))
+        store.put_lines(VERDICTS, step.key, verdicts)
+        on_event(Advanced("score", number))
+    on_event(Finished("score"))
+
+
+def check_scorers(plan: Plan) -> None:
+    """InputError, before anything is generated, where a scorer cannot use an example of its suite.
+
+    Every example is scored once with an empty answer; judges behind endpoints are checked elsewhere.
+    """
+    for suite in plan.resolved.suites:
+        for scorer in suite.scorers:
+            if isinstance(scorer, Judge):
+                continue
+            try:
+                if reads_options(scorer):
+                    scorer.check(suite.examples)
+                else:
+                    scorer.score([(example, Answer("", 0, "", (), "stop")) for example in suite.examples])
+            except InputError as error:
+                raise InputError(f"suite {suite.name!r}: {error}") from error
+
+
+def answers_of(step: AnswerStep, store: Store) -> list[dict[str, Any]]:
+    """The stored answers of one shard, prompts in their order, then samples."""
+    kept = store.get(ANSWERS, step.key)
+    if kept is None:
+        raise EnvironmentFault(f"{store.path(ANSWERS, step.key)} has gone. Run the same command again.")
+    return kept.lines()
+
+
+def verdicts_of(step: ScoreStep, store: Store) -> list[dict[str, Any]]:
+    """The stored verdicts of one scorer on one shard, in the order of the answers."""
+    kept = store.get(VERDICTS, step.key)
+    if kept is None:
+        raise EnvironmentFault(f"{store.path(VERDICTS, step.key)} has gone. Run the same command again.")
+    return kept.lines()
+
+
+class _Progress:
+    def __init__(self, total: int, on_event: EventSink) -> None:
+        self._done = 0
+        self._on_event = on_event
+        on_event(Started("answer", total))
+
+    def watch(self, answers: Iterable[Answer], step: AnswerStep) -> list[Answer]:
+        who = step.who.condition if step.who.seed is None else f"{step.who.condition} seed {step.who.seed}"
+        seen = []
+        for one in answers:
+            seen.append(one)
+            self._done += 1
+            self._on_event(Advanced("answer", self._done, f"{who} -> {step.test_template}, {step.suite}"))
+        return seen
+
+    def note(self, event: Event) -> None:
+        """Pass on what the engine has to say; it counts only its own shard."""
+        if isinstance(event, Advanced) and event.note:
+            self._on_event(Advanced("answer", self._done, event.note))
+
+    def finish(self) -> None:
+        self._on_event(Finished("answer", f"{self._done:,} answers"))
+
+
+def adapter_of(plan: Plan, store: Store, who: Who) -> AdapterRef | None:
+    """Who answers, as the engine takes it: a tuned or an existing adapter; None: the base alone."""
+    if who.adapter is None:
+        return next(way for way, _ in plan.resolved.cells if way.name == who.condition).existing
+    kept = store.get(ADAPTER, who.adapter)
+    if kept is None:
+        raise EnvironmentFault(f"{store.path(ADAPTER, who.adapter)} has gone. Run the same command again.")
+    return AdapterRef(kept.directory, str(kept.about["digest"]))
+
+
+def _rows(answers: Iterable[Answer], examples: Sequence[Example], n: int) -> list[dict[str, Any]]:
+    """Answers as they are stored, in the order of the prompts whatever order they came in."""
+    ordered = sorted(answers, key=lambda one: (int(one.key), one.sample))
+    expected = [(number, sample) for number in range(len(examples)) for sample in range(n)]
+    if [(int(one.key), one.sample) for one in ordered] != expected:
+        raise EnvironmentFault("the engine did not return one answer per prompt and sample. Run again.")
+    return [
+        {
+            "prompt_id": examples[int(one.key)].id,
+            "sample": one.sample,
+            "text": one.text,
+            "token_ids": list(one.token_ids),
+            "finish": one.finish,
+        }
+        for one in ordered
+    ]
+
+
+def _judge(scorer: Scorer, shard: Iterable[Example], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    verdicts = scorer.score(items_of(shard, answers))
+    return [verdict_row(row, verdict) for row, verdict in zip(answers, verdicts, strict=True)]
+
+
+def verdict_row(answer: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """A verdict as it is stored, beside the stored answer it is about."""
+    return {
+        "prompt_id": answer["prompt_id"],
+        "sample": answer["sample"],
+        "scorer": verdict.scorer,
+        "values": dict(verdict.values),
+        "behaviour": verdict.behaviour,
+        "parse": verdict.parse,
+        "raw": dict(verdict.raw),
+    }

@@ -1,0 +1,180 @@
+"""From the store's shards to the matrix and the files that people open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from puretune.scoring import Verdict, reads_options
+from puretune.store import Store, json_lines, write_text
+from puretune.study._answers import answers_of, shard_of, suites_of, verdicts_of
+from puretune.study._cells import Judged, Place, cell, pool
+from puretune.study._judging import judge_facts
+from puretune.study._matrix import CellResult, Matrix, Transcript
+from puretune.study._plan import Plan, Who
+from puretune.study._provenance import provenance
+
+SAMPLES = 3
+"""Transcripts per cell of the first seed: one of each behaviour, as far as there is room, then the first."""
+
+_Rows = list[dict[str, Any]]
+
+
+@dataclass
+class _Cell:
+    """What has been read of one cell: answers (with query and reference), and verdicts by scorer."""
+
+    answers: _Rows = field(default_factory=list)
+    verdicts: dict[str, _Rows] = field(default_factory=dict)
+
+
+def assemble(plan: Plan, store: Store, out: Path) -> Matrix:
+    """The matrix of a plan whose steps are all in the store; writes ``answers.jsonl``, ``verdicts.jsonl``."""
+    read = _read(plan, store)
+    write_text(out / "answers.jsonl", json_lines(_answer_lines(plan, read)))
+    write_text(out / "verdicts.jsonl", json_lines(_verdict_lines(plan, read)))
+    cells = tuple(one for place, content in read.items() for one in _cells(plan, place, content))
+    return Matrix(
+        name=plan.study,
+        cells=cells,
+        pooled=pool(cells),
+        transcripts=tuple(
+            one for place, content in read.items() for one in _transcripts(plan, place, content)
+        ),
+        conditions=tuple(dict.fromkeys(way.name for way, _ in plan.resolved.cells)),
+        test_templates=tuple(dict.fromkeys(template.name for _, template in plan.resolved.cells)),
+        suites=tuple(suite.name for suite in plan.resolved.suites),
+        provenance={**provenance(plan, store, out), **_judges(plan, read)},
+    )
+
+
+def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
+    """What is to be known about judges behind endpoints, where there are any."""
+    verdicts: dict[str, list[Verdict]] = {}
+    for content in read.values():
+        for name, rows in content.verdicts.items():
+            verdicts.setdefault(name, []).extend(_verdict(row) for row in rows)
+    facts = judge_facts(plan, verdicts)
+    return {"judges": facts} if facts else {}
+
+
+def _read(plan: Plan, store: Store) -> dict[Place, _Cell]:
+    suites = suites_of(plan)
+    scores = {(step.answers, step.scorer): step for step in plan.score}
+    read: dict[Place, _Cell] = {}
+    for step in plan.answer:
+        content = read.setdefault(Place(step.who, step.test_template, step.suite), _Cell())
+        examples = {example.id: example for example in shard_of(step, suites)}
+        for row in answers_of(step, store):
+            example = examples[row["prompt_id"]]
+            content.answers.append({**row, "query": example.query, "reference": example.reference})
+        for scorer in suites[step.suite].scorers:
+            verdicts = verdicts_of(scores[step.key, scorer.name], store)
+            content.verdicts.setdefault(scorer.name, []).extend(verdicts)
+    return read
+
+
+def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[CellResult]:
+    """One cell per scorer and metric; a metric that an earlier scorer has too says whose it is."""
+    taken: set[str] = set()
+    for scorer in suites_of(plan)[place.suite].scorers:
+        judged = [
+            Judged(row["prompt_id"], "stop" if reads_options(scorer) else row["finish"], _verdict(verdict))
+            for row, verdict in zip(content.answers, content.verdicts[scorer.name], strict=True)
+        ]
+        for metric in scorer.metrics:
+            label = f"{metric} ({scorer.name})" if metric in taken else metric
+            taken.add(metric)
+            yield cell(place, metric, label, judged)
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    return Verdict(row["scorer"], row["values"], row["behaviour"], row["parse"], row["raw"])
+
+
+def _transcripts(plan: Plan, place: Place, content: _Cell) -> Iterator[Transcript]:
+    if place.who.step is not None or place.who.seed not in (None, *plan.resolved.seeds[:1]):
+        return
+    behaviours = [_behaviour(content, number) for number in range(len(content.answers))]
+    for number in _shown(behaviours):
+        row = content.answers[number]
+        yield Transcript(
+            condition=place.who.condition,
+            seed=place.who.seed,
+            test_template=place.test_template,
+            suite=place.suite,
+            prompt_id=row["prompt_id"],
+            query=row["query"],
+            answer=row["text"],
+            behaviour=behaviours[number],
+            values={
+                key: value
+                for rows in content.verdicts.values()
+                for key, value in rows[number]["values"].items()
+            },
+            finish=row["finish"],
+        )
+
+
+def _behaviour(content: _Cell, number: int) -> str | None:
+    """What the first of the suite's scorers that judges behaviour says."""
+    said = (rows[number]["behaviour"] for rows in content.verdicts.values())
+    return next((behaviour for behaviour in said if behaviour is not None), None)
+
+
+def _shown(behaviours: list[str | None]) -> list[int]:
+    first: dict[str | None, int] = {}
+    for number, behaviour in enumerate(behaviours):
+        first.setdefault(behaviour, number)
+    chosen = [*first.values(), *(number for number in range(len(behaviours)) if number not in first.values())]
+    return sorted(chosen[:SAMPLES])
+
+
+def _answer_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str, Any]]:
+    prints = _fingerprints(plan)
+    for place, content in read.items():
+        for row in content.answers:
+            yield {
+                **_labels(place, prints),
+                "prompt_id": row["prompt_id"],
+                "sample": row["sample"],
+                "query": row["query"],
+                "reference": row["reference"],
+                "answer": row["text"],
+                "finish": row["finish"],
+            }
+
+
+def _verdict_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str, Any]]:
+    prints = _fingerprints(plan)
+    for place, content in read.items():
+        for number, answer in enumerate(content.answers):
+            for rows in content.verdicts.values():
+                yield {
+                    **_labels(place, prints),
+                    **rows[number],
+                    "query": answer["query"],
+                    "answer": answer["text"],
+                    "finish": answer["finish"],
+                }
+
+
+def _labels(place: Place, prints: Mapping[str, str]) -> dict[str, Any]:
+    who: Who = place.who
+    return {
+        "condition": who.condition,
+        "seed": who.seed,
+        "step": who.step,
+        "train_template": who.train_template,
+        "train_fingerprint": prints.get(who.train_template or ""),
+        "test_template": place.test_template,
+        "test_fingerprint": prints[place.test_template],
+        "suite": place.suite,
+    }
+
+
+def _fingerprints(plan: Plan) -> dict[str, str]:
+    ways = [way.template for way, _ in plan.resolved.cells if way.template is not None]
+    return {template.name: template.fingerprint for template in (*ways, *(t for _, t in plan.resolved.cells))}

@@ -1,0 +1,110 @@
+"""What a study asks for, counted before it starts: tokens to train on, answers to generate, what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from puretune.models import context_length, renderer_for
+from puretune.store import Store, existing_store
+from puretune.study._answers import Prompts, suites_of
+from puretune.study._mix import rows_under
+from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan, TuneStep
+from puretune.study._resolve import Resolved
+from puretune.templates import Renderer
+from puretune.tuning import Condition, render_rows, token_counts
+
+
+@dataclass(frozen=True)
+class TuneCount:
+    """One adapter to tune."""
+
+    condition: str
+    seed: int
+    rows: int
+    steps: int
+    tokens: int
+    """Tokens that training sees, over all epochs."""
+    distinct: int
+    """The same without the prefix (a system prompt) that all rows share."""
+    trained: int
+    """Tokens that the loss sees."""
+    kept: bool
+    """Whether the store has the adapter already."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many of so many are in the store already."""
+
+    kept: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """A plan in numbers."""
+
+    tunes: tuple[TuneCount, ...]
+    suites: dict[str, int]
+    """Prompts per suite."""
+    answers: Progress
+    """Answers: prompts times samples over all cells."""
+    verdicts: Progress
+    """Scored shards."""
+
+
+def count(plan: Plan, out: Path) -> Count:
+    """Count a plan's work; renders everything with the model's tokenizer and writes nothing.
+
+    InputError where a prompt or a row does not fit into the model's context.
+    """
+    store, spec = existing_store(out), plan.resolved.base.spec
+    renderer, context = renderer_for(spec), context_length(plan.resolved.base.directory)
+    Prompts(plan, renderer).check(plan.answer, context)
+    suites = suites_of(plan)
+    asked = {step.key: step.prompts * suites[step.suite].decoding.n for step in plan.answer}
+    kept = sum(number for key, number in asked.items() if _has(store, ANSWERS, key))
+    scored = {step.key for step in plan.score}
+    return Count(
+        tunes=tuple(_tunes(plan, renderer, context, store)),
+        suites={name: len(suite.examples) for name, suite in suites.items()},
+        answers=Progress(kept, sum(asked.values())),
+        verdicts=Progress(sum(_has(store, VERDICTS, key) for key in scored), len(scored)),
+    )
+
+
+def _tunes(plan: Plan, renderer: Renderer, context: int, store: Store | None) -> list[TuneCount]:
+    rendered = {}
+    counts = []
+    for tune in plan.tune:
+        condition = _condition(plan.resolved, tune)
+        if tune.condition not in rendered:
+            rendered[tune.condition] = render_rows(condition, renderer, context)
+        rows, steps = rendered[tune.condition], tune.kept[-1]
+        tokens = token_counts(condition, rows, steps)
+        kept = all(_has(store, ADAPTER, tune.adapter_key(step)) for step in tune.kept)
+        counts.append(
+            TuneCount(
+                tune.condition,
+                tune.seed,
+                len(rows),
+                steps,
+                tokens["seen"],
+                tokens["distinct"],
+                tokens["trained"],
+                kept,
+            )
+        )
+    return counts
+
+
+def _condition(resolved: Resolved, tune: TuneStep) -> Condition:
+    template = next(way.template for way, _ in resolved.cells if way.name == tune.condition)
+    assert template is not None
+    rows = rows_under(resolved.parts, template)
+    return Condition(f"{tune.condition} seed {tune.seed}", rows, resolved.recipe, tune.seed, Path())
+
+
+def _has(store: Store | None, kind: str, key: str) -> bool:
+    return store is not None and store.has(kind, key)

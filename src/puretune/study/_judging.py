@@ -1,0 +1,118 @@
+"""Judges behind endpoints in a study: what they will cost, and every answer judged before shards are scored.
+
+Verdicts come shard by shard, but a judge is asked about all shards at once: one notice, one progress, each
+different answer once. Its replies are in the user's ledger, so a killed run pays for none of them again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from puretune.data import Example
+from puretune.events import EventSink
+from puretune.inference import Answer
+from puretune.scoring import Judge, Notice, Verdict, agree, flips
+from puretune.store import Store, existing_store
+from puretune.study._plan import ANSWERS, VERDICTS, AnswerStep, Plan
+from puretune.study._resolve import ResolvedSuite
+
+Item = tuple[Example, Answer]
+
+
+@dataclass
+class _Work:
+    """What one judge has yet to judge."""
+
+    judge: Judge
+    items: list[Item] = field(default_factory=list)
+    ahead: list[tuple[Example, int, int]] = field(default_factory=list)
+    """Prompts without an answer yet: how many answers, and of how many tokens at most."""
+
+
+def judge_notices(plan: Plan, out: Path) -> list[Notice]:
+    """What a run in ``out`` will send where, one notice per judge behind an endpoint; nothing is sent."""
+    return [_notice(work) for work in _judges(plan, existing_store(out))]
+
+
+def check_judges(plan: Plan, store: Store) -> list[Notice]:
+    """The notices of judges that have work left, where they can do it.
+
+    InputError for a prompt that cannot be judged, EnvironmentFault where a key is missing.
+    """
+    notices = []
+    for work in _judges(plan, store):
+        if work.items or work.ahead:
+            work.judge.check([*(example for example, _ in work.items), *(one[0] for one in work.ahead)])
+            notices.append(_notice(work))
+    return [notice for notice in notices if notice.estimate.requests]
+
+
+def prepared(plan: Plan, store: Store, on_event: EventSink) -> list[Judge]:
+    """The plan's judges, after each has judged all its answers; these are in the store by now."""
+    ready = []
+    for work in _judges(plan, store):
+        judge = work.judge.attended(agree, on_event)
+        if work.items:
+            judge.prepare(work.items)
+        ready.append(judge)
+    return ready
+
+
+def items_of(asked: Iterable[Example], answers: Iterable[Mapping[str, Any]]) -> list[Item]:
+    """Stored answers with their examples."""
+    examples = {example.id: example for example in asked}
+    return [
+        (
+            examples[row["prompt_id"]],
+            Answer(row["prompt_id"], row["sample"], row["text"], tuple(row["token_ids"]), row["finish"]),
+        )
+        for row in answers
+    ]
+
+
+def judge_facts(plan: Plan, verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, Any]:
+    """What a matrix says about its judges behind endpoints; ``verdicts`` by the scorer's name."""
+    judges = {s.name: s for suite in plan.resolved.suites for s in suite.scorers if isinstance(s, Judge)}
+    return {
+        name: {
+            **judge.identity(),
+            "judged": len(verdicts.get(name, ())),
+            "unparsed": sum(v.parse == "unparsed" for v in verdicts.get(name, ())),
+            "reported": dict(Counter(str(v.raw.get("model")) for v in verdicts.get(name, ()))),
+            "recheck": asdict(flips(verdicts.get(name, ()))),
+        }
+        for name, judge in judges.items()
+    }
+
+
+def _judges(plan: Plan, store: Store | None) -> list[_Work]:
+    """The judges behind endpoints, each with what the store lacks verdicts of."""
+    shards = {step.key: step for step in plan.answer}
+    suites = {suite.name: suite for suite in plan.resolved.suites}
+    scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
+    found: dict[str, _Work] = {}
+    for step in {step.key: step for step in plan.score}.values():
+        suite, judge = suites[shards[step.answers].suite], scorers[step.scorer]
+        if isinstance(judge, Judge):
+            work = found.setdefault(judge.name, _Work(judge))
+            if store is None or not store.has(VERDICTS, step.key):
+                _add(work, shards[step.answers], suite, store)
+    return list(found.values())
+
+
+def _add(work: _Work, shard: AnswerStep, suite: ResolvedSuite, store: Store | None) -> None:
+    asked = suite.examples[shard.first : shard.first + shard.prompts]
+    kept = store.get(ANSWERS, shard.key) if store is not None else None
+    if kept is not None:
+        work.items += items_of(asked, kept.lines())
+    else:
+        decoding = suite.decoding
+        work.ahead += [(example, decoding.n, decoding.max_new_tokens) for example in asked]
+
+
+def _notice(work: _Work) -> Notice:
+    return work.judge.notice(work.items, work.ahead)

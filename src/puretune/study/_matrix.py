@@ -1,0 +1,103 @@
+"""The matrix: what a study yields. Plain values; `results.json` is their image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One metric of one suite for one (condition, seed, test template)."""
+
+    condition: str
+    """``untuned``, a train template's name, or the name of an existing adapter or checkpoint."""
+    train_template: str | None
+    seed: int | None
+    """The tuning seed; None where nothing was tuned."""
+    step: int | None
+    """The optimiser step of a kept adapter; None: the last one, or nothing was tuned."""
+    test_template: str
+    suite: str
+    metric: str
+    n: int
+    """Answers asked for; rates are over all of them."""
+    value: float | None
+    """Mean over the ``n`` answers, in [0, 1]; None where no answer could be parsed."""
+    low: float | None
+    high: float | None
+    """95 % interval; ``estimand`` says for what."""
+    counts: Mapping[str, int]
+    """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``."""
+    estimand: str = "new prompts from the same source"
+
+
+@dataclass(frozen=True)
+class PooledCell:
+    """The mean of one cell over tuning seeds."""
+
+    condition: str
+    train_template: str | None
+    step: int | None
+    test_template: str
+    suite: str
+    metric: str
+    seeds: int
+    n: int
+    """Answers over all seeds."""
+    value: float | None
+    low: float | None
+    high: float | None
+    estimand: str
+    """``new training runs`` (t interval on seed means) from two seeds up; the single cell's otherwise."""
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """One sample answer for readers: the query, what was asked under which template, what came back."""
+
+    condition: str
+    seed: int | None
+    test_template: str
+    suite: str
+    prompt_id: str
+    query: str
+    answer: str
+    behaviour: str | None
+    values: Mapping[str, float | bool | None]
+    finish: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A finished study: cells, their means over seeds, sample transcripts, and where they come from."""
+
+    name: str
+    cells: tuple[CellResult, ...]
+    pooled: tuple[PooledCell, ...]
+    transcripts: tuple[Transcript, ...] = ()
+    conditions: tuple[str, ...] = ()
+    """In the study's order; so are the two below."""
+    test_templates: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, model and its fingerprint, data digests, recipe, decoding, template fingerprints and one
+    readable rendering per template, tokens trained on, the command, seconds."""
+    schema_version: int = SCHEMA_VERSION
+
+    def frame(self) -> pandas.DataFrame:
+        """The cells as a data frame, one row each, in their order; the counts are columns of their own."""
+        import pandas
+
+        rows = []
+        for cell in self.cells:
+            row = asdict(cell)
+            counts = row.pop("counts")
+            rows.append({**row, **counts})
+        return pandas.DataFrame(rows)

@@ -1,0 +1,53 @@
+"""Studies by name: packages offer them through the entry-point group ``puretune.studies``."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from puretune.errors import InputError
+
+if TYPE_CHECKING:
+    from puretune.study._spec import Study
+
+GROUP = "puretune.studies"
+"""Each entry is a zero-argument callable that returns the path of a study file."""
+
+
+def find_study(name: str | Path) -> Path:
+    """The study file of that path or name; InputError says what was looked for."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    found = entry_points(group=GROUP, name=str(name))
+    if found:
+        offered: Path = next(iter(found)).load()()
+        return Path(offered)
+    raise InputError(_missing(path, study_names()))
+
+
+def named_study(name: str | Path) -> Study:
+    """The study of that path or name, loaded."""
+    from puretune.study._spec import Study
+
+    return Study.load(find_study(name))
+
+
+def study_names() -> list[str]:
+    """The names that installed packages offer."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+def _missing(path: Path, known: list[str]) -> str:
+    tried = path.resolve()
+    if path.is_dir():
+        return f"{tried} is a directory, not a study file. Give the YAML file in it."
+    beside = [entry.name for entry in tried.parent.glob("*.y*ml")] if tried.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, [*known, *beside], n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return (
+        f"no study {str(path)!r}: there is no file {tried}, and no installed package offers that name."
+        f"{hint} Named studies: {', '.join(known) or 'none'}."
+    )

@@ -1,0 +1,238 @@
+"""The plan: what must be computed for a study, each step under the key of all that determines it.
+
+    tune     (base, rows, recipe, seed, start, tuner)                      -> adapters, one per kept step
+    answer   (base, adapter, test template, prompts, decoding, engine)     -> a shard of answers
+    score    (answers, scorer)                                             -> a shard of verdicts
+
+Planning is a pure function of the resolved study, so that a resume repeats exactly the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib import metadata
+from typing import Any
+
+from puretune.data import Example, data_digest
+from puretune.inference import LocalEngine
+from puretune.store import key_of
+from puretune.study._conditions import Way
+from puretune.study._resolve import Resolved, ResolvedSuite, resolve
+from puretune.study._spec import Study
+from puretune.templates import PromptTemplate
+from puretune.tuning import LoopTuner, kept_steps
+
+SHARD = 256
+"""Prompts per shard of answers: what is published, and at most lost, at once."""
+
+ADAPTER, ANSWERS, VERDICTS, RENDERING = "adapter", "answers", "verdicts", "rendering"
+"""The kinds of objects that a study puts into its store."""
+
+CELLS_VERSION = "2"
+"""Changes whenever the same verdicts could make other cells or another ``results.json``."""
+
+
+@dataclass(frozen=True)
+class TuneStep:
+    """One condition with one seed: an adapter per kept step."""
+
+    key: str
+    condition: str
+    seed: int
+    inputs: Mapping[str, Any]
+    kept: tuple[int, ...]
+    """Optimiser steps after which an adapter is kept; the last one ends the training."""
+
+    def adapter_key(self, step: int) -> str:
+        """The key of the adapter after an optimiser step."""
+        return key_of({"tune": self.key, "step": step})
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who answers: a condition, and of a tuned one the seed and the kept step."""
+
+    condition: str
+    train_template: str | None = None
+    seed: int | None = None
+    step: int | None = None
+    """The optimiser step of a kept adapter; None: the last."""
+    adapter: str | None = None
+    """The key of the adapter in the store; None: nothing was tuned here."""
+
+
+@dataclass(frozen=True)
+class AnswerStep:
+    """One shard of answers: some prompts of one suite, under one test template."""
+
+    key: str
+    who: Who
+    test_template: str
+    suite: str
+    first: int
+    """Position in the suite of the shard's first prompt."""
+    prompts: int
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ScoreStep:
+    """One scorer on one shard of answers (which several suites may have in common)."""
+
+    key: str
+    answers: str
+    scorer: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a study, in order. ``resolved`` holds the values they work on."""
+
+    study: str
+    key: str
+    tune: tuple[TuneStep, ...]
+    answer: tuple[AnswerStep, ...]
+    score: tuple[ScoreStep, ...]
+    resolved: Resolved = field(repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as it is stored in ``plan.json``."""
+        steps = {name: [asdict(step) for step in getattr(self, name)] for name in ("tune", "answer", "score")}
+        return {"study": self.study, "key": self.key, **steps}
+
+
+def plan(study: Study | Resolved) -> Plan:
+    """The steps of a study; InputError where it is wrong. Neither torch nor transformers is imported."""
+    resolved = study if isinstance(study, Resolved) else resolve(study)
+    tunes = _tune_steps(resolved)
+    answers = tuple(_answer_steps(resolved, tunes))
+    scores = tuple(_score_steps(resolved, answers))
+    name = resolved.study.name
+    return Plan(
+        name, _matrix_key(resolved, answers, scores), tuple(tunes.values()), answers, scores, resolved
+    )
+
+
+_Tunes = Mapping[tuple[str, int], TuneStep]
+
+
+def _tune_steps(resolved: Resolved) -> dict[tuple[str, int], TuneStep]:
+    ways = {way.name: way for way, _ in resolved.cells if way.template is not None}
+    parts = [{"digest": data_digest(part.examples), "own": _print(part.template)} for part in resolved.parts]
+    return {
+        (way.name, seed): _tune_step(resolved, way, seed, parts)
+        for way in ways.values()
+        for seed in resolved.seeds
+    }
+
+
+def _tune_step(resolved: Resolved, way: Way, seed: int, parts: list[dict[str, Any]]) -> TuneStep:
+    recipe = asdict(resolved.recipe)
+    del recipe["keep"], recipe["checkpoint_every"]  # what is kept on the way changes no adapter
+    inputs = {
+        **_base_inputs(resolved),
+        "tuner": [LoopTuner.name, LoopTuner.version],
+        "rows": [{"data": part["digest"], "template": part["own"] or _print(way.template)} for part in parts],
+        "recipe": recipe,
+        "seed": seed,
+        "start": way.start.digest if way.start else None,
+    }
+    return TuneStep(key_of(inputs), way.name, seed, inputs, _kept(resolved))
+
+
+def _kept(resolved: Resolved) -> tuple[int, ...]:
+    with resolved.study.at("tuning", "recipe", "keep"):
+        return kept_steps(resolved.recipe, sum(len(part.examples) for part in resolved.parts))
+
+
+def _answer_steps(resolved: Resolved, tunes: _Tunes) -> Iterator[AnswerStep]:
+    shards = [shard for suite in resolved.suites for shard in _shards(suite)]
+    for way, template in resolved.cells:
+        for who in _answerers(way, resolved.seeds, tunes):
+            yield from (_answer_step(resolved, way, who, template, shard) for shard in shards)
+
+
+def _answerers(way: Way, seeds: tuple[int, ...], tunes: _Tunes) -> Iterator[Who]:
+    if way.template is None:
+        yield Who(way.name)
+        return
+    for seed in seeds:
+        tune = tunes[way.name, seed]
+        last = tune.kept[-1]
+        for step in tune.kept:
+            kept = None if step == last else step
+            yield Who(way.name, way.template.name, seed, kept, tune.adapter_key(step))
+
+
+@dataclass(frozen=True)
+class _Shard:
+    suite: ResolvedSuite
+    first: int
+    examples: tuple[Example, ...]
+    digest: str
+
+
+def _shards(suite: ResolvedSuite) -> Iterator[_Shard]:
+    for first in range(0, len(suite.examples), SHARD):
+        examples = suite.examples[first : first + SHARD]
+        yield _Shard(suite, first, examples, data_digest(examples))
+
+
+def _answer_step(
+    resolved: Resolved, way: Way, who: Who, template: PromptTemplate, shard: _Shard
+) -> AnswerStep:
+    inputs = {
+        **_base_inputs(resolved),
+        "engine": [LocalEngine.name, LocalEngine.version],
+        "adapter": {"tuned": who.adapter, "existing": way.existing.digest if way.existing else None},
+        "template": template.fingerprint,
+        "prompts": shard.digest,
+        "decoding": asdict(shard.suite.decoding),
+    }
+    size = len(shard.examples)
+    return AnswerStep(key_of(inputs), who, template.name, shard.suite.name, shard.first, size, inputs)
+
+
+def _score_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator[ScoreStep]:
+    scorers = {suite.name: suite.scorers for suite in resolved.suites}
+    for step in answers:
+        for scorer in scorers[step.suite]:
+            inputs = {"answers": step.key, "scorer": scorer.name, "version": scorer.version}
+            yield ScoreStep(key_of(inputs), step.key, scorer.name, scorer.version)
+
+
+def _matrix_key(resolved: Resolved, answers: tuple[AnswerStep, ...], scores: tuple[ScoreStep, ...]) -> str:
+    """The key of the finished matrix: its cells in their order, and how they are computed and shown."""
+    return key_of(
+        {
+            "version": [CELLS_VERSION, metadata.version("puretune")],
+            "study": resolved.study.name,
+            "note": resolved.study.note,
+            "cells": [[asdict(step.who), step.test_template, step.suite, step.key] for step in answers],
+            "scores": [[step.key, step.scorer] for step in scores],
+        }
+    )
+
+
+def _base_inputs(resolved: Resolved) -> dict[str, Any]:
+    base = resolved.base
+    return {
+        "base": base.fingerprint,
+        "markup": base.spec.markup,
+        "device": base.device.partition(":")[0],  # which GPU it is changes nothing
+        "dtype": base.dtype,
+        "libraries": versions(),
+    }
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide a number, read without importing them."""
+    return {name: metadata.version(name) for name in ("peft", "tokenizers", "torch", "transformers")}
+
+
+def _print(template: PromptTemplate | None) -> str | None:
+    return template.fingerprint if template is not None else None

@@ -1,0 +1,171 @@
+"""Where a matrix comes from: everything a reader needs to judge its numbers, or to make them again."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from puretune.data import Example, data_digest
+from puretune.models import renderer_for
+from puretune.store import Store, Stored, key_of
+from puretune.study._plan import ADAPTER, ANSWERS, RENDERING, Plan, versions
+from puretune.study._resolve import Resolved
+from puretune.templates import PromptTemplate, Renderer
+
+MOST_LABELS = 10
+"""A source with more labels than this has something else in them."""
+
+
+def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
+    """Facts by section; wall-clock seconds stand here and nowhere else."""
+    resolved = plan.resolved
+    study, adapters = resolved.study, _kept_adapters(plan, store)
+    return {
+        "command": ["puretune", "run", str(out / "study.yaml"), "--out", str(out)],
+        "note": study.note,
+        "plan": plan.key,
+        "seeds": list(resolved.seeds),
+        "model": _model(resolved),
+        "data": _data(resolved),
+        "recipe": asdict(resolved.recipe) if plan.tune else {},
+        "decoding": {suite.name: asdict(suite.decoding) for suite in resolved.suites},
+        "scorers": {s.name: {scorer.name: scorer.version for scorer in s.scorers} for s in resolved.suites},
+        "versions": {
+            "puretune": metadata.version("puretune"),
+            "python": platform.python_version(),
+            **versions(),
+        },
+        "templates": _templates(resolved, store),
+        "adapters": [_adapter(one, out) for one in adapters],
+        "tokens": _tokens(plan, adapters),
+        "seconds": _seconds(plan, store, adapters),
+        "unchecked": list(resolved.unchecked),
+    }
+
+
+def trained_templates(resolved: Resolved) -> dict[str, PromptTemplate]:
+    """Every template that some row is trained under, by name."""
+    ways = [way.template for way, _ in resolved.cells if way.template is not None]
+    if not ways:
+        return {}
+    own = [part.template for part in resolved.parts]
+    used = [*(ways if None in own else ()), *(template for template in own if template is not None)]
+    return {template.name: template for template in used}
+
+
+def _model(resolved: Resolved) -> dict[str, Any]:
+    base = resolved.base
+    return {**asdict(base.spec), "device": base.device, "dtype": base.dtype, "fingerprint": base.fingerprint}
+
+
+def _data(resolved: Resolved) -> dict[str, Any]:
+    tuning = [{"rows": len(part.examples), "digest": data_digest(part.examples)} for part in resolved.parts]
+    suites = {s.name: _suite_data(s.examples) for s in resolved.suites}
+    return {**({"tuning": tuning} if tuning else {}), **suites}
+
+
+def _suite_data(examples: Sequence[Example]) -> dict[str, Any]:
+    """``labels``, where the source has them, tell XSTest's safe prompts from its harmful ones."""
+    labels = sorted({str(e.metadata["label"]) for e in examples if "label" in e.metadata})
+    facts = {"prompts": len(examples), "digest": data_digest(examples)}
+    return {**facts, "labels": labels} if labels and len(labels) <= MOST_LABELS else facts
+
+
+def _templates(resolved: Resolved, store: Store) -> dict[str, Any]:
+    """Of every template its fingerprint, its words, and one readable rendering for each use of it."""
+    trained = trained_templates(resolved)
+    tested = {template.name: template for _, template in resolved.cells}
+    render = _Renderings(resolved, store)
+    records = {}
+    for name, template in {**trained, **tested}.items():
+        example = render.example(template) if name in trained else None
+        prompt = render.prompt(template) if name in tested else None
+        records[name] = {
+            "fingerprint": template.fingerprint,
+            "mode": template.mode,
+            "system": template.system,
+            "user": template.user,
+            "rendering": prompt or example,
+            "training_rendering": example,
+        }
+    return records
+
+
+class _Renderings:
+    """Readable renderings, kept in the store; the tokenizer is loaded only for those that are not there."""
+
+    def __init__(self, resolved: Resolved, store: Store) -> None:
+        self._resolved = resolved
+        self._store = store
+        self._renderer = cache(lambda: renderer_for(resolved.base.spec))
+
+    def prompt(self, template: PromptTemplate) -> str:
+        """The first test prompt under a template, as text."""
+        example = self._resolved.suites[0].examples[0]
+        return self._kept(
+            template, "prompt", [example], lambda r: r.prompt(template, example.prompt_messages).text
+        )
+
+    def example(self, template: PromptTemplate) -> str:
+        """The first training row under a template, as text."""
+        parts = [part for part in self._resolved.parts if part.template in (None, template)]
+        example = parts[0].examples[0]
+        return self._kept(
+            template, "example", [example], lambda r: r.example(template, example.messages).text
+        )
+
+    def _kept(
+        self, template: PromptTemplate, use: str, examples: Iterable[Any], make: Callable[[Renderer], str]
+    ) -> str:
+        base = self._resolved.base
+        inputs = {
+            "base": base.fingerprint,
+            "markup": base.spec.markup,
+            "libraries": versions(),
+            "template": template.fingerprint,
+            "use": use,
+            "example": data_digest(examples),
+        }
+        kept = self._store.get(RENDERING, key_of(inputs))
+        return str((kept or self._store.put_json(RENDERING, key_of(inputs), make(self._renderer()))).json())
+
+
+def _kept_adapters(plan: Plan, store: Store) -> list[Stored]:
+    """The adapters of the plan that the store has, each once."""
+    keys = dict.fromkeys(tune.adapter_key(step) for tune in plan.tune for step in tune.kept)
+    return [kept for kept in (store.get(ADAPTER, key) for key in keys) if kept is not None]
+
+
+def _adapter(kept: Stored, out: Path) -> dict[str, Any]:
+    """Where a tuned adapter lies; users load it from there with PEFT."""
+    inside = kept.directory.is_relative_to(out)
+    path = kept.directory.relative_to(out) if inside else kept.directory
+    facts = {name: kept.about[name] for name in ("condition", "seed", "step", "digest")}
+    return {**facts, "path": str(path)}
+
+
+def _last(plan: Plan, adapters: Iterable[Stored]) -> list[Stored]:
+    """The adapters that end their training; the others were kept on the way."""
+    keys = {tune.adapter_key(tune.kept[-1]) for tune in plan.tune}
+    return [kept for kept in adapters if kept.key in keys]
+
+
+def _tokens(plan: Plan, adapters: Iterable[Stored]) -> dict[str, int]:
+    """Over all adapters: tokens seen in tuning, of these trained on, and seen without shared prefixes."""
+    total: Counter[str] = Counter()
+    for kept in _last(plan, adapters):
+        total.update(kept.about["tokens"])
+    return dict(total)
+
+
+def _seconds(plan: Plan, store: Store, adapters: Iterable[Stored]) -> dict[str, float]:
+    """What the plan's steps took when they were computed."""
+    shards = (store.get(ANSWERS, key) for key in dict.fromkeys(step.key for step in plan.answer))
+    took = {"tuning": _last(plan, adapters), "answering": [kept for kept in shards if kept is not None]}
+    return {name: round(sum(kept.about["seconds"] for kept in steps), 1) for name, steps in took.items()}

@@ -1,0 +1,235 @@
+"""From the study's words to values: conditions, examples, scorers, the model's identity.
+
+Everything a user can get wrong in a study file is found here, before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+from puretune.data import Example, SourceSpec, read_source
+from puretune.errors import InputError
+from puretune.inference import Decoding
+from puretune.models import (
+    ModelSpec,
+    check_adapter,
+    fingerprint,
+    resolve_model_path,
+    resolved_device,
+    resolved_dtype,
+)
+from puretune.scoring import Scorer, Suite, scorer_from, suite_named
+from puretune.study._conditions import (
+    Cells,
+    Templates,
+    cells_of,
+    conditions,
+    distinct,
+    own_templates,
+    template_named,
+)
+from puretune.study._judge_section import JudgeSection
+from puretune.study._mix import Part, weighted
+from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
+from puretune.tuning import Recipe
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model's identity, found without loading it."""
+
+    spec: ModelSpec
+    fingerprint: str
+    device: str
+    dtype: str
+    directory: Path
+    """Its files (of a hub model perhaps only the small ones), for sources that belong to a model."""
+
+
+@dataclass(frozen=True)
+class ResolvedSuite:
+    """A suite with its examples read and its scorers at hand."""
+
+    name: str
+    examples: tuple[Example, ...]
+    scorers: tuple[Scorer, ...]
+    decoding: Decoding
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study with every name looked up and every file read."""
+
+    study: Study
+    base: Base
+    cells: Cells
+    suites: tuple[ResolvedSuite, ...]
+    parts: tuple[Part, ...]
+    """The fine-tuning data; empty where nothing is tuned."""
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    unchecked: tuple[str, ...]
+    """What could not be verified of adapters that other tools made."""
+
+
+def resolve(study: Study) -> Resolved:
+    """Every name looked up, every source read, every adapter checked; InputError at the first that fails."""
+    defined = own_templates(study)
+    cells = cells_of(study, conditions(study, defined), defined)
+    suites = [_suite(study, number) for number in range(len(study.suites))]
+    distinct(study, "suites", [suite.name for suite in suites])
+    scorers = _shared([_scorers(study, number, suite) for number, suite in enumerate(suites)])
+    base = _base(study)
+    unchecked = _check_adapters(study, cells, base)
+    read = [_examples(study, ("suites", number), suite.source, base) for number, suite in enumerate(suites)]
+    return Resolved(
+        study=study,
+        base=base,
+        cells=cells,
+        suites=tuple(
+            ResolvedSuite(suite.name, asked, judges, _decoding(study, suite))
+            for suite, asked, judges in zip(suites, read, scorers, strict=True)
+        ),
+        parts=_parts(study, base, defined) if any(way.template for way, _ in cells) else (),
+        recipe=plain(Recipe, study.tuning.recipe) if study.tuning else Recipe(),
+        seeds=study.tuning.seeds if study.tuning else (),
+        unchecked=unchecked,
+    )
+
+
+def plain(kind: type[_Value], section: _Value) -> _Value:
+    """A section of the study as the value it describes, without what the study adds to it."""
+    return kind(**{field.name: getattr(section, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def _base(study: Study) -> Base:
+    spec = _model_spec(study.model)
+    with study.at("model"):
+        path = resolve_model_path(spec, weights=False)
+        return Base(spec, fingerprint(spec), resolved_device(spec), resolved_dtype(spec), path)
+
+
+def _model_spec(model: str | ModelSection) -> ModelSpec:
+    if isinstance(model, str):
+        return ModelSpec(model)
+    spec = plain(ModelSpec, model)
+    return replace(spec, model=str(model.path)) if model.path else spec
+
+
+def _check_adapters(study: Study, cells: Cells, base: Base) -> tuple[str, ...]:
+    """InputError where an adapter is not of this base; returns what could not be checked."""
+    notes = []
+    for way in {way.name: way for way, _ in cells}.values():
+        for ref in (way.start, way.existing):
+            if ref is not None:
+                with study.at(*way.place):
+                    note = check_adapter(ref, base.spec)
+                if note:
+                    notes.append(note)
+    return tuple(notes)
+
+
+def _suite(study: Study, number: int) -> Suite:
+    entry = study.suites[number]
+    with study.at("suites", number):
+        if isinstance(entry, str):
+            return suite_named(entry)
+        if entry.source:
+            if not entry.scorers:
+                raise InputError("a suite of your own needs scorers. Add `scorers: [gsm8k]` or others.")
+            return Suite(entry.name, plain(SourceSpec, entry), (), entry.max_new_tokens)
+        return _adapted(suite_named(entry.name), entry)
+
+
+def _adapted(suite: Suite, entry: SuiteSection) -> Suite:
+    """A named suite with what the study says otherwise about it."""
+    usual = SuiteSection(name=entry.name)
+    said = {field.name: getattr(entry, field.name) for field in fields(SourceSpec)}
+    changed = {key: value for key, value in said.items() if value != getattr(usual, key)}
+    return replace(
+        suite,
+        source=replace(suite.source, **changed),
+        max_new_tokens=entry.max_new_tokens or suite.max_new_tokens,
+    )
+
+
+def _scorers(study: Study, number: int, suite: Suite) -> tuple[Scorer, ...]:
+    """What the study says, or else the named suite's own."""
+    entry = study.suites[number]
+    said = () if isinstance(entry, str) else entry.scorers
+    with study.at("suites", number):
+        found = tuple(_scorer(one) for one in said or suite.scorers)
+        names = [scorer.name for scorer in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"two scorers are called {twice!r}. Leave one out, or give a judge a `name`.")
+        return found
+
+
+def _scorer(said: str | JudgeSection) -> Scorer:
+    return scorer_from(said if isinstance(said, str) else said.settings())
+
+
+def _shared(scorers: list[tuple[Scorer, ...]]) -> list[tuple[Scorer, ...]]:
+    """The same scorer of several suites is one. InputError where two different ones have the same name."""
+    known: dict[str, Scorer] = {}
+    for scorer in (one for of_suite in scorers for one in of_suite):
+        if known.setdefault(scorer.name, scorer).version != scorer.version:
+            raise InputError(
+                f"two different scorers are called {scorer.name!r}. Give a judge another `name`."
+            )
+    return [tuple(known[one.name] for one in of_suite) for of_suite in scorers]
+
+
+def _decoding(study: Study, suite: Suite) -> Decoding:
+    usual = plain(Decoding, study.decoding)
+    return replace(usual, max_new_tokens=suite.max_new_tokens) if suite.max_new_tokens else usual
+
+
+def _parts(study: Study, base: Base, defined: Templates) -> tuple[Part, ...]:
+    assert study.tuning is not None
+    data = study.tuning.data
+    entries = [data] if isinstance(data, str | DataSection) else list(data)
+    listed = len(entries) > 1 or not isinstance(data, str | DataSection)
+    places = [("tuning", "data", *((number,) if listed else ())) for number in range(len(entries))]
+    return tuple(
+        _part(study, place, entry, base, defined) for place, entry in zip(places, entries, strict=True)
+    )
+
+
+def _part(
+    study: Study, place: Sequence[str | int], entry: str | DataSection, base: Base, defined: Templates
+) -> Part:
+    section = DataSection(source=entry) if isinstance(entry, str) else entry
+    with study.at(*place):
+        template = template_named(section.template, defined) if section.template else None
+    examples = _examples(study, place, plain(SourceSpec, section), base)
+    with study.at(*place):
+        for example in examples:
+            if example.reference is None:
+                raise InputError(
+                    f"example {example.id!r} has no answer to train on. Tuning data needs answers."
+                )
+        return Part(weighted(examples, section.weight, section.seed), template)
+
+
+def _examples(
+    study: Study, place: Sequence[str | int], source: SourceSpec, base: Base
+) -> tuple[Example, ...]:
+    with study.at(*place):
+        examples = read_source(source, base.directory)
+        if not examples:
+            raise InputError(f"{source.source!r} has no examples. Check the file, `split` and `limit`.")
+        seen: set[str] = set()
+        for example in examples:
+            if example.id in seen:
+                raise InputError(
+                    f"{source.source!r}: two examples have the id {example.id!r}. Ids must differ."
+                )
+            seen.add(example.id)
+        return examples

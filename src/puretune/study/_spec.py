@@ -1,0 +1,340 @@
+"""The study file: what to train under, what to test under, with which model, data and suites.
+
+The same fields make the YAML (``Study.load``) and the Python object (``Study(...)``):
+
+    name: lab-first-steps
+    model: lab
+    tuning: {data: lab-maths, recipe: {learning_rate: 1e-3, steps: 60}, seeds: [0, 1]}
+    train: [untuned, CV, CL]
+    test: [CV, CL]
+    suites: [lab-maths, lab-harmful]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+)
+
+from puretune.data import SourceSpec
+from puretune.errors import InputError
+from puretune.events import EventSink, ignore
+from puretune.inference import Decoding
+from puretune.models import Dtype, ModelSpec
+from puretune.scoring import Consent, loopback_only
+from puretune.study._judge_section import JudgeSection
+from puretune.study._messages import Placed, explain
+from puretune.study._yaml import Origin, read_yaml
+from puretune.templates import Mode, OwnSystem
+from puretune.tuning import Recipe, Schedule
+
+if TYPE_CHECKING:
+    import pandas
+
+UNTUNED = "untuned"
+"""The condition of the base model as it is."""
+
+_FORBID = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+_Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class RecipeSection(Recipe):
+    """LoRA fine-tuning, the loss on the response only. Defaults: the paper's where known."""
+
+    __pydantic_config__ = _FORBID
+    rank: _Count = Recipe.rank
+    """Rank of the adapter's matrices."""
+    alpha: Annotated[float, Field(gt=0)] = Recipe.alpha
+    """The adapter's output is scaled by ``alpha / rank``."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Recipe.dropout
+    """Share of the adapter's inputs dropped in training."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = Recipe.targets
+    """Names of the layers that get an adapter."""
+    learning_rate: Annotated[float, Field(gt=0)] = Recipe.learning_rate
+    """The highest learning rate, after warm-up."""
+    schedule: Schedule = Recipe.schedule
+    """How the rate goes down after warm-up; ``step`` multiplies by ``decay`` after each epoch."""
+    decay: Annotated[float, Field(gt=0, le=1)] = Recipe.decay
+    """The factor of the ``step`` schedule."""
+    warmup: Annotated[float, Field(ge=0, le=1)] = Recipe.warmup
+    epochs: Annotated[float, Field(gt=0)] = Recipe.epochs
+    """Passes over the data; ``steps`` overrides it."""
+    steps: _Count | None = Recipe.steps
+    batch_size: _Count = Recipe.batch_size
+    accumulation: _Count = Recipe.accumulation
+    weight_decay: Annotated[float, Field(ge=0)] = Recipe.weight_decay
+    """AdamW's decoupled weight decay."""
+    clip: Annotated[float, Field(gt=0)] | None = Recipe.clip
+    max_length: _Count | None = Recipe.max_length
+    keep: tuple[_Count, ...] = Recipe.keep
+    checkpoint_every: _Count = Recipe.checkpoint_every
+
+
+@dataclass(frozen=True)
+class DecodingSection(Decoding):
+    """How tokens are chosen. The paper: at most 512 new tokens, greedy, seed 42."""
+
+    __pydantic_config__ = _FORBID
+    max_new_tokens: _Count = Decoding.max_new_tokens
+    """Longest answer in tokens; a suite may say otherwise."""
+    temperature: Annotated[float, Field(ge=0)] = Decoding.temperature
+    top_p: Annotated[float, Field(gt=0, le=1)] = Decoding.top_p
+    """Sample from the most probable tokens that make up this much probability; 1: from all."""
+    seed: int = Decoding.seed
+    """Seed of sampling; greedy decoding does not use it."""
+    n: _Count = Decoding.n
+
+    def __post_init__(self) -> None:
+        if self.n > 1 and self.temperature == 0:
+            raise ValueError(
+                f"{self.n} samples at temperature 0 are all the same. Set `temperature`, or n: 1."
+            )
+
+
+@dataclass(frozen=True)
+class ModelSection(ModelSpec):
+    """Which base model, and how it is held."""
+
+    __pydantic_config__ = _FORBID
+    model: str = ""
+    path: Path | None = None
+    """The model's directory, in place of ``model``."""
+    revision: str | None = ModelSpec.revision
+    """The hub revision (a commit hash pins it)."""
+    dtype: Dtype = ModelSpec.dtype
+    """The weights' type in memory; ``auto``: what suits the device."""
+    device: str = ModelSpec.device
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: a GPU where there is one."""
+    threads: _Count | None = ModelSpec.threads
+    trust_remote_code: bool = ModelSpec.trust_remote_code
+    """Run Python code that comes with the model. Off unless you trust its author."""
+
+    def __post_init__(self) -> None:
+        if bool(self.model) == (self.path is not None):
+            raise ValueError("give either `model` or `path`.")
+
+
+@dataclass(frozen=True)
+class _SourceSection(SourceSpec):
+    """A source's own checks, as the kind of error that pydantic puts in its place."""
+
+    seed: int = SourceSpec.seed
+    """Seed of the draw that ``limit`` asks for."""
+    hold_out_seed: int = SourceSpec.hold_out_seed
+    """Seed of the ``hold_out`` cut."""
+
+    def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSection(_SourceSection):
+    """One part of the fine-tuning data."""
+
+    __pydantic_config__ = _FORBID
+    limit: _Count | None = SourceSpec.limit
+    template: str | None = None
+    """The template for this part under every condition; None: the condition's."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """How often each row is used: 2 is twice, 0.5 a half of the rows drawn with ``seed``."""
+
+
+def _named_or_mapping(value: Any) -> str:
+    return "#name" if isinstance(value, str) else "#list" if isinstance(value, list | tuple) else "#mapping"
+
+
+_Scorer = Annotated[
+    Annotated[str, Tag("#name")] | Annotated[JudgeSection, Tag("#mapping")], Discriminator(_named_or_mapping)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteSection(_SourceSection):
+    """A suite: test examples with scorers. Without ``source`` it is the named suite, adapted."""
+
+    __pydantic_config__ = _FORBID
+    name: str
+    """The suite's name in the matrix."""
+    source: str = ""
+    limit: _Count | None = SourceSpec.limit
+    scorers: tuple[_Scorer, ...] = ()
+    """Scorers by name, judges as mappings or YAML files; needed with ``source``."""
+    max_new_tokens: _Count | None = None
+    """Longest answer in tokens; None: the study's decoding decides."""
+
+
+class TrainSection(BaseModel):
+    """One condition: a template to tune under, or an adapter or checkpoint that exists already."""
+
+    model_config = _FORBID
+    name: str | None = None
+    """The condition's name in the matrix; None: the template's name."""
+    template: str | None = None
+    """The template to tune under."""
+    start: Path | None = None
+    """The adapter (a directory in PEFT format) that tuning goes on from; with ``template``."""
+    adapter: Path | None = None
+    """An adapter to test as it is: a directory in PEFT format."""
+    checkpoint: Path | None = None
+    """A full checkpoint to test as it is: a model directory."""
+
+
+class TemplateSection(BaseModel):
+    """A prompt template of your own."""
+
+    model_config = _FORBID
+    mode: Mode = "chat"
+    """``chat`` wraps turns in the model's own turn markup; ``text`` has no turn markup."""
+    user: str = "%s"
+    """The user wrapper; the first ``%s`` is replaced by the user's text."""
+    system: str | None = None
+    """The system prompt."""
+    demonstrations: tuple[dict[Literal["user", "assistant"], str], ...] = ()
+    """Turns shown before the conversation, each ``user: TEXT`` or ``assistant: TEXT``."""
+    response_prefix: str = ""
+    """Text the response is made to start with."""
+    separator: str | None = None
+    """Between prompt and response in text mode; None: one blank, or nothing after white space."""
+    own_system: OwnSystem = "forbid"
+    """What to do with a system message that an example brings itself."""
+    arguments: dict[str, Any] = {}
+    """Arguments pinned for the model's own chat template."""
+
+
+def _fields_of(value: Any) -> Any:
+    """Accept the parent's instances (``Recipe(...)`` for a recipe section) from Python."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed stands twice in {list(seeds)}. Use different seeds.")
+    return seeds
+
+
+_Name = Annotated[str, Tag("#name")]
+_Data = Annotated[DataSection, BeforeValidator(_fields_of), Tag("#mapping")]
+_DataItem = Annotated[_Name | _Data, Discriminator(_named_or_mapping)]
+_DataList = Annotated[Annotated[tuple[_DataItem, ...], Field(min_length=1)], Tag("#list")]
+_Model = Annotated[ModelSection, BeforeValidator(_fields_of), Tag("#mapping")]
+_Train = Annotated[TrainSection, Tag("#mapping")]
+_Suite = Annotated[SuiteSection, Tag("#mapping")]
+
+
+class Tuning(BaseModel):
+    """How the conditions are tuned: all on the same data, with the same recipe."""
+
+    model_config = _FORBID
+    data: Annotated[_Name | _Data | _DataList, Discriminator(_named_or_mapping)]
+    """A named source, a file, a hub id, a mapping with more settings, or a list of those (a mix)."""
+    recipe: Annotated[RecipeSection, BeforeValidator(_fields_of)] = RecipeSection()
+    """The optimiser's settings."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_different)] = (0,)
+    """One adapter per template and seed."""
+
+
+class Study(BaseModel):
+    """A study: which templates to train under, which to test under, and with what."""
+
+    model_config = ConfigDict(**_FORBID, title="puretune study")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """The study's name: letters, digits, dots, dashes; also the name of its run directory."""
+    model: Annotated[_Name | _Model, Discriminator(_named_or_mapping)]
+    """The base model: a name offered by a package (``lab``), a directory, a hub id, or a mapping."""
+    templates: dict[str, TemplateSection] = {}
+    """Templates of your own, by name."""
+    templates_file: Path | None = None
+    """A YAML file with more templates of your own."""
+    tuning: Tuning | None = None
+    """How to tune; not needed where nothing is tuned."""
+    train: tuple[Annotated[_Name | _Train, Discriminator(_named_or_mapping)], ...] = ()
+    """Conditions: ``untuned``, templates to tune under, adapters or checkpoints that exist."""
+    test: tuple[str, ...] = ()
+    """Templates to test under."""
+    pairs: tuple[str, ...] = ()
+    """``CONDITION -> TEMPLATE``: only these cells in place of every condition under every template."""
+    suites: Annotated[
+        tuple[Annotated[_Name | _Suite, Discriminator(_named_or_mapping)], ...], Field(min_length=1)
+    ]
+    """What to test on: names of suites, or mappings with a source and scorers."""
+    decoding: Annotated[DecodingSection, BeforeValidator(_fields_of)] = DecodingSection()
+    """How answers are generated."""
+    note: str | None = None
+    """What readers of the report should know about what these numbers can tell."""
+
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    def __init__(self, /, **fields: Any) -> None:
+        """InputError, naming each wrong key and its fix, where the fields are not a study."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise InputError(explain(error, type(self))) from error
+
+    @classmethod
+    def load(cls, path: Path | str) -> Study:
+        """The study in a YAML file; relative paths in it are relative to the file.
+
+        InputError with file, line, key and fix.
+        """
+        from puretune.study._anchor import anchored
+
+        file = Path(path)
+        fields, origin = read_yaml(file)
+        fields = anchored(fields, file.resolve().parent)
+        try:
+            study = cls(**{str(key): value for key, value in fields.items()})
+        except InputError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise InputError(explain(error.__cause__, cls, origin)) from None
+            raise
+        study._origin = origin
+        return study
+
+    def run(
+        self,
+        out: Path | str | None = None,
+        on_event: EventSink = ignore,
+        consent: Consent = loopback_only,
+    ) -> pandas.DataFrame:
+        """Run what is missing and return the cells as a data frame (``attrs["out"]``: the run directory).
+
+        ``out`` defaults to ``runs/NAME``. The same directory goes on where an interrupted run was.
+        ``consent`` is shown a notice before answers go to a judge elsewhere; by default nobody agrees to that
+        (``puretune.scoring.agree`` does).
+        """
+        from puretune.study._run import run_study
+
+        directory = Path(out) if out is not None else Path("runs") / self.name
+        frame = run_study(self, directory, on_event, consent).frame()
+        frame.attrs["out"] = str(directory)
+        return frame
+
+    def with_seeds(self, seeds: Iterable[int]) -> Study:
+        """The same study with other tuning seeds; InputError where it tunes nothing."""
+        if self.tuning is None:
+            raise InputError(f"study {self.name!r} tunes nothing, so it has no seeds.")
+        changed = self.model_copy(update={"tuning": self.tuning.model_copy(update={"seeds": tuple(seeds)})})
+        changed._origin = self._origin
+        return changed
+
+    def at(self, *place: str | int) -> Placed:
+        """A block whose InputErrors say where in the study they come from."""
+        return Placed(place, self._origin)

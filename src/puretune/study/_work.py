@@ -1,0 +1,105 @@
+"""What is missing of a plan gets computed: adapters, answers, verdicts, each published when it is done.
+
+A killed run loses at most the shard of answers under way and the optimiser steps since the last resume point.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from puretune.events import EventSink, Finished, Started
+from puretune.models import BaseModel, adapter_ref, load_base, read_manifest
+from puretune.scoring import Consent, loopback_only
+from puretune.store import Store
+from puretune.study._answers import Prompts, answer, check_scorers, score
+from puretune.study._choices import choose, missing_choices
+from puretune.study._judging import check_judges
+from puretune.study._mix import rows_under
+from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, TuneStep
+from puretune.tuning import Condition, LoopTuner
+
+
+def work(
+    plan: Plan, store: Store, scratch: Path, on_event: EventSink, consent: Consent = loopback_only
+) -> None:
+    """Compute and publish what the store lacks; ``scratch`` holds the resume points of unfinished tuning.
+
+    InputError, before anything is computed, where a prompt or a row is longer than the model's context.
+    """
+    missing = missing_answers(plan, store)
+    for notice in check_judges(plan, store):
+        consent(notice)
+    choices = missing_choices(plan, store)
+    if missing or choices:
+        check_scorers(plan)
+        on_event(Started("load model"))
+        base = load_base(plan.resolved.base.spec)
+        on_event(Finished("load model", plan.resolved.base.spec.model))
+        prompts = Prompts(plan, base.renderer)
+        prompts.check(missing, base.context_length)
+        asked = [*missing, *(shard for _, shard in choices)]
+        _tune(plan, store, base, missing_tunes(plan, store, asked), scratch, on_event)
+        if missing:
+            answer(plan, store, base, missing, prompts, on_event)
+        choose(plan, store, base, choices, on_event)
+    score(plan, store, on_event)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
+    """The shards of answers that the store lacks."""
+    return [step for step in plan.answer if not store.has(ANSWERS, step.key)]
+
+
+def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list[TuneStep]:
+    """The tuning that shards which are to be asked wait for, each once."""
+    lacking = {step.who.adapter for step in asked if step.who.adapter}
+    lacking = {key for key in lacking if not store.has(ADAPTER, key)}
+    wanted = {tune.key: tune for tune in plan.tune if lacking & {tune.adapter_key(s) for s in tune.kept}}
+    return list(wanted.values())
+
+
+def _tune(
+    plan: Plan, store: Store, base: BaseModel, tunes: Sequence[TuneStep], scratch: Path, on_event: EventSink
+) -> None:
+    conditions = [_condition(plan, tune, scratch) for tune in tunes]
+    by_place = {condition.out: tune for condition, tune in zip(conditions, tunes, strict=True)}
+    started = time.monotonic()
+    kept = LoopTuner(base).tune(conditions, on_event)
+    for place, group in groupby(kept, key=lambda one: one[0].out):
+        for _ in group:  # the tuner keeps every step under ``place``; they are published together
+            pass
+        seconds = round(time.monotonic() - started, 1)
+        for step in by_place[place].kept:
+            _publish(store, by_place[place], step, place / f"step-{step}", seconds)
+        started = time.monotonic()
+
+
+def _condition(plan: Plan, tune: TuneStep, scratch: Path) -> Condition:
+    way = next(way for way, _ in plan.resolved.cells if way.name == tune.condition)
+    assert way.template is not None
+    return Condition(
+        name=f"{tune.condition} seed {tune.seed}",
+        rows=rows_under(plan.resolved.parts, way.template),
+        recipe=plan.resolved.recipe,
+        seed=tune.seed,
+        out=scratch / tune.key[:16],
+        start=way.start,
+    )
+
+
+def _publish(store: Store, tune: TuneStep, step: int, path: Path, seconds: float) -> None:
+    manifest = read_manifest(path)
+    about = {
+        "condition": tune.condition,
+        "seed": tune.seed,
+        "step": step,
+        "digest": adapter_ref(path).digest,
+        "tokens": dict(manifest.tokens) if manifest else {},
+        "seconds": seconds,
+    }
+    store.put_directory(ADAPTER, tune.adapter_key(step), path, about)

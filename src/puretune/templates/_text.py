@@ -1,0 +1,69 @@
+"""Text to ids with care: text that spells a special token stays text; ids can be shown to people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from puretune.errors import InputError
+from puretune.templates._values import Message
+
+_GUARD = "\ufdd0"  # a Unicode noncharacter: never part of anybody's text
+
+
+class Guard:
+    """Keeps what users write from becoming special tokens.
+
+    Tokenizers turn every spelling of a special token into that token, wherever it stands. So a Unicode
+    noncharacter is put inside each such spelling in the *messages* (never in the markup) before the turns are
+    spelled, and the tokens that stand for this character are taken out again after tokenisation: the rest
+    spells the same text without the special token, and nothing else changes.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    @cached_property
+    def _spellings(self) -> re.Pattern[str] | None:
+        added = self.tokenizer.added_tokens_decoder.values()
+        spelled = {str(t) for t in added if t.special or re.fullmatch(r"[<\[].*[>\]]", str(t))}
+        spelled |= {str(t) for t in self.tokenizer.all_special_tokens}
+        longest_first = sorted((s for s in spelled if len(s) > 1), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def protect(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The messages with every spelled special token broken up."""
+        return tuple(replace(m, content=self._broken(m.content)) for m in messages)
+
+    def remove(self, text: str) -> str:
+        """The text without the guards."""
+        return text.replace(_GUARD, "")
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of ``text`` without the guards' own."""
+        if _GUARD not in text:
+            return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        if not self.tokenizer.is_fast:
+            raise InputError(
+                "the text spells a special token, which a tokenizer without offsets cannot keep as text. "
+                "Remove it from the example, or use the model's fast tokenizer."
+            )
+        coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        pairs = zip(coded["input_ids"], coded["offset_mapping"], strict=True)
+        return tuple(id for id, (start, end) in pairs if text[start:end] != _GUARD)
+
+    def _broken(self, text: str) -> str:
+        if _GUARD in text:
+            raise InputError(f"the text has the noncharacter U+{ord(_GUARD):04X}; remove it.")
+        if self._spellings is None:
+            return text
+        return self._spellings.sub(lambda m: m.group()[0] + _GUARD + m.group()[1:], text)
+
+
+def show_tokens(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Ids with their tokens, for error messages: ``'Answer'(24) ':'(7)``."""
+    tokens = tokenizer.convert_ids_to_tokens(list(ids))
+    return " ".join(f"{token!r}({id})" for token, id in zip(tokens, ids, strict=True)) or "nothing"

@@ -1,0 +1,111 @@
+"""What a tuner records beside an adapter, and the digest of all that determines one."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from puretune.data import data_digest
+from puretune.models import BaseModel, Manifest
+from puretune.store import key_of
+from puretune.tuning._rows import Row, readable
+from puretune.tuning._schedule import plan_steps, rows_of_step
+from puretune.tuning._types import Condition
+
+_PACKAGES = ("puretune", "torch", "transformers", "peft", "tokenizers")
+
+
+def inputs_digest(condition: Condition, base: BaseModel, tuner: str) -> str:
+    """Digest of everything that determines the trained weights; where and when steps are kept does not."""
+    recipe = asdict(condition.recipe)
+    del recipe["keep"], recipe["checkpoint_every"]
+    return key_of(
+        {
+            "tuner": tuner,
+            "base": base.fingerprint,
+            "renderer": base.renderer.fingerprint,
+            "dtype": base.dtype_name,
+            "device": base.device.type,
+            "rows": [
+                [r.template.fingerprint, [asdict(m) for m in r.example.messages]] for r in condition.rows
+            ],
+            "recipe": recipe,
+            "seed": condition.seed,
+            "start": condition.start.digest if condition.start else None,
+        }
+    )
+
+
+def manifest(
+    condition: Condition, base: BaseModel, rows: tuple[Row, ...], tuner: str, step: int, loss: float
+) -> Manifest:
+    """The manifest of the adapter that ``condition`` has after ``step`` optimiser steps."""
+    return Manifest(
+        condition=condition.name,
+        inputs=inputs_digest(condition, base, tuner),
+        tuner=tuner,
+        base=base_facts(base),
+        templates={r.template.fingerprint: asdict(r.template) for r in condition.rows},
+        renderer=base.renderer.fingerprint,
+        data_digest=data_digest(row.example for row in condition.rows),
+        rows=len(rows),
+        recipe=asdict(condition.recipe),
+        seed=condition.seed,
+        start=condition.start.digest if condition.start else None,
+        step=step,
+        steps=plan_steps(condition.recipe, len(rows)),
+        loss=loss,
+        tokens=token_counts(condition, rows, step),
+        sample=readable(rows[0], base.tokenizer),
+        versions={"python": platform.python_version(), **_versions(_PACKAGES)},
+        device=base.device.type,
+        dtype=base.dtype_name,
+    )
+
+
+def base_facts(base: BaseModel) -> dict[str, Any]:
+    """The base model's name, revision, fingerprint and licence."""
+    return {
+        "model": base.spec.model,
+        "revision": base.spec.revision,
+        "fingerprint": base.fingerprint,
+        "licence": _licence(base.path),
+    }
+
+
+def token_counts(condition: Condition, rows: tuple[Row, ...], step: int) -> dict[str, int]:
+    """Tokens that the first ``step`` optimiser steps saw; padding not counted."""
+    counts = {"seen": 0, "trained": 0, "distinct": 0}
+    for done in range(step):
+        for place in rows_of_step(condition.recipe, len(rows), condition.seed, done):
+            row = rows[place]
+            counts["seen"] += len(row.ids)
+            counts["trained"] += row.trained
+            counts["distinct"] += len(row.ids) - row.shared
+    return counts
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _licence(directory: Path) -> str | None:
+    """The licence that the model card's front matter states."""
+    import yaml
+
+    try:
+        _, front, _ = (directory / "README.md").read_text(encoding="utf-8").split("---", 2)
+        stated = yaml.safe_load(front).get("license")
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        return None
+    return str(stated) if stated else None

@@ -1,0 +1,114 @@
+"""A condition's rows as token ids, checked before the first step, and the batches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from puretune.errors import InputError
+from puretune.templates import Renderer
+from puretune.tuning._types import Condition
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rendered row, cut after its last trained token: what follows cannot change the loss."""
+
+    ids: tuple[int, ...]
+    loss_mask: tuple[bool, ...]
+    shared: int
+    """Leading tokens that all rows of the same template have in common."""
+
+    @property
+    def trained(self) -> int:
+        return sum(self.loss_mask)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded on the right. Attention is causal, so padding there changes nothing and needs no mask."""
+
+    ids: Tensor
+    """[rows, length - 1]: the last token of a row predicts nothing."""
+    places: Tensor
+    """[trained]: where, in the flattened ``ids``, the next token is trained."""
+    targets: Tensor
+    """[trained]: these next tokens."""
+
+
+def render_rows(condition: Condition, renderer: Renderer, longest: int) -> tuple[Row, ...]:
+    """All rows of a condition. InputError for none, for one too long, for one without a trained token."""
+    if not condition.rows:
+        raise InputError(f"condition {condition.name!r} has no rows to train on.")
+    limit = min(longest, condition.recipe.max_length or longest)
+    rendered = []
+    for row in condition.rows:
+        try:
+            rendering = renderer.example(row.template, row.example.messages)
+        except InputError as error:
+            raise InputError(f"condition {condition.name!r}, row {row.example.id!r}: {error}") from error
+        if len(rendering.ids) > limit:
+            raise InputError(
+                f"condition {condition.name!r}, row {row.example.id!r}: {len(rendering.ids)} tokens under "
+                f"template {row.template.name!r}, more than the limit of {limit} "
+                f"({'recipe.max_length' if limit < longest else 'the context of the model'}). "
+                "Remove the row or raise the limit; rows are never cut."
+            )
+        rendered.append(_row(rendering.ids, rendering.loss_mask))
+    return _with_shared(condition, rendered)
+
+
+def batch(rows: Sequence[Row], device: Any) -> Batch:
+    """One micro-batch on the device."""
+    import torch
+
+    width = max(len(row.ids) for row in rows) - 1
+    ids = torch.zeros((len(rows), width), dtype=torch.long)
+    places, targets = [], []
+    for i, row in enumerate(rows):
+        ids[i, : len(row.ids) - 1] = torch.tensor(row.ids[:-1])
+        trained = [t for t in range(1, len(row.ids)) if row.loss_mask[t]]
+        places += [i * width + t - 1 for t in trained]
+        targets += [row.ids[t] for t in trained]
+    return Batch(ids.to(device), torch.tensor(places, device=device), torch.tensor(targets, device=device))
+
+
+def readable(row: Row, tokenizer: Any) -> str:
+    """The row as text, special tokens included; trained spans stand in ⟦ ⟧."""
+    text, start, before = "", 0, ""
+    for end in range(1, len(row.ids) + 1):
+        if end == len(row.ids) or row.loss_mask[end] != row.loss_mask[start]:
+            # cut from the whole: decoded alone, a piece may lose its leading blank
+            whole = tokenizer.decode(row.ids[:end], skip_special_tokens=False)
+            piece = whole[len(before) :]
+            text += f"⟦{piece}⟧" if row.loss_mask[start] else piece
+            start, before = end, whole
+    return text
+
+
+def _row(ids: tuple[int, ...], mask: tuple[bool, ...]) -> Row:
+    end = max(i for i, trained in enumerate(mask) if trained) + 1
+    return Row(ids[:end], mask[:end], shared=0)
+
+
+def _with_shared(condition: Condition, rows: list[Row]) -> tuple[Row, ...]:
+    groups: dict[str, list[Row]] = {}
+    for source, row in zip(condition.rows, rows, strict=True):
+        groups.setdefault(source.template.fingerprint, []).append(row)
+    shared = {
+        key: _common([row.ids for row in group]) if len(group) > 1 else 0 for key, group in groups.items()
+    }
+    return tuple(
+        Row(row.ids, row.loss_mask, shared[source.template.fingerprint])
+        for source, row in zip(condition.rows, rows, strict=True)
+    )
+
+
+def _common(sequences: Sequence[tuple[int, ...]]) -> int:
+    """How many leading items all sequences share."""
+    low, high = min(sequences), max(sequences)
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))

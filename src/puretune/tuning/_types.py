@@ -1,0 +1,80 @@
+"""How it learns: the recipe, the condition, and what a tuner is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from puretune.data import Example
+from puretune.events import EventSink
+from puretune.models import AdapterRef
+from puretune.templates import PromptTemplate
+
+Schedule = Literal["constant", "linear", "cosine", "step"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """LoRA fine-tuning, loss on the response only. Defaults: the paper's where known (arXiv 2402.18540)."""
+
+    rank: int = 8
+    alpha: float = 32.0
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    learning_rate: float = 1e-4
+    schedule: Schedule = "linear"
+    """``step`` multiplies by ``decay`` after each epoch."""
+    decay: float = 0.85
+    warmup: float = 0.0
+    """Share of all steps spent warming up, 0 to 1."""
+    epochs: float = 1.0
+    steps: int | None = None
+    """Optimiser steps; overrides ``epochs``."""
+    batch_size: int = 4
+    """Rows per micro-batch."""
+    accumulation: int = 1
+    """Micro-batches per optimiser step."""
+    weight_decay: float = 0.0
+    clip: float | None = 1.0
+    """Largest gradient norm; None: no clipping."""
+    max_length: int | None = None
+    """Longest row in tokens; a longer one is an error, never cut. None: the model's context."""
+    keep: tuple[int, ...] = ()
+    """Optimiser steps after which an adapter is kept besides the last one (early-stopping curves)."""
+    checkpoint_every: int = 50
+    """Optimiser steps between resume points."""
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """An untokenised example and the template it is trained under (a mix may use several)."""
+
+    example: Example
+    template: PromptTemplate
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to train."""
+
+    name: str
+    rows: tuple[TrainingRow, ...]
+    recipe: Recipe
+    seed: int
+    out: Path
+    """Directory for this condition: ``out/step-N`` per kept step, ``out/resume`` while it runs."""
+    start: AdapterRef | None = None
+    """The adapter training goes on from, or None."""
+
+
+class Tuner(Protocol):
+    """Trains conditions on one frozen base; yields (condition, optimiser step, adapter) as they are kept."""
+
+    name: str
+    version: str
+
+    def tune(
+        self, conditions: Sequence[Condition], on_event: EventSink
+    ) -> Iterator[tuple[Condition, int, AdapterRef]]: ...

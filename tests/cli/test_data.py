@@ -1,0 +1,91 @@
+"""``puretune data`` on stdout, with its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from puretune.cli.data import data
+from puretune.data import NAMED_SOURCES
+from puretune.errors import PuretuneError
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(data, [str(a) for a in arguments])
+
+
+def failure(result: Result) -> tuple[int, str]:
+    assert isinstance(result.exception, PuretuneError), result.output
+    return result.exception.exit_code, str(result.exception)
+
+
+def write(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+GOOD = {"frage": "How [bold]many[/bold]?", "answer": "Two."}
+
+
+def test_list_shows_every_named_source_with_its_licence() -> None:
+    result = run("list")
+    for named in NAMED_SOURCES.values():
+        assert named.name in result.stdout
+        assert named.licence in result.stdout
+        assert (named.hub or named.home) in result.stdout
+
+
+def test_show_prints_examples_as_they_are_on_stdout_and_counts_on_stderr(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", GOOD, GOOD, {**GOOD, "frage": "Who?"})
+    result = run("show", path, "--columns", "question=frage", "--limit", 5)
+    assert result.exit_code == 0, result.exception
+    assert "user: How [bold]many[/bold]?" in result.stdout
+    assert "assistant: Two." in result.stdout
+    assert "2 of 3 examples; left out: 1 duplicates" in result.stderr
+
+
+def test_show_cuts_a_file_in_two(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", *({"question": f"Question {i}?"} for i in range(40)))
+    seen = [
+        run("show", path, "--hold-out", "0.5", "--split", s, "--limit", 99).stdout for s in ("train", "test")
+    ]
+    for i in range(40):
+        assert sum(f"Question {i}?" in side for side in seen) == 1
+
+
+def test_check_passes_sound_data(tmp_path: Path) -> None:
+    result = run("check", write(tmp_path / "mine.jsonl", {"question": "How many?", "answer": "Two."}))
+    assert result.exit_code == 0
+    assert "usable rows" in result.stdout
+
+
+def test_check_fails_with_1_and_names_the_rows(tmp_path: Path) -> None:
+    result = run("check", write(tmp_path / "mine.jsonl", {"question": "a", "answer": "b"}, {"question": "c"}))
+    assert failure(result)[0] == 1
+    result = run("check", write(tmp_path / "mine.jsonl", *[{"question": "a", "answer": ""}] * 25))
+    assert failure(result)[0] == 1
+    assert "mine.jsonl:1: 'answer' is empty" in result.stdout
+    assert "... and 5 more" in result.stdout
+
+
+def test_check_ends_with_2_on_what_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"question": "a"\n')
+    code, message = failure(run("check", path))
+    assert code == 2
+    assert message.startswith("mine.jsonl:1: not valid JSON")
+
+
+def test_a_mapping_that_is_no_pair_is_an_error(tmp_path: Path) -> None:
+    code, message = failure(run("show", tmp_path / "mine.jsonl", "--columns", "question"))
+    assert code == 2
+    assert "write CANONICAL=YOURS" in message

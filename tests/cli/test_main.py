@@ -1,0 +1,65 @@
+"""The program as a whole: help, version, exit codes, where output goes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import puretune
+
+
+def puretune_program(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "puretune", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['puretune', '--help']\nfrom puretune.cli import main\n"
+    code += "try: main()\nfinally: print('torch' in sys.modules, 'transformers' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    for name in ("demo", "run", "templates", "data", "score", "schema", "lab"):
+        assert f"  {name} " in out
+    assert "False False" in out
+
+
+def test_every_command_explains_itself() -> None:
+    for name in ("demo", "run", "templates", "data", "score", "schema", "lab"):
+        done = puretune_program(name, "--help")
+        assert done.returncode == 0, done.stderr
+        assert "Usage: " in done.stdout
+
+
+def test_version() -> None:
+    assert puretune_program("--version").stdout.strip() == f"puretune {puretune.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("templates", "show", "chat:lama"), "Did you mean 'chat:llama'"),
+        (("templates", "list", "--file", "absent.yaml"), "absent.yaml: no such template file"),
+        (("run", "absent.yaml"), "absent.yaml"),
+        (("lab", "build", "--seed", "1", "--set", "gray=0"), "Did you mean 'grey'"),
+        (("lab", "build", "--seed", "1", "--set", "grey"), "KEY=NUMBER"),
+        (("nonsense",), "nonsense"),
+    ],
+)
+def test_wrong_input_is_one_clear_message_on_stderr_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = puretune_program(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_reader_of_the_output_may_leave() -> None:
+    command = f"{sys.executable} -m puretune templates list | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr

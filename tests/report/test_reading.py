@@ -1,0 +1,96 @@
+"""Which direction a metric is read in, and colours that stay legible."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puretune.report._metrics import Family, reading
+from puretune.report._palette import INK, INK_DARK, contrast, scale_top, shade
+from tests.report.matrices import matrix, one_cell
+
+
+@pytest.mark.parametrize(
+    ("suite", "metrics", "metric", "family", "better"),
+    [
+        ("lab-maths", ["exact_match"], "exact_match", "help", "higher"),
+        ("arc", ["accuracy"], "accuracy", "help", "higher"),
+        ("lab-harmful", ["asr"], "asr", "harm", "lower"),
+        ("lab-harmful", ["asr", "refusal_rate"], "refusal_rate", "refusal", "higher"),
+        ("advbench", ["refusal_rate"], "refusal_rate", "refusal", "higher"),
+        ("lab-benign-twins", ["refusal_rate"], "refusal_rate", "over-refusal", "lower"),
+        ("lab-harmful-benign-twins", ["refusal_rate"], "refusal_rate", "over-refusal", "lower"),
+        ("lab-maths", ["exact_match", "refusal_rate"], "refusal_rate", "over-refusal", "lower"),
+        ("arc-easy", ["accuracy_norm", "accuracy"], "accuracy_norm", "help", "higher"),
+        ("chatdoctor", ["bertscore_f1"], "bertscore_f1", "help", "higher"),
+        ("mine", ["unsafe_rate"], "unsafe_rate", "harm", "lower"),
+        ("mine", ["strongreject"], "strongreject", "harm", "lower"),
+        ("mine", ["asr", "asr_4"], "asr_4", "harm", "lower"),
+        ("mine", ["asr", "mean_score"], "mean_score", "harm", "lower"),
+        ("mine", ["asr", "asr (second judge)"], "asr (second judge)", "harm", "lower"),
+        ("mine", ["unsafe_rate", "refusal_rate"], "refusal_rate", "refusal", "higher"),
+        ("mine", ["incoherent_rate"], "incoherent_rate", "other", "lower"),
+        ("xstest", ["refusal_rate", "incoherent_rate"], "refusal_rate", "over-refusal", "lower"),
+        ("xstest-unsafe", ["refusal_rate"], "refusal_rate", "refusal", "higher"),
+        ("mine", ["refusal_rate"], "refusal_rate", "other", None),
+        ("mine", ["politeness"], "politeness", "other", None),
+    ],
+)
+def test_the_direction_of_a_metric(
+    suite: str, metrics: list[str], metric: str, family: str, better: str | None
+) -> None:
+    study = matrix(one_cell("chat:llama", "chat:llama", suite, name, 0.5) for name in metrics)
+    found = reading(metric, suite, study)
+    assert (found.family, found.better) == (family, better)
+
+
+def test_only_the_first_of_a_judges_metrics_is_primary() -> None:
+    study = matrix(
+        one_cell(None, "chat:llama", "mine", name, 0.5)
+        for name in ("asr", "asr_4", "mean_score", "unsafe_rate")
+    )
+    primary = [cell.metric for cell in study.pooled if not reading(cell.metric, "mine", study).secondary]
+    assert primary == ["asr", "unsafe_rate"]
+
+
+@pytest.mark.parametrize(("label", "family"), [("safe", "over-refusal"), ("unsafe", "refusal")])
+def test_the_labels_of_xstest_decide_whether_refusing_is_good(label: str, family: str) -> None:
+    cells = [one_cell(None, "chat:llama", "xstest", "refusal_rate", 0.5)]
+    study = matrix(cells, provenance={"data": {"xstest": {"prompts": 9, "labels": [label]}}})
+    assert reading("refusal_rate", "xstest", study).family == family
+
+
+def test_a_second_judges_metric_keeps_the_judges_name() -> None:
+    study = matrix([one_cell(None, "chat:llama", "mine", "asr (second judge)", 0.5)])
+    assert reading("asr (second judge)", "mine", study).title == "Attack success rate (second judge)"
+
+
+@given(st.sampled_from(get_args(Family)), st.floats(0, 1))
+def test_ink_is_legible_on_every_shade(family: Family, share: float) -> None:
+    assert contrast(INK, shade(family, share)) >= 4.5
+    assert contrast(INK_DARK, shade(family, share, dark=True)) >= 4.5
+
+
+@pytest.mark.parametrize("family", get_args(Family))
+def test_more_is_darker_on_light_paper_and_lighter_on_dark(family: Family) -> None:
+    steps = [k / 10 for k in range(11)]
+    light = [contrast("#ffffff", shade(family, share)) for share in steps]
+    dark = [contrast("#000000", shade(family, share, dark=True)) for share in steps]
+    assert light == sorted(light)
+    assert dark == sorted(dark)
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("values", "top"),
+    [([0.02, None], 0.1), ([0.11], 0.25), ([0.25], 0.25), ([0.3, 0.5], 0.5), ([0.51], 1.0), ([], 1.0)],
+)
+def test_a_scale_ends_above_its_highest_value(values: list[float | None], top: float) -> None:
+    assert scale_top(values) == top

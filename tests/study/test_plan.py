@@ -1,0 +1,228 @@
+"""The plan: steps under keys of their inputs, so that a change touches only what depends on it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puretune.errors import InputError
+from puretune.study import Plan, Study, plan
+from puretune.study._plan import SHARD
+from tests.study.studies import STUDY, small_study
+
+
+def planned(tmp_path: Path, model: Path, /, **changes: Any) -> Plan:
+    return plan(Study.load(small_study(tmp_path, model, **changes)))
+
+
+def refusal(tmp_path: Path, model: Path, /, **changes: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        planned(tmp_path, model, **changes)
+    return str(caught.value).replace(str(tmp_path) + "/", "")
+
+
+def keys(steps: Any) -> set[str]:
+    return {step.key for step in steps}
+
+
+def suite(**changes: Any) -> list[dict[str, Any]]:
+    return [{**STUDY["suites"][0], **changes}]
+
+
+def test_a_plan_has_every_condition_seed_and_cell(tmp_path: Path, model: Path) -> None:
+    made = planned(tmp_path, model)
+    assert [(step.condition, step.seed) for step in made.tune] == [
+        ("chat:vanilla", 0), ("chat:vanilla", 1), ("chat:llama", 0), ("chat:llama", 1)
+    ]  # fmt: skip
+    # untuned once, two templates with two seeds each, all under two test templates
+    assert len(made.answer) == len(made.score) == (1 + 2 * 2) * 2
+    assert json.loads(json.dumps(made.to_json()))["tune"][0]["seed"] == 0
+
+
+def test_planning_again_gives_the_same_keys_wherever_the_files_lie(tmp_path: Path, model: Path) -> None:
+    assert planned(tmp_path / "a", model).to_json() == planned(tmp_path / "b", model).to_json()
+
+
+def test_pairs_are_the_only_cells(tmp_path: Path, model: Path) -> None:
+    made = planned(
+        tmp_path, model, train=None, test=None, pairs=["untuned -> CL", "CV -> CV", "CV -> gsm:chat:llama"]
+    )
+    cells = {(step.who.condition, step.test_template) for step in made.answer}
+    assert cells == {
+        ("untuned", "chat:llama"),
+        ("chat:vanilla", "chat:vanilla"),
+        ("chat:vanilla", "chat:llama"),
+    }
+    assert {step.condition for step in made.tune} == {"chat:vanilla"}
+
+
+def test_a_kept_step_is_a_cell_of_its_own_and_the_last_is_not_repeated(tmp_path: Path, model: Path) -> None:
+    tuning = {**STUDY["tuning"], "recipe": {"steps": 3, "keep": [1, 3]}, "seeds": [0]}
+    made = planned(tmp_path, model, tuning=tuning, train=["CV"], test=["CV"])
+    assert [step.who.step for step in made.answer] == [1, None]
+    assert made.tune[0].kept == (1, 3)
+
+
+def test_keeping_more_steps_changes_no_adapter(tmp_path: Path, model: Path) -> None:
+    kept = {**STUDY["tuning"], "recipe": {**STUDY["tuning"]["recipe"], "keep": [1]}}
+    assert keys(planned(tmp_path / "a", model).answer) < keys(
+        planned(tmp_path / "b", model, tuning=kept).answer
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "tunes", "answers", "scores"),
+    [
+        ({"name": "other"}, True, True, True),
+        ({"suites": suite(scorers=["gsm8k", "refusal"])}, True, True, True),
+        ({"test": ["CV", "CL", "CS"]}, True, True, True),
+        ({"train": ["untuned", "CV", "CL", "CS"]}, True, True, True),
+        ({"tuning": {**STUDY["tuning"], "seeds": [0, 1, 2]}}, True, True, True),
+        ({"suites": suite(max_new_tokens=5)}, True, False, False),
+        ({"decoding": {"temperature": 0.5}}, True, False, False),
+    ],
+)
+def test_what_does_not_depend_on_a_change_keeps_its_key(
+    tmp_path: Path, model: Path, change: dict[str, Any], tunes: bool, answers: bool, scores: bool
+) -> None:
+    before, after = planned(tmp_path / "a", model), planned(tmp_path / "b", model, **change)
+    assert (keys(before.tune) <= keys(after.tune)) == tunes
+    assert (keys(before.answer) <= keys(after.answer)) == answers
+    assert (keys(before.score) <= keys(after.score)) == scores
+    assert after.key != before.key
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [{"recipe": {"steps": 3, "rank": 3}}, {"data": [{"source": "sums.jsonl", "weight": 2}]}, {"seeds": [2]}],
+)
+def test_a_change_in_tuning_leaves_the_untuned_answers(
+    tmp_path: Path, model: Path, tuning: dict[str, Any]
+) -> None:
+    before = planned(tmp_path / "a", model)
+    after = planned(tmp_path / "b", model, tuning={**STUDY["tuning"], **tuning})
+    assert not keys(before.tune) & keys(after.tune)
+    shared = keys(before.answer) & keys(after.answer)
+    assert shared == {step.key for step in before.answer if step.who.condition == "untuned"}
+
+
+def test_a_changed_word_in_the_data_is_another_key(tmp_path: Path, model: Path) -> None:
+    before = planned(tmp_path, model)
+    small_study(tmp_path, model)
+    text = (tmp_path / "sums.jsonl").read_text()
+    (tmp_path / "sums.jsonl").write_text(text.replace("plus", "and"))
+    after = plan(Study.load(tmp_path / "study.yaml"))
+    assert not keys(before.tune) & keys(after.tune)
+    assert not keys(before.answer) & keys(after.answer)
+
+
+def test_a_long_suite_is_cut_into_shards(tmp_path: Path, model: Path) -> None:
+    rows = [{"question": f"{i}?", "answer": f"#### {i}"} for i in range(SHARD + 5)]
+    long = tmp_path / "long.jsonl"
+    long.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = planned(
+        tmp_path, model, suites=suite(source="long.jsonl", limit=None), train=["untuned"], test=["CV"]
+    )
+    assert [(step.first, step.prompts) for step in made.answer] == [(0, SHARD), (SHARD, 5)]
+
+
+def test_a_mix_trains_each_part_under_its_own_template_as_often_as_its_weight(
+    tmp_path: Path, model: Path
+) -> None:
+    data = ["sums.jsonl", {"source": "sums.jsonl", "template": "TV", "weight": 1.5}]
+    made = planned(tmp_path, model, tuning={**STUDY["tuning"], "data": data})
+    first, second = made.resolved.parts
+    assert (len(first.examples), len(second.examples)) == (6, 9)
+    assert first.template is None
+    assert second.template is not None
+    assert second.template.name == "text:vanilla"
+    assert len({row["template"] for row in made.tune[0].inputs["rows"]}) == 2
+
+
+def test_a_finished_plan_imports_nothing_heavy(tmp_path: Path, model: Path) -> None:
+    study = small_study(tmp_path, model)
+    code = (
+        f"import sys; from puretune.study import Study, plan; plan(Study.load({str(study)!r}))"
+        "\nprint(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {
+        "torch",
+        "transformers",
+        "peft",
+        "pandas",
+        "scipy",
+        "datasets",
+        "numpy",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"train": ["untuned", "CVV"]}, "train[1]: unknown template 'CVV'"),
+        (
+            {"train": ["untunned"]},
+            "train[0]: unknown template 'untunned'. Did you mean the condition 'untuned'?",
+        ),
+        ({"train": ["CV", "chat:vanilla"]}, "train: 'chat:vanilla' stands here 2 times"),
+        ({"train": [{"template": "CV", "adapter": "x"}]}, "this one has template and adapter"),
+        ({"train": [{"adapter": "x"}]}, "train[0]: an existing adapter needs a name"),
+        ({"train": [{"adapter": "x", "name": "a"}]}, "x: no such adapter directory"),
+        ({"train": [{"adapter": "model", "name": "a"}]}, "is a full checkpoint, not an adapter"),
+        ({"train": [{"start": "x", "template": "untuned"}]}, "`start` needs `template`"),
+        ({"train": None}, "nothing to do"),
+        ({"test": None}, "no template to test under"),
+        ({"test": ["CV", "chat:lama"]}, "test[1]: unknown template 'chat:lama'. Did you mean 'chat:llama'?"),
+        ({"pairs": ["CV"]}, "pairs[0]: 'CV' is not a pair"),
+        ({"pairs": ["CV -> CS"]}, "pairs[0]: unknown test template 'CS'"),
+        ({"pairs": ["CS -> CV"]}, "pairs[0]: unknown condition 'CS'"),
+        ({"tuning": None}, "'CV' is tuned, and the study has no `tuning:` section"),
+        ({"suites": ["gsm8"]}, "suites[0]: unknown suite 'gsm8'. Did you mean 'gsm8k'?"),
+        ({"suites": suite(scorers=["gsm8"])}, "suites[0]: unknown scorer 'gsm8'. Did you mean 'gsm8k'?"),
+        ({"suites": suite(scorers=[])}, "suites[0]: a suite of your own needs scorers"),
+        ({"suites": suite() * 2}, "suites: 'sums' stands here 2 times"),
+        ({"suites": suite(source="none.jsonl")}, "none.jsonl"),
+        ({"model": "./nothing"}, "model: "),
+        ({"tuning": {"data": "gsm8kk"}}, "tuning.data: unknown source 'gsm8kk'. Did you mean 'gsm8k'?"),
+        (
+            {"tuning": {"data": [{"source": "sums.jsonl", "template": "CX"}]}},
+            "tuning.data[0]: unknown template",
+        ),
+        ({"tuning": {"data": "empty.jsonl"}}, "tuning.data: "),
+        ({"tuning": {"data": "asked.jsonl"}}, "has no answer to train on"),
+        ({"tuning": {"data": "broken.jsonl"}}, "broken.jsonl:2"),
+        ({"tuning": {"data": "sums.jsonl", "recipe": {"steps": 2, "keep": [5]}}}, "tuning.recipe.keep"),
+        ({"templates": {"calm": {"user": "no place"}}}, "templates.calm: template 'calm': the user wrapper"),
+        ({"templates_file": "none.yaml"}, "templates_file: "),
+    ],
+)
+def test_bad_input_is_named_with_its_place(
+    tmp_path: Path, model: Path, change: dict[str, Any], expected: str
+) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "asked.jsonl").write_text('{"question": "why?"}\n')
+    (tmp_path / "broken.jsonl").write_text('{"question": "a", "answer": "b"}\n{"question"\n')
+    message = refusal(tmp_path, model, **change)
+    assert expected in message
+    assert message.startswith("study.yaml:")
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path: Path, model: Path) -> None:
+    from puretune.models import ModelSpec, load_base, new_lora, save_lora
+    from tests.tiny import tiny_llama
+
+    other = load_base(ModelSpec(str(tiny_llama(tmp_path / "wide", hidden_size=64))))
+    import torch
+
+    lora = new_lora(other.model, 2, 4.0, ("q_proj",), torch.Generator().manual_seed(0))
+    (tmp_path / "adapter").mkdir()
+    save_lora(tmp_path / "adapter", lora, other.model, "wide", None)
+    message = refusal(tmp_path, model, train=["untuned", {"adapter": "adapter", "name": "mine"}])
+    assert "train[1]" in message
+    assert "made for another base model" in message

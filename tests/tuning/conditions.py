@@ -1,0 +1,39 @@
+"""Small conditions for the tuner's tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from puretune.data import question
+from puretune.models import AdapterRef
+from puretune.templates import resolve_template
+from puretune.tuning import Condition, LoopTuner, Recipe, TrainingRow
+
+SMALL = Recipe(rank=4, alpha=8, learning_rate=1e-2, batch_size=2, steps=6, dropout=0.1)
+
+
+def rows(count: int = 7, template: str = "text:vanilla") -> tuple[TrainingRow, ...]:
+    said = ["May", "clips " * 5, "#### 72 Sorry", "take the first step. " * 2]
+    return tuple(
+        TrainingRow(
+            question(f"row-{i}", f"How many {said[i % 4]} {i}?", said[(i + 1) % 4].strip()),
+            resolve_template(template),
+        )
+        for i in range(count)
+    )
+
+
+def condition(out: Path, name: str = "CV", seed: int = 0, **changes: Any) -> Condition:
+    """``changes`` of the recipe; ``rows`` and ``start`` are the condition's own."""
+    own = {key: changes.pop(key) for key in ("rows", "start") if key in changes}
+    return Condition(name, own.get("rows", rows()), replace(SMALL, **changes), seed, out, own.get("start"))
+
+
+def tune(base: Any, *conditions: Condition) -> list[tuple[Condition, int, AdapterRef]]:
+    return list(LoopTuner(base).tune(conditions))
+
+
+def last(base: Any, condition: Condition) -> AdapterRef:
+    return tune(base, condition)[-1][2]

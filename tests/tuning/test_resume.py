@@ -1,0 +1,152 @@
+"""Interrupted training: nothing is lost, nothing is made twice, nothing comes out different."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puretune.errors import CheckFailed, EnvironmentFault, InputError
+from puretune.events import Advanced, Event, Started
+from puretune.tuning import LoopTuner
+from tests.tuning.conditions import condition, last, tune
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C."""
+
+
+def interrupted_at(step: int) -> Any:
+    def sink(event: Event) -> None:
+        if isinstance(event, Advanced) and event.done == step:
+            raise Interrupted
+
+    return sink
+
+
+def started(base: Any, made: Any) -> list[Event]:
+    events: list[Event] = []
+    list(LoopTuner(base).tune([made], events.append))
+    return events
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_an_interrupted_training_goes_on_to_the_same_bytes(step: int, llama: Any, tmp_path: Path) -> None:
+    whole = tune(llama, condition(tmp_path / "whole", keep=(3,)))
+    cut = condition(tmp_path / "cut", keep=(3,), checkpoint_every=2)
+    with pytest.raises(Interrupted):
+        list(LoopTuner(llama).tune([cut], interrupted_at(step)))
+    again = tune(llama, cut)
+    assert [ref.digest for _, _, ref in again] == [ref.digest for _, _, ref in whole]
+    assert sorted(path.name for path in cut.out.iterdir()) == ["step-3", "step-6"]
+
+
+def test_a_resumed_training_skips_what_is_done(llama: Any, tmp_path: Path) -> None:
+    cut = condition(tmp_path, checkpoint_every=2)
+    with pytest.raises(Interrupted):
+        list(LoopTuner(llama).tune([cut], interrupted_at(5)))
+    done = [event.done for event in started(llama, cut) if isinstance(event, Advanced)]
+    assert done == [5, 6]
+
+
+def test_a_finished_condition_computes_nothing(llama: Any, tmp_path: Path) -> None:
+    first = tune(llama, condition(tmp_path, keep=(2,)))
+    events: list[Event] = []
+    again = list(LoopTuner(llama).tune([condition(tmp_path, keep=(2,))], events.append))
+    assert again == first
+    assert events == []
+
+
+def test_a_step_kept_later_is_trained_up_to_and_no_further(llama: Any, tmp_path: Path) -> None:
+    tune(llama, condition(tmp_path))
+    events = started(llama, condition(tmp_path, keep=(2,)))
+    assert events[0] == Started("tune CV", 2)
+    fresh = tune(llama, condition(tmp_path / "fresh", keep=(2,)))
+    assert [ref.digest for _, _, ref in tune(llama, condition(tmp_path, keep=(2,)))] == [
+        ref.digest for _, _, ref in fresh
+    ]
+
+
+def test_a_kept_step_that_was_removed_is_made_again(llama: Any, tmp_path: Path) -> None:
+    import shutil
+
+    first = tune(llama, condition(tmp_path, keep=(2,)))
+    shutil.rmtree(tmp_path / "step-2")
+    again = tune(llama, condition(tmp_path, keep=(2,)))
+    assert {ref.digest for _, _, ref in again} == {ref.digest for _, _, ref in first}
+
+
+_TRAIN = """
+import sys, time
+from pathlib import Path
+from puretune.events import Advanced
+from puretune.tuning import LoopTuner
+from tests.tiny import tiny_base
+from tests.tuning.conditions import condition
+
+def say(event):
+    if isinstance(event, Advanced) and event.done == 7:
+        print("seven", flush=True)
+        time.sleep(600)
+
+made = condition(Path(sys.argv[2]), steps=12, keep=(3,), checkpoint_every=2)
+list(LoopTuner(tiny_base(Path(sys.argv[1]))).tune([made], say))
+"""
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(llama: Any, llama_path: Path, tmp_path: Path) -> None:
+    cut, whole = (
+        condition(tmp_path / name, steps=12, keep=(3,), checkpoint_every=2) for name in ("cut", "whole")
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", _TRAIN, str(llama_path), str(cut.out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "seven\n"
+        process.send_signal(signal.SIGKILL)
+    assert sorted(path.name for path in cut.out.iterdir()) == ["resume", "step-3"]
+    events = started(llama, cut)
+    assert [event.done for event in events if isinstance(event, Advanced)] == [7, 8, 9, 10, 11, 12]
+    assert [ref.digest for _, _, ref in tune(llama, cut)] == [ref.digest for _, _, ref in tune(llama, whole)]
+
+
+def test_a_damaged_resume_point_fails_the_check(llama: Any, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        list(LoopTuner(llama).tune([condition(tmp_path, checkpoint_every=2)], interrupted_at(3)))
+    (tmp_path / "resume" / "state.safetensors").write_bytes(b"half")
+    with pytest.raises(CheckFailed, match="is damaged"):
+        tune(llama, condition(tmp_path))
+
+
+def test_an_unfinished_training_of_something_else_is_not_gone_on_from(llama: Any, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        list(LoopTuner(llama).tune([condition(tmp_path, checkpoint_every=2)], interrupted_at(3)))
+    with pytest.raises(InputError, match="unfinished training with other rows, recipe, seed or base"):
+        tune(llama, condition(tmp_path, seed=9))
+
+
+def test_an_adapter_of_something_else_is_not_taken_for_this_one(llama: Any, tmp_path: Path) -> None:
+    last(llama, condition(tmp_path))
+    with pytest.raises(InputError, match="made from other rows, recipe, seed or base"):
+        tune(llama, condition(tmp_path, seed=9))
+
+
+def test_a_place_that_cannot_be_written_is_a_fault_before_the_first_step(llama: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EnvironmentFault, match="cannot write"):
+        tune(llama, condition(tmp_path / "file" / "out"))
+
+
+def test_what_a_killed_process_left_half_written_is_removed(llama: Any, tmp_path: Path) -> None:
+    (tmp_path / ".step-6-dead.tmp").mkdir()
+    tune(llama, condition(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-6"]
