@@ -1,0 +1,64 @@
+"""Every family goes through loading, tuning and answering."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from puretune.inference import Decoding, LocalEngine, Request
+from puretune.templates import Message, resolve_template
+from tests import families
+from tests.tuning.conditions import condition, last, rows
+
+
+@pytest.fixture(scope="module", params=families.NAMES)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
+    name = request.param
+    return name, families.load(name, families.save(name, tmp_path_factory.mktemp("families") / name))
+
+
+def test_a_family_is_small_and_of_its_own_architecture(family: tuple[str, Any]) -> None:
+    name, base = family
+    assert 100_000 < sum(p.numel() for p in base.model.parameters()) < 1_000_000
+    assert base.model.config.architectures == [f"{families.FAMILIES[name].architecture}ForCausalLM"]
+    assert base.context_length == families.CONTEXT
+
+
+def test_every_stop_of_the_generation_config_ends_an_answer(family: tuple[str, Any]) -> None:
+    name, base = family
+    stops = set(base.tokenizer.convert_tokens_to_ids(list(families.FAMILIES[name].stops)))
+    assert base.renderer.stop_ids >= stops
+
+
+def test_two_steps_of_tuning_change_the_answers_of_the_engine_and_not_the_base(
+    family: tuple[str, Any], tmp_path: Path
+) -> None:
+    name, base = family
+    asked = base.renderer.prompt(resolve_template("TV"), (Message("user", "How many clips?"),)).ids
+    trained = condition(
+        tmp_path, steps=2, learning_rate=0.3, targets=families.targets(name), rows=rows(4, "text:vanilla")
+    )
+    adapter = last(base, trained)
+    decoding = Decoding(max_new_tokens=8)
+    requests = [Request("base", asked, None, decoding), Request("tuned", asked, adapter, decoding)]
+    found = {answer.key: answer.token_ids for answer in LocalEngine(base).generate(requests)}
+    assert found["base"] != found["tuned"]
+    assert found["base"] == generated(base, asked)
+
+
+def generated(base: Any, prompt: tuple[int, ...]) -> tuple[int, ...]:
+    """What ``model.generate`` answers."""
+    ids = torch.tensor([prompt])
+    stops = sorted(base.renderer.stop_ids)
+    out = base.model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=8,
+        do_sample=False,
+        eos_token_id=stops,
+        pad_token_id=0,
+    )
+    return tuple(out[0, len(prompt) :].tolist())
