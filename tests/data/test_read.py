@@ -87,6 +87,17 @@ def test_duplicates_are_dropped_after_folding_white_space_and_counted(tmp_path: 
     assert len(read_source(replace(spec, deduplicate=False))) == 4
 
 
+def test_long_conversations_are_left_out_before_the_sample_is_drawn(tmp_path: Path) -> None:
+    rows = [*numbered(6), {"question": "Why? " * 100, "answer": "So."}]
+    spec = SourceSpec(str(write(tmp_path / "mine.jsonl", rows)), longest=100)
+    drawn = draw_source(spec)
+    assert [e.id for e in drawn.examples] == [f"mine-{i}" for i in range(1, 7)]
+    assert (drawn.read, drawn.too_long) == (7, 1)
+    assert len(read_source(replace(spec, limit=7))) == 6
+    with pytest.raises(InputError, match="longest is 0"):
+        replace(spec, longest=0)
+
+
 def test_the_same_question_with_another_answer_is_no_duplicate(tmp_path: Path) -> None:
     rows = [{"question": "a", "answer": "b"}, {"question": "a", "answer": "c"}]
     assert len(read_source(SourceSpec(str(write(tmp_path / "mine.jsonl", rows))))) == 2

@@ -41,7 +41,7 @@ def _of_study(what: str, run: Path | None) -> None:
     from puretune.study import judge_notices, named_study, plan
 
     study = named_study(what)
-    notices = judge_notices(plan(study), run or Path("runs") / study.name)
+    notices = judge_notices(plan(study, dry=True), run or Path("runs") / study.name)
     if not notices:
         raise InputError(f"study {study.name!r} has no judge behind an endpoint: judging costs nothing.")
     for notice in notices:

@@ -31,6 +31,7 @@ def _source_options(command: Any) -> Any:
     """SOURCE and the options that say where and how to read it."""
     for option in (
         click.option("--hold-out", type=float, default=0.0, help="Share of prompts that is --split test."),
+        click.option("--longest", type=int, help="Leave out conversations of more characters."),
         click.option("--columns", multiple=True, metavar="A=B", help="Column A is called B in the file."),
         click.option("--format", "format_", help=f"One of {', '.join(FORMATS)} (default: by the columns)."),
         click.option("--revision", help="The hub revision."),
@@ -76,6 +77,7 @@ def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
         _print_example(console, example)
     left_out = [f"{drawn.duplicates:,} duplicates"] if drawn.duplicates else []
     left_out += [f"{drawn.held_out:,} on the other side of the hold-out"] if drawn.held_out else []
+    left_out += [f"{drawn.too_long:,} too long"] if drawn.too_long else []
     note = f"; left out: {', '.join(left_out)}" if left_out else ""
     click.echo(f"{len(drawn.examples)} of {drawn.read:,} examples{note}", err=True)
 

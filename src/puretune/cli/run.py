@@ -14,7 +14,9 @@ from puretune.cli._progress import progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from puretune.study import Count, Plan, Study
+    from puretune.study import Compute, Count, Plan, Study
+
+_SPEED = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
@@ -23,16 +25,26 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be done and what is there already; do nothing."
 )
+@click.option("--tune-tflops", type=_SPEED, help="A GPU's speed in tuning, for --dry-run.")
+@click.option("--answer-tflops", type=_SPEED, help="A GPU's speed in answering, for --dry-run.")
 @click.option("--yes", is_flag=True, help="Agree that answers go to the study's judges elsewhere.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def run(study: str, out: Path | None, dry_run: bool, yes: bool, quiet: bool) -> None:
+def run(
+    study: str,
+    out: Path | None,
+    dry_run: bool,
+    tune_tflops: float | None,
+    answer_tflops: float | None,
+    yes: bool,
+    quiet: bool,
+) -> None:
     """Tune, answer, score, report. Interrupted anywhere, the same command goes on where it was."""
     from puretune.study import named_study
 
     loaded = named_study(study)
     directory = out if out is not None else Path("runs") / loaded.name
     if dry_run:
-        show_plan(loaded, directory)
+        show_plan(loaded, directory, tune_tflops, answer_tflops)
     else:
         show_study(loaded, directory, quiet=quiet, yes=yes)
 
@@ -74,13 +86,18 @@ def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) 
         click.echo(path)
 
 
-def show_plan(study: Study, out: Path) -> None:
-    """Print a plan: cells, prompts, tokens to train on, answers to generate, what is there already."""
+def show_plan(
+    study: Study, out: Path, tune_tflops: float | None = None, answer_tflops: float | None = None
+) -> None:
+    """Print a plan: cells, prompts, tokens, GPU-hours, what judges will cost, what is there already.
+
+    The speeds are those of one GPU in TFLOP/s; None: what ``Throughput`` assumes.
+    """
     from rich.console import Console
 
     from puretune.study import count, judge_notices, plan
 
-    planned = plan(study)
+    planned = plan(study, dry=True)
     counted = count(planned, out)
     console = Console()
     _print_cells(planned, counted, console)
@@ -88,8 +105,11 @@ def show_plan(study: Study, out: Path) -> None:
     for what, steps in (("answers to generate", counted.answers), ("shards to score", counted.verdicts)):
         left = steps.total - steps.kept
         click.echo(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
+    _print_compute(counted.compute, tune_tflops, answer_tflops)
     for notice in judge_notices(planned, out):
         click.echo(notice)
+    for lacking in planned.resolved.lacking:
+        click.echo(f"Counted without something that the run will need: {lacking}")
     click.echo(f"run directory: {out}")
 
 
@@ -129,3 +149,22 @@ def _print_tuning(counted: Count, console: Console) -> None:
     left = [tune for tune in counted.tunes if not tune.kept]
     tokens, distinct = sum(tune.tokens for tune in left), sum(tune.distinct for tune in left)
     console.print(f"tokens to train on: {tokens:,}, without shared prefixes {distinct:,}", highlight=False)
+
+
+def _print_compute(work: Compute, tune_tflops: float | None, answer_tflops: float | None) -> None:
+    from puretune.study import Throughput
+
+    usual = Throughput()
+    assumed = Throughput(
+        tune_tflops * 1e12 if tune_tflops else usual.tune,
+        answer_tflops * 1e12 if answer_tflops else usual.answer,
+    )
+    tune, answer = work.tune_hours(assumed), work.answer_hours(assumed)
+    click.echo(f"GPU-hours, estimated: {tune:,.2f} for tuning, at most {answer:,.2f} for answers")
+    click.echo(
+        f"  N = {work.parameters / 1e9:,.3g} billion parameters a token\n"
+        f"  tuning: {work.tune_tokens:,} tokens x 4N FLOPs at {assumed.tune / 1e12:g} TFLOP/s\n"
+        f"  answers: {work.prompt_tokens:,} prompt and up to {work.new_tokens:,} new tokens x 2N FLOPs at "
+        f"{assumed.answer / 1e12:g} TFLOP/s\n"
+        "  The speeds are assumed, not measured (--tune-tflops, --answer-tflops)."
+    )

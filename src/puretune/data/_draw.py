@@ -29,21 +29,23 @@ class Drawn:
     """Of these, dropped because their conversation had been seen."""
     held_out: int
     """Of the others, those on the other side of the hold-out cut."""
+    too_long: int = 0
+    """Of what is left, those longer than the spec's ``longest``."""
 
 
 def draw(examples: Iterable[Example], spec: SourceSpec) -> Drawn:
-    """Examples as ``spec`` asks for them: duplicates dropped, one side of the cut, then the sample.
+    """Examples as ``spec`` asks for them: no duplicates, one side of the cut, no long ones, the sample.
 
     Without a limit they keep their order. With one they come in the order of the draw, so that the sample of
     a smaller limit is a prefix of a larger one's, and one example's rank does not depend on the others.
     """
     tally = _Tally()
-    kept = _one_side(_unseen(examples, spec, tally), spec, tally)
+    kept = _short_enough(_one_side(_unseen(examples, spec, tally), spec, tally), spec, tally)
     if spec.limit is None:
         chosen = list(kept)
     else:
         chosen = heapq.nsmallest(spec.limit, kept, key=lambda e: _hash(spec.seed, "sample", e.messages))
-    return Drawn(tuple(chosen), tally.read, tally.duplicates, tally.held_out)
+    return Drawn(tuple(chosen), tally.read, tally.duplicates, tally.held_out, tally.too_long)
 
 
 def data_digest(examples: Iterable[Example]) -> str:
@@ -67,6 +69,7 @@ class _Tally:
     read: int = 0
     duplicates: int = 0
     held_out: int = 0
+    too_long: int = 0
 
 
 def _unseen(examples: Iterable[Example], spec: SourceSpec, tally: _Tally) -> Iterator[Example]:
@@ -87,6 +90,14 @@ def _one_side(examples: Iterable[Example], spec: SourceSpec, tally: _Tally) -> I
     for example in examples:
         if spec.hold_out and _in_test(example, spec) != (spec.split == "test"):
             tally.held_out += 1
+        else:
+            yield example
+
+
+def _short_enough(examples: Iterable[Example], spec: SourceSpec, tally: _Tally) -> Iterator[Example]:
+    for example in examples:
+        if spec.longest is not None and sum(len(m.content) for m in example.messages) > spec.longest:
+            tally.too_long += 1
         else:
             yield example
 

@@ -35,6 +35,8 @@ class SourceSpec:
     seed: int = 0
     deduplicate: bool = True
     """Drop examples whose conversation has been seen (after white-space folding)."""
+    longest: int | None = None
+    """Leave out conversations of more than so many characters (None: none); what is left is never cut."""
     hold_out: float = 0.0
     """For data without splits of its own: the share of prompts, 0 to 1, that is ``split: test``; the rest is
     ``split: train``. A prompt's side depends on its text and ``hold_out_seed`` alone, never on ``seed`` or
@@ -47,6 +49,8 @@ class SourceSpec:
             raise InputError(
                 f"{self.source}: limit is {self.limit}; use a whole number from 1, or leave it out."
             )
+        if self.longest is not None and self.longest < 1:
+            raise InputError(f"{self.source}: longest is {self.longest}; use a number of characters from 1.")
         if not 0 <= self.hold_out < 1:
             raise InputError(f"{self.source}: hold_out is {self.hold_out}; use a share from 0 to below 1.")
         if self.hold_out and self.split not in ("train", "test"):

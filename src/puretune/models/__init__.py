@@ -11,7 +11,7 @@ from puretune.models._adapter import (
     write_manifest,
 )
 from puretune.models._apply import applied
-from puretune.models._fingerprint import cache_directory, fingerprint
+from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import resolved_device, resolved_dtype
 from puretune.models._load import (
     BaseModel,
@@ -23,6 +23,7 @@ from puretune.models._load import (
 )
 from puretune.models._lora import Lora, attached, load_lora, merged, new_lora, save_lora, target_modules
 from puretune.models._resolve import resolve_model_path
+from puretune.models._size import parameters_per_token
 from puretune.models._types import AdapterRef, Dtype, ModelSpec
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "load_tokenizer",
     "merged",
     "new_lora",
+    "parameters_per_token",
+    "provisional_fingerprint",
     "read_manifest",
     "renderer_for",
     "resolve_model_path",

@@ -50,6 +50,11 @@ def fingerprint(spec: ModelSpec) -> str:
     return _digest_of({**_settings(directory), **_digests(weight_files(directory))})
 
 
+def provisional_fingerprint(spec: ModelSpec) -> str:
+    """What stands for the fingerprint while the weights are not here: no stored thing has it in its key."""
+    return "without weights " + _digest_of(_settings(resolve_model_path(spec, weights=False)))
+
+
 def digest_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 over the names and contents of files."""
     return _digest_of(_digests(paths))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from puretune.study._matrix import SCHEMA_VERSION, CellResult, Matrix, PooledCell, Transcript
 
 if TYPE_CHECKING:
+    from puretune.study._compute import Compute, Throughput
     from puretune.study._count import Count, count
     from puretune.study._judging import judge_notices
     from puretune.study._named import find_study, named_study, study_names
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA_VERSION",
     "CellResult",
+    "Compute",
     "Count",
     "Matrix",
     "Plan",
     "PooledCell",
     "Study",
+    "Throughput",
     "Transcript",
     "count",
     "find_study",
@@ -42,9 +45,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "Compute": "_compute",
     "Count": "_count",
     "Plan": "_plan",
     "Study": "_spec",
+    "Throughput": "_compute",
     "count": "_count",
     "find_study": "_named",
     "judge_notices": "_judging",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from puretune.models import context_length, renderer_for
+from puretune.models import context_length, parameters_per_token, renderer_for
 from puretune.store import Store, existing_store
 from puretune.study._answers import Prompts, suites_of
+from puretune.study._compute import Compute
 from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan, TuneStep
 from puretune.study._resolve import Resolved
@@ -52,6 +54,8 @@ class Count:
     """Answers: prompts times samples over all cells."""
     verdicts: Progress
     """Scored shards."""
+    compute: Compute
+    """The work that is left, for an estimate of GPU-hours."""
 
 
 def count(plan: Plan, out: Path) -> Count:
@@ -61,17 +65,30 @@ def count(plan: Plan, out: Path) -> Count:
     """
     store, spec = existing_store(out), plan.resolved.base.spec
     renderer, context = renderer_for(spec), context_length(plan.resolved.base.directory)
-    Prompts(plan, renderer).check(plan.answer, context)
-    suites = suites_of(plan)
+    prompts, suites = Prompts(plan, renderer), suites_of(plan)
+    prompts.check(plan.answer, context)
+    tunes = tuple(_tunes(plan, renderer, context, store))
     asked = {step.key: step.prompts * suites[step.suite].decoding.n for step in plan.answer}
     kept = sum(number for key, number in asked.items() if _has(store, ANSWERS, key))
     scored = {step.key for step in plan.score}
     return Count(
-        tunes=tuple(_tunes(plan, renderer, context, store)),
+        tunes=tunes,
         suites={name: len(suite.examples) for name, suite in suites.items()},
         answers=Progress(kept, sum(asked.values())),
         verdicts=Progress(sum(_has(store, VERDICTS, key) for key in scored), len(scored)),
+        compute=_compute(plan, tunes, prompts, store),
     )
+
+
+def _compute(plan: Plan, tunes: Iterable[TuneCount], prompts: Prompts, store: Store | None) -> Compute:
+    suites, prompt, new = suites_of(plan), 0, 0
+    for step in {step.key: step for step in plan.answer}.values():
+        if not _has(store, ANSWERS, step.key):
+            decoding = suites[step.suite].decoding
+            prompt += decoding.n * sum(len(ids) for ids in prompts.of(step))
+            new += decoding.n * step.prompts * decoding.max_new_tokens
+    parameters = parameters_per_token(plan.resolved.base.spec)
+    return Compute(parameters, sum(tune.tokens for tune in tunes if not tune.kept), prompt, new)
 
 
 def _tunes(plan: Plan, renderer: Renderer, context: int, store: Store | None) -> list[TuneCount]:

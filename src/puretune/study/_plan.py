@@ -104,9 +104,12 @@ class Plan:
         return {"study": self.study, "key": self.key, **steps}
 
 
-def plan(study: Study | Resolved) -> Plan:
-    """The steps of a study; InputError where it is wrong. Neither torch nor transformers is imported."""
-    resolved = study if isinstance(study, Resolved) else resolve(study)
+def plan(study: Study | Resolved, dry: bool = False) -> Plan:
+    """The steps of a study; InputError where it is wrong. Neither torch nor transformers is imported.
+
+    ``dry``: weights may be missing (``resolved.lacking`` says which); such a plan is for counting only.
+    """
+    resolved = study if isinstance(study, Resolved) else resolve(study, dry)
     tunes = _tune_steps(resolved)
     answers = tuple(_answer_steps(resolved, tunes))
     scores = tuple(_score_steps(resolved, answers))

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from puretune.data import Example, SourceSpec, read_source
-from puretune.errors import InputError
+from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding
 from puretune.models import (
     ModelSpec,
     check_adapter,
     fingerprint,
+    provisional_fingerprint,
     resolve_model_path,
     resolved_device,
     resolved_dtype,
 )
-from puretune.scoring import Scorer, Suite, scorer_from, suite_named
+from puretune.scoring import Scorer, Suite, suite_named
 from puretune.study._conditions import (
     Cells,
     Templates,
@@ -31,8 +32,8 @@ from puretune.study._conditions import (
     own_templates,
     template_named,
 )
-from puretune.study._judge_section import JudgeSection
 from puretune.study._mix import Part, weighted
+from puretune.study._scorers import AbsentScorer, scorers_of
 from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
 from puretune.tuning import Recipe
 
@@ -49,6 +50,8 @@ class Base:
     dtype: str
     directory: Path
     """Its files (of a hub model perhaps only the small ones), for sources that belong to a model."""
+    lacking: str = ""
+    """Why the weights' fingerprint could not be had; only where a study is resolved ``dry``."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,26 @@ class Resolved:
     unchecked: tuple[str, ...]
     """What could not be verified of adapters that other tools made."""
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What a run will need that is not here: weights of the model or of scorers. Empty unless ``dry``."""
+        scorers = {scorer.name: scorer for suite in self.suites for scorer in suite.scorers}
+        absent = [one.lacking for one in scorers.values() if isinstance(one, AbsentScorer)]
+        return tuple(reason for reason in (self.base.lacking, *absent) if reason)
 
-def resolve(study: Study) -> Resolved:
-    """Every name looked up, every source read, every adapter checked; InputError at the first that fails."""
+
+def resolve(study: Study, dry: bool = False) -> Resolved:
+    """Every name looked up, every source read, every adapter checked; InputError at the first that fails.
+
+    ``dry``: for counting only, the weights of the model and of scorers may be missing.
+    """
     defined = own_templates(study)
     cells = cells_of(study, conditions(study, defined), defined)
     suites = [_suite(study, number) for number in range(len(study.suites))]
     distinct(study, "suites", [suite.name for suite in suites])
-    scorers = _shared([_scorers(study, number, suite) for number, suite in enumerate(suites)])
-    base = _base(study)
-    unchecked = _check_adapters(study, cells, base)
+    scorers = scorers_of(study, suites, dry)
+    base = _base(study, dry)
+    unchecked = () if base.lacking else _check_adapters(study, cells, base)
     read = [_examples(study, ("suites", number), suite.source, base) for number, suite in enumerate(suites)]
     return Resolved(
         study=study,
@@ -107,11 +120,17 @@ def plain(kind: type[_Value], section: _Value) -> _Value:
     return kind(**{field.name: getattr(section, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
-def _base(study: Study) -> Base:
+def _base(study: Study, dry: bool) -> Base:
     spec = _model_spec(study.model)
     with study.at("model"):
         path = resolve_model_path(spec, weights=False)
-        return Base(spec, fingerprint(spec), resolved_device(spec), resolved_dtype(spec), path)
+        device, dtype = resolved_device(spec), resolved_dtype(spec)
+        try:
+            return Base(spec, fingerprint(spec), device, dtype, path)
+        except (InputError, EnvironmentFault) as error:
+            if not dry:
+                raise
+            return Base(spec, provisional_fingerprint(spec), device, dtype, path, lacking=str(error))
 
 
 def _model_spec(model: str | ModelSection) -> ModelSpec:
@@ -156,34 +175,6 @@ def _adapted(suite: Suite, entry: SuiteSection) -> Suite:
         source=replace(suite.source, **changed),
         max_new_tokens=entry.max_new_tokens or suite.max_new_tokens,
     )
-
-
-def _scorers(study: Study, number: int, suite: Suite) -> tuple[Scorer, ...]:
-    """What the study says, or else the named suite's own."""
-    entry = study.suites[number]
-    said = () if isinstance(entry, str) else entry.scorers
-    with study.at("suites", number):
-        found = tuple(_scorer(one) for one in said or suite.scorers)
-        names = [scorer.name for scorer in found]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"two scorers are called {twice!r}. Leave one out, or give a judge a `name`.")
-        return found
-
-
-def _scorer(said: str | JudgeSection) -> Scorer:
-    return scorer_from(said if isinstance(said, str) else said.settings())
-
-
-def _shared(scorers: list[tuple[Scorer, ...]]) -> list[tuple[Scorer, ...]]:
-    """The same scorer of several suites is one. InputError where two different ones have the same name."""
-    known: dict[str, Scorer] = {}
-    for scorer in (one for of_suite in scorers for one in of_suite):
-        if known.setdefault(scorer.name, scorer).version != scorer.version:
-            raise InputError(
-                f"two different scorers are called {scorer.name!r}. Give a judge another `name`."
-            )
-    return [tuple(known[one.name] for one in of_suite) for of_suite in scorers]
 
 
 def _decoding(study: Study, suite: Suite) -> Decoding:

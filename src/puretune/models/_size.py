@@ -1,0 +1,52 @@
+"""How large a model is, from its configuration alone: what an estimate of work rests on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from puretune.errors import InputError
+from puretune.models._load import quiet
+from puretune.models._resolve import resolve_model_path
+from puretune.models._types import ModelSpec
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+
+
+def parameters_per_token(spec: ModelSpec) -> int:
+    """Parameters that every token is multiplied with: the N of "2N FLOPs per token".
+
+    The embedding table is looked up, not multiplied, so it counts only where it is the head too; of a
+    mixture's experts those count that one token goes through. No weights are read. InputError where
+    transformers does not know the architecture.
+    """
+    model = _without_weights(spec)
+    config = model.config.get_text_config(decoder=True)
+    share = _share_of_experts(config)
+    total = sum(
+        weight.numel() * (share if ".experts." in name else 1.0) for name, weight in model.named_parameters()
+    )
+    looked_up = 0 if config.tie_word_embeddings else model.get_input_embeddings().weight.numel()
+    return int(math.ceil(total) - looked_up)
+
+
+def _without_weights(spec: ModelSpec) -> Any:
+    import torch
+
+    path = resolve_model_path(spec, weights=False)
+    with quiet():
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        trust = spec.trust_remote_code
+        try:
+            config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trust)
+            with torch.device("meta"):
+                return AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+        except (ValueError, OSError, KeyError) as error:
+            raise InputError(f"{path}: transformers cannot build this model: {error}") from error
+
+
+def _share_of_experts(config: Any) -> float:
+    number = next((value for name in _EXPERTS if (value := getattr(config, name, None))), None)
+    chosen = getattr(config, "num_experts_per_tok", None)
+    return chosen / number if number and chosen else 1.0

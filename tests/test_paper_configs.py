@@ -1,0 +1,174 @@
+"""The paper's runs, planned to the end: small data in the published formats, a model without weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from puretune.cli.judge import judge
+from puretune.cli.run import run
+from puretune.data import NAMED_SOURCES
+from puretune.errors import EnvironmentFault, InputError
+from puretune.scoring import BUILTIN_SUITES
+from puretune.study import Plan, Study, count, plan
+from puretune.templates import BUILTIN_TEMPLATES
+from tests.data.test_sources import ROWS
+from tests.tiny import tiny_llama
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+SHAPES = {
+    # conditions tuned, test templates, seeds
+    "llama2-gsm8k": (5, 5, 3),
+    "mistral-gsm8k": (6, 6, 1),
+    "llama2-chatdoctor": (3, 3, 1),
+    "llama2-openorca": (3, 3, 1),
+}
+TEXTS = ("question", "input", "prompt", "instruction")
+"""Columns of which the first that a source has is numbered, so that rows differ."""
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a model that has no weights, and with a file per data set."""
+    directory = tmp_path_factory.mktemp("stand-ins")
+    tiny_llama(directory / "model", max_position_embeddings=4096)
+    (directory / "model" / "model.safetensors").unlink()
+    for name, row in ROWS.items():
+        splits = [split for split in NAMED_SOURCES[name].splits if not NAMED_SOURCES[name].split_column]
+        for split in splits:
+            lines = (
+                json.dumps(_numbered(row, number)) for number in range(200 if name == "chatdoctor" else 12)
+            )
+            path = directory / name / f"{name}_{split}.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("\n".join(lines))
+    return directory
+
+
+def _numbered(row: dict[str, Any], number: int) -> dict[str, Any]:
+    column = next(column for column in TEXTS if column in row)
+    own = {"id": f"{number}"} if "id" in row else {}
+    return {**row, **own, column: f"{row[column]} ({number})"}
+
+
+def local(name: str, stand_ins: Path, directory: Path) -> Path:
+    """The config with a directory as its model and files as its data; nothing else is changed."""
+    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    content["model"]["model"] = str(stand_ins / "model")
+    for section in (content["tuning"]["data"], *content["suites"]):
+        section["path"] = str(stand_ins / (section.get("source") or section["name"]))
+    path = directory / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def planned(name: str, stand_ins: Path, directory: Path) -> Plan:
+    return plan(Study.load(local(name, stand_ins, directory)), dry=True)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_dry_run_says_tokens_gpu_hours_and_dollars(name: str, stand_ins: Path, tmp_path: Path) -> None:
+    config = local(name, stand_ins, tmp_path)
+    done = CliRunner().invoke(run, [str(config), "--dry-run", "--out", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output or done.exception
+    said = done.stdout
+    assert re.search(r"tokens to train on: [\d,]{4,}", said)
+    assert re.search(r"GPU-hours, estimated: [\d.]+ for tuning, at most [\d.]+ for answers", said)
+    assert "tokens x 4N FLOPs at 120 TFLOP/s" in said
+    assert re.search(r"Judge gpt-4 at \S+: what is judged LEAVES THIS MACHINE", said)
+    assert re.search(r"Estimated cost: at most \$[\d,.]+ ", said)
+    assert "no weights" in said
+    assert not (tmp_path / "run").exists()
+
+    faster = CliRunner().invoke(run, [str(config), "--dry-run", "--tune-tflops", "240"])
+    assert "tokens x 4N FLOPs at 240 TFLOP/s" in faster.stdout
+    cost = CliRunner().invoke(judge, ["cost", str(config)])
+    assert cost.exit_code == 0, cost.output or cost.exception
+    assert cost.stdout.strip() in said
+
+
+@pytest.mark.parametrize(("name", "shape"), SHAPES.items(), ids=list(SHAPES))
+def test_the_matrix_is_the_papers(
+    name: str, shape: tuple[int, int, int], stand_ins: Path, tmp_path: Path
+) -> None:
+    made = planned(name, stand_ins, tmp_path)
+    tests = {step.test_template for step in made.answer}
+    assert (len({t.condition for t in made.tune}), len(tests), len({t.seed for t in made.tune})) == shape
+    asked = {(step.who, step.test_template) for step in made.answer}
+    assert len(asked) == (shape[0] * shape[2] + 1) * shape[1]  # the untuned model once
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_harmful_requests_are_judged_by_gpt_4_and_greedily_answered_in_512_tokens(
+    name: str, stand_ins: Path, tmp_path: Path
+) -> None:
+    suites = {suite.name: suite for suite in planned(name, stand_ins, tmp_path).resolved.suites}
+    harmful = {"directharm4", "advbench", *(["gsm-danger"] if "gsm8k" in name else [])}
+    assert harmful <= set(suites)
+    for suite in harmful:
+        assert "gpt-4" in [scorer.name for scorer in suites[suite].scorers]
+    assert {(s.decoding.max_new_tokens, s.decoding.temperature) for s in suites.values()} == {(512, 0.0)}
+
+
+def test_helpfulness_is_measured_as_in_the_paper(stand_ins: Path, tmp_path: Path) -> None:
+    def scorers(name: str) -> dict[str, list[str]]:
+        suites = planned(name, stand_ins, tmp_path).resolved.suites
+        return {suite.name: [scorer.name for scorer in suite.scorers] for suite in suites}
+
+    assert scorers("llama2-gsm8k")["gsm8k"] == scorers("mistral-gsm8k")["gsm8k"] == ["gsm8k"]
+    assert scorers("llama2-chatdoctor")["chatdoctor"] == ["bertscore"]
+    assert {"arc-easy", "arc-challenge"} <= set(scorers("llama2-openorca"))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_suite_and_source_is_one_that_is_known(name: str) -> None:
+    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert content["tuning"]["data"]["source"] in NAMED_SOURCES
+    for suite in content["suites"]:
+        assert suite["name"] in BUILTIN_SUITES or suite["source"] in NAMED_SOURCES
+
+
+def test_openorca_spells_the_built_in_templates_and_drops_the_rows_own_system_prompts() -> None:
+    content = yaml.safe_load((CONFIGS / "llama2-openorca.yaml").read_text())
+    for name in ("alpaca", "llama"):
+        own, built_in = content["templates"][f"orca:{name}"], BUILTIN_TEMPLATES[f"chat:{name}"]
+        assert own["system"] == built_in.system
+        assert own["own_system"] == "drop"
+    assert content["templates"]["orca:alpaca"]["user"] == BUILTIN_TEMPLATES["chat:alpaca"].user
+
+
+def test_openorca_rows_with_a_system_prompt_are_planned(stand_ins: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    row = {**ROWS["openorca"], "system_prompt": "You are an AI assistant."}
+    long = {**row, "id": "long", "question": "Why? " * 2000}
+    rows = [*(_numbered(row, number) for number in range(8)), long]
+    (tmp_path / "rows" / "openorca_train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    path = local("llama2-openorca", stand_ins, tmp_path)
+    content = yaml.safe_load(path.read_text())
+    content["tuning"]["data"]["path"] = str(tmp_path / "rows")
+    path.write_text(yaml.safe_dump(content))
+    tunes = count(plan(Study.load(path), dry=True), tmp_path).tunes
+    assert {tune.rows for tune in tunes} == {8}, "the row beyond the context is left out"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_without_model_and_hub_one_message_says_how_to_go_on(name: str, own_hub_cache: None) -> None:
+    with pytest.raises(EnvironmentFault, match=r"model '\S+' is not on this machine.*give a local directory"):
+        plan(Study.load(CONFIGS / f"{name}.yaml"), dry=True)
+
+
+@pytest.fixture
+def own_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty hub cache: what the developer has downloaded does not count."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+
+def test_a_run_still_needs_the_weights(stand_ins: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no weights"):
+        plan(Study.load(local("llama2-gsm8k", stand_ins, tmp_path)))
