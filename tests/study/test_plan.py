@@ -48,6 +48,22 @@ def test_planning_again_gives_the_same_keys_wherever_the_files_lie(tmp_path: Pat
     assert planned(tmp_path / "a", model).to_json() == planned(tmp_path / "b", model).to_json()
 
 
+def test_the_tuner_is_named_or_described(tmp_path: Path, model: Path) -> None:
+    usual = planned(tmp_path, model, tuning={**STUDY["tuning"], "tuner": "loop"})
+    described = planned(tmp_path, model, tuning={**STUDY["tuning"], "tuner": {"name": "loop"}})
+    assert usual.to_json() == described.to_json()
+    assert usual.tune[0].inputs["tuner"] == ["loop", "1"]
+    said = refusal(tmp_path, model, tuning={**STUDY["tuning"], "tuner": "lop"})
+    assert "tuning.tuner: unknown tuner 'lop'. Did you mean 'loop'?" in said
+
+
+def test_a_regular_curve_keeps_steps_and_changes_no_adapter(tmp_path: Path, model: Path) -> None:
+    recipe = {**STUDY["tuning"]["recipe"], "keep_every": 1}
+    curve = planned(tmp_path, model, tuning={**STUDY["tuning"], "recipe": recipe})
+    assert curve.tune[0].kept == (1, 2, 3)
+    assert keys(curve.tune) == keys(planned(tmp_path, model).tune)
+
+
 def test_pairs_are_the_only_cells(tmp_path: Path, model: Path) -> None:
     made = planned(
         tmp_path, model, train=None, test=None, pairs=["untuned -> CL", "CV -> CV", "CV -> gsm:chat:llama"]

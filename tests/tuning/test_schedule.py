@@ -85,6 +85,11 @@ def test_the_last_step_is_always_kept() -> None:
     assert kept_steps(Recipe(steps=10), 8) == (10,)
 
 
+def test_regular_steps_are_kept_for_a_curve() -> None:
+    assert kept_steps(Recipe(steps=10, keep_every=4), 8) == (4, 8, 10)
+    assert kept_steps(Recipe(steps=8, keep_every=4, keep=(1,)), 8) == (1, 4, 8)
+
+
 @pytest.mark.parametrize("step", [0, 11])
 def test_a_kept_step_outside_the_training_is_an_error(step: int) -> None:
     with pytest.raises(InputError, match=f"asks for step {step}, but training has steps 1 to 10"):

@@ -22,7 +22,7 @@ from puretune.study._conditions import Way
 from puretune.study._resolve import Resolved, ResolvedSuite, resolve
 from puretune.study._spec import Study
 from puretune.templates import PromptTemplate
-from puretune.tuning import LoopTuner, kept_steps
+from puretune.tuning import kept_steps
 
 SHARD = 256
 """Prompts per shard of answers: what is published, and at most lost, at once."""
@@ -133,13 +133,11 @@ def _tune_steps(resolved: Resolved) -> dict[tuple[str, int], TuneStep]:
 
 
 def _tune_step(resolved: Resolved, way: Way, seed: int, parts: list[dict[str, Any]]) -> TuneStep:
-    recipe = asdict(resolved.recipe)
-    del recipe["keep"], recipe["checkpoint_every"]  # what is kept on the way changes no adapter
     inputs = {
         **_base_inputs(resolved),
-        "tuner": [LoopTuner.name, LoopTuner.version],
+        "tuner": resolved.tuner.identity(),
         "rows": [{"data": part["digest"], "template": part["own"] or _print(way.template)} for part in parts],
-        "recipe": recipe,
+        "recipe": resolved.recipe.decisive(),
         "seed": seed,
         "start": way.start.digest if way.start else None,
     }

@@ -34,6 +34,7 @@ def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         "model": _model(resolved),
         "data": _data(resolved),
         "recipe": asdict(resolved.recipe) if plan.tune else {},
+        "tuner": resolved.tuner.identity() if plan.tune else [],
         "decoding": {suite.name: asdict(suite.decoding) for suite in resolved.suites},
         "scorers": {s.name: {scorer.name: scorer.version for scorer in s.scorers} for s in resolved.suites},
         "versions": {

@@ -35,7 +35,7 @@ from puretune.study._conditions import (
 from puretune.study._mix import Part, weighted
 from puretune.study._scorers import AbsentScorer, scorers_of
 from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
-from puretune.tuning import Recipe
+from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
 
 _Value = TypeVar("_Value")
 
@@ -75,6 +75,7 @@ class Resolved:
     parts: tuple[Part, ...]
     """The fine-tuning data; empty where nothing is tuned."""
     recipe: Recipe
+    tuner: ChosenTuner
     seeds: tuple[int, ...]
     unchecked: tuple[str, ...]
     """What could not be verified of adapters that other tools made."""
@@ -110,6 +111,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
         ),
         parts=_parts(study, base, defined) if any(way.template for way, _ in cells) else (),
         recipe=plain(Recipe, study.tuning.recipe) if study.tuning else Recipe(),
+        tuner=_tuner(study),
         seeds=study.tuning.seeds if study.tuning else (),
         unchecked=unchecked,
     )
@@ -180,6 +182,14 @@ def _adapted(suite: Suite, entry: SuiteSection) -> Suite:
 def _decoding(study: Study, suite: Suite) -> Decoding:
     usual = plain(Decoding, study.decoding)
     return replace(usual, max_new_tokens=suite.max_new_tokens) if suite.max_new_tokens else usual
+
+
+def _tuner(study: Study) -> ChosenTuner:
+    if study.tuning is None:
+        return tuner_named(DEFAULT_TUNER)
+    said = study.tuning.tuner
+    with study.at("tuning", "tuner"):
+        return tuner_named(said) if isinstance(said, str) else tuner_named(said.name, said.options)
 
 
 def _parts(study: Study, base: Base, defined: Templates) -> tuple[Part, ...]:

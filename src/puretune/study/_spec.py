@@ -39,7 +39,7 @@ from puretune.study._judge_section import JudgeSection
 from puretune.study._messages import Placed, explain
 from puretune.study._yaml import Origin, read_yaml
 from puretune.templates import Mode, OwnSystem
-from puretune.tuning import Recipe, Schedule
+from puretune.tuning import DEFAULT_TUNER, Recipe, Schedule
 
 if TYPE_CHECKING:
     import pandas
@@ -81,6 +81,7 @@ class RecipeSection(Recipe):
     clip: Annotated[float, Field(gt=0)] | None = Recipe.clip
     max_length: _Count | None = Recipe.max_length
     keep: tuple[_Count, ...] = Recipe.keep
+    keep_every: _Count | None = Recipe.keep_every
     checkpoint_every: _Count = Recipe.checkpoint_every
 
 
@@ -238,6 +239,22 @@ _Train = Annotated[TrainSection, Tag("#mapping")]
 _Suite = Annotated[SuiteSection, Tag("#mapping")]
 
 
+class TunerSection(BaseModel):
+    """A tuner with options; which there are is the tuner's own affair."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+    """The tuner's name."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+_Tuner = Annotated[TunerSection, Tag("#mapping")]
+
+
 class Tuning(BaseModel):
     """How the conditions are tuned: all on the same data, with the same recipe."""
 
@@ -246,6 +263,8 @@ class Tuning(BaseModel):
     """A named source, a file, a hub id, a mapping with more settings, or a list of those (a mix)."""
     recipe: Annotated[RecipeSection, BeforeValidator(_fields_of)] = RecipeSection()
     """The optimiser's settings."""
+    tuner: Annotated[_Name | _Tuner, Discriminator(_named_or_mapping)] = DEFAULT_TUNER
+    """What tunes: a tuner's name, or a mapping of ``name`` and its options."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_different)] = (0,)
     """One adapter per template and seed."""
 

@@ -20,7 +20,7 @@ from puretune.study._choices import choose, missing_choices
 from puretune.study._judging import check_judges
 from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, TuneStep
-from puretune.tuning import Condition, LoopTuner
+from puretune.tuning import Condition
 
 
 def work(
@@ -69,7 +69,7 @@ def _tune(
     conditions = [_condition(plan, tune, scratch) for tune in tunes]
     by_place = {condition.out: tune for condition, tune in zip(conditions, tunes, strict=True)}
     started = time.monotonic()
-    kept = LoopTuner(base).tune(conditions, on_event)
+    kept = plan.resolved.tuner.on(base).tune(conditions, on_event)
     for place, group in groupby(kept, key=lambda one: one[0].out):
         for _ in group:  # the tuner keeps every step under ``place``; they are published together
             pass

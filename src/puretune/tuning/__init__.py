@@ -1,19 +1,25 @@
 """How it learns: recipes, conditions, tuners."""
 
 from puretune.tuning._about import inputs_digest, token_counts
+from puretune.tuning._named import BUILTIN_TUNERS, DEFAULT_TUNER, ChosenTuner, TunerFactory, tuner_named
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, learning_rate, plan_steps, rows_of_step, steps_per_epoch
-from puretune.tuning._types import Condition, Recipe, Schedule, TrainingRow, Tuner
+from puretune.tuning._types import Condition, NoOptions, Recipe, Schedule, TrainingRow, Tuner
 from puretune.tuning.loop import LoopTuner
 
 __all__ = [
+    "BUILTIN_TUNERS",
+    "DEFAULT_TUNER",
+    "ChosenTuner",
     "Condition",
     "LoopTuner",
+    "NoOptions",
     "Recipe",
     "Row",
     "Schedule",
     "TrainingRow",
     "Tuner",
+    "TunerFactory",
     "inputs_digest",
     "kept_steps",
     "learning_rate",
@@ -22,4 +28,5 @@ __all__ = [
     "rows_of_step",
     "steps_per_epoch",
     "token_counts",
+    "tuner_named",
 ]

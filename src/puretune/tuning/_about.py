@@ -21,8 +21,6 @@ _PACKAGES = ("puretune", "torch", "transformers", "peft", "tokenizers")
 
 def inputs_digest(condition: Condition, base: BaseModel, tuner: str) -> str:
     """Digest of everything that determines the trained weights; where and when steps are kept does not."""
-    recipe = asdict(condition.recipe)
-    del recipe["keep"], recipe["checkpoint_every"]
     return key_of(
         {
             "tuner": tuner,
@@ -33,7 +31,7 @@ def inputs_digest(condition: Condition, base: BaseModel, tuner: str) -> str:
             "rows": [
                 [r.template.fingerprint, [asdict(m) for m in r.example.messages]] for r in condition.rows
             ],
-            "recipe": recipe,
+            "recipe": condition.recipe.decisive(),
             "seed": condition.seed,
             "start": condition.start.digest if condition.start else None,
         }

@@ -35,7 +35,8 @@ def kept_steps(recipe: Recipe, rows: int) -> tuple[int, ...]:
             f"recipe.keep asks for step {beyond[0]}, but training has steps 1 to {last} "
             f"({rows} rows, {recipe.batch_size} x {recipe.accumulation} a step)."
         )
-    return tuple(sorted({*recipe.keep, last}))
+    regular = range(recipe.keep_every, last, recipe.keep_every) if recipe.keep_every else ()
+    return tuple(sorted({*recipe.keep, *regular, last}))
 
 
 def learning_rate(recipe: Recipe, step: int, total: int, per_epoch: int) -> float:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from puretune.data import Example
 from puretune.events import EventSink
@@ -43,8 +43,15 @@ class Recipe:
     """Longest row in tokens; a longer one is an error, never cut. None: the model's context."""
     keep: tuple[int, ...] = ()
     """Optimiser steps after which an adapter is kept besides the last one (early-stopping curves)."""
+    keep_every: int | None = None
+    """Keep an adapter after every so many optimiser steps, too."""
     checkpoint_every: int = 50
     """Optimiser steps between resume points."""
+
+    def decisive(self) -> dict[str, Any]:
+        """The fields that determine the trained weights: not what is kept on the way."""
+        left_out = ("keep", "keep_every", "checkpoint_every")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,14 @@ class Condition:
     """Directory for this condition: ``out/step-N`` per kept step, ``out/resume`` while it runs."""
     start: AdapterRef | None = None
     """The adapter training goes on from, or None."""
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a tuner that has none."""
+
+    def inputs(self) -> dict[str, Any]:
+        return {}
 
 
 class Tuner(Protocol):

@@ -45,7 +45,7 @@ from puretune.tuning._schedule import (
     steps_per_epoch,
     stream,
 )
-from puretune.tuning._types import Condition
+from puretune.tuning._types import Condition, NoOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +57,9 @@ class LoopTuner:
 
     name = "loop"
     version = "1"
+    Options = NoOptions
 
-    def __init__(self, base: BaseModel) -> None:
+    def __init__(self, base: BaseModel, options: NoOptions | None = None, /) -> None:
         self.base = base
 
     def tune(

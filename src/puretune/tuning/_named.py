@@ -1,0 +1,91 @@
+"""Tuners by name: built-in ones, then those that installed packages offer; with their options checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from puretune.errors import InputError, unknown
+from puretune.models import BaseModel
+from puretune.tuning._types import Tuner
+from puretune.tuning.loop import LoopTuner
+
+GROUP = "puretune.tuners"
+"""Entry points: each is a :class:`TunerFactory`."""
+
+
+class TunerOptions(Protocol):
+    """A frozen dataclass of a tuner's own settings, each with a default."""
+
+    def inputs(self) -> Mapping[str, Any]:
+        """Those of them that can change a trained weight, as JSON values: they are part of every key."""
+        ...
+
+
+class TunerFactory(Protocol):
+    """A tuner's class, or anything that is called like one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def Options(self) -> type[TunerOptions]: ...
+
+    def __call__(self, base: BaseModel, options: Any = ..., /) -> Tuner: ...
+
+
+BUILTIN_TUNERS: Mapping[str, TunerFactory] = {"loop": LoopTuner}
+DEFAULT_TUNER = "loop"
+
+
+@dataclass(frozen=True)
+class ChosenTuner:
+    """A tuner and its options, chosen before there is a model to tune."""
+
+    factory: TunerFactory
+    options: TunerOptions
+
+    @property
+    def name(self) -> str:
+        return self.factory.name
+
+    def identity(self) -> list[Any]:
+        """What a key says about the tuner: name, version and, where there are any, the options."""
+        inputs = dict(self.options.inputs())
+        return [self.factory.name, self.factory.version, *([inputs] if inputs else [])]
+
+    def on(self, base: BaseModel) -> Tuner:
+        """The tuner for a base model."""
+        return self.factory(base, self.options)
+
+
+def tuner_named(name: str, options: Mapping[str, Any] | None = None) -> ChosenTuner:
+    """The tuner of that name with ``options``; InputError names a wrong name, option or value."""
+    offered = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in BUILTIN_TUNERS and name not in offered:
+        raise unknown("tuner", name, [*BUILTIN_TUNERS, *offered])
+    factory = BUILTIN_TUNERS[name] if name in BUILTIN_TUNERS else offered[name].load()
+    return ChosenTuner(factory, _options(factory, options or {}))
+
+
+def _options(factory: TunerFactory, given: Mapping[str, Any]) -> TunerOptions:
+    from pydantic import TypeAdapter, ValidationError
+
+    kind = factory.Options
+    known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    for key in given:
+        if key not in known:
+            raise unknown("option", key, known, where=f"tuner {factory.name!r}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"tuner {factory.name!r}, option {place}: {first['msg']} (given: {first['input']!r})."
+        ) from error
