@@ -242,3 +242,23 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path, model: Path) -> N
     message = refusal(tmp_path, model, train=["untuned", {"adapter": "adapter", "name": "mine"}])
     assert "train[1]" in message
     assert "made for another base model" in message
+
+
+def test_the_engine_and_its_options_are_part_of_every_answers_key(tmp_path: Path, model: Path) -> None:
+    usual = planned(tmp_path, model)
+    same = planned(tmp_path, model, engine="local")
+    other = planned(tmp_path, model, engine={"name": "local", "batch_size": 2})
+    assert keys(usual.answer) == keys(same.answer)
+    assert keys(usual.tune) == keys(other.tune)
+    assert not keys(usual.answer) & keys(other.answer)
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("locl", "engine: unknown engine 'locl'. Did you mean 'local'?"),
+        ({"name": "local", "batch": 2}, "unknown option 'batch'. Did you mean 'batch_size'?"),
+    ],
+)
+def test_a_wrong_engine_is_named_with_its_place(tmp_path: Path, model: Path, engine: Any, said: str) -> None:
+    assert said in refusal(tmp_path, model, engine=engine)

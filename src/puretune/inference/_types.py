@@ -8,8 +8,11 @@ from typing import Literal, Protocol
 
 from puretune.events import EventSink
 from puretune.models import AdapterRef
+from puretune.templates import Message
 
 Finish = Literal["stop", "length"]
+Takes = Literal["ids", "messages"]
+"""What an engine is given: a prompt rendered to token ids, or turns that an endpoint renders itself."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,12 @@ class Request:
     """One prompt for one adapter. The key is the caller's; answers come back under it."""
 
     key: str
-    prompt: tuple[int, ...]
+    prompt: tuple[int, ...] = ()
     """Token ids, BOS included: engines never re-template."""
     adapter: AdapterRef | None = None
     decoding: Decoding = Decoding()
+    messages: tuple[Message, ...] = ()
+    """In place of ``prompt``, for an engine that takes messages: the turns, the template's among them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Answer:
     token_ids: tuple[int, ...]
     """Generated ids, the stop token included where there is one."""
     finish: Finish
+    reported: str = ""
+    """The model's name as an endpoint reports it; empty where the engine holds the model itself."""
 
 
 class Engine(Protocol):
@@ -53,5 +60,10 @@ class Engine(Protocol):
 
     name: str
     version: str
+    takes: Takes
 
     def generate(self, requests: Iterable[Request], on_event: EventSink) -> Iterator[Answer]: ...
+
+    def close(self) -> None:
+        """Give back what the engine holds: memory, processes, connections."""
+        ...

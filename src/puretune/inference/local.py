@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference._decode import Item, decode
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihoods
-from puretune.inference._types import Answer, Decoding, Finish, Request
-from puretune.models import AdapterRef, BaseModel, applied
+from puretune.inference._types import Answer, Decoding, Finish, Request, Takes
+from puretune.models import AdapterRef, BaseModel, LazyBase, applied
 
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 16 << 30}
 """Room for keys and values of one batch. Fixed: batches, and so rounding, must not depend on free memory."""
@@ -27,6 +27,7 @@ class LocalEngine:
 
     name = "local"
     version = "1"
+    takes: Takes = "ids"
 
     def __init__(self, base: BaseModel, batch_tokens: int | None = None, batch_size: int = 128) -> None:
         self.base = base
@@ -60,6 +61,9 @@ class LocalEngine:
         InputError before any work where a request is empty or longer than the context.
         """
         return likelihoods(self.base, requests, self.batch_tokens, self.batch_size, on_event)
+
+    def close(self) -> None:
+        """Nothing to give back: the base model is its owner's."""
 
     def _items(
         self, model: Any, items: list[Item], progress: _Progress
@@ -95,6 +99,38 @@ class LocalEngine:
                 break
             rows += 1
         return list(items[:rows])
+
+
+@dataclass(frozen=True)
+class LocalSpec:
+    """The local engine before it is started. Batches decide how sums are rounded, so they are in the key."""
+
+    batch_size: int = 128
+    """Most prompts in a batch."""
+    batch_tokens: int | None = None
+    """Most tokens in a batch, prompts and answers at their longest; None: by the model's cache."""
+
+    name = LocalEngine.name
+    version = LocalEngine.version
+    takes: ClassVar[Takes] = "ids"
+    uses_base = True
+    scores = True
+    lacking = ""
+
+    def __post_init__(self) -> None:
+        """InputError where a value makes no sense."""
+        for name in ("batch_size", "batch_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name}: {value} is out of range. Give at least 1.")
+
+    def identity(self) -> dict[str, Any]:
+        """What of the engine decides an answer."""
+        return {"name": self.name, "version": self.version, **asdict(self)}
+
+    def open(self, model: LazyBase) -> LocalEngine:
+        """The engine on the loaded model."""
+        return LocalEngine(model.base, self.batch_tokens, self.batch_size)
 
 
 @dataclass

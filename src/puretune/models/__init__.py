@@ -13,6 +13,7 @@ from puretune.models._adapter import (
 from puretune.models._apply import applied
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import resolved_device, resolved_dtype
+from puretune.models._lazy import LazyBase
 from puretune.models._load import (
     BaseModel,
     context_length,
@@ -33,6 +34,7 @@ __all__ = [
     "AdapterRef",
     "BaseModel",
     "Dtype",
+    "LazyBase",
     "Lora",
     "Manifest",
     "ModelSpec",

@@ -33,6 +33,17 @@ def resolved_dtype(spec: ModelSpec) -> str:
     return "bfloat16" if resolved_device(spec).startswith("cuda") else "float32"
 
 
+def free_memory() -> None:
+    """Give what was let go back to the device."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 @cache
 def _cuda_devices() -> int:
     """How many devices NVIDIA's driver reports; 0 without a driver or with a torch built without CUDA."""

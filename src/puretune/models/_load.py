@@ -48,13 +48,13 @@ class BaseModel:
         return str(self.model.dtype).removeprefix("torch.")
 
 
-def load_base(spec: ModelSpec) -> BaseModel:
+def load_base(spec: ModelSpec, renderer: Renderer | None = None) -> BaseModel:
     """Loads the model that ``spec`` describes onto its device, from safetensors only.
 
     Sets torch's number of CPU threads. EnvironmentFault where the device is missing or has too little memory.
     """
     path = resolve_model_path(spec)
-    renderer = renderer_for(spec)
+    renderer = renderer or renderer_for(spec)
     return BaseModel(
         model=load_model(path, spec),
         tokenizer=renderer.tokenizer,

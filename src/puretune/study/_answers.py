@@ -9,8 +9,8 @@ from typing import Any
 from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, EventSink, Finished, Started
-from puretune.inference import Answer, LocalEngine, Request
-from puretune.models import AdapterRef, BaseModel
+from puretune.inference import Answer, Engine, Request
+from puretune.models import AdapterRef
 from puretune.scoring import Judge, Scorer, Verdict, reads_options
 from puretune.store import Store
 from puretune.study._judging import items_of, prepared
@@ -70,7 +70,7 @@ def shard_of(step: AnswerStep, suites: Mapping[str, ResolvedSuite]) -> tuple[Exa
 def answer(
     plan: Plan,
     store: Store,
-    base: BaseModel,
+    engine: Engine,
     steps: Sequence[AnswerStep],
     prompts: Prompts,
     on_event: EventSink,
@@ -79,7 +79,7 @@ def answer(
 
     A shard is asked on its own, so that a resumed run repeats exactly the batches of an uninterrupted one.
     """
-    engine, suites = LocalEngine(base), suites_of(plan)
+    suites = suites_of(plan)
     by_who: dict[Who, list[AnswerStep]] = {}
     for step in {step.key: step for step in steps}.values():
         by_who.setdefault(step.who, []).append(step)

@@ -7,14 +7,15 @@ stand beside the generated answers of the same shard, one per answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from puretune.events import Advanced, EventSink, Finished, Started
-from puretune.inference import LocalEngine
-from puretune.models import BaseModel
+from puretune.inference import Engine, LikelihoodEngine
 from puretune.scoring import ChoiceLikelihood, reads_options, score_choices
 from puretune.store import Store
 from puretune.study._answers import adapter_of, answers_of, shard_of, suites_of, verdict_row
 from puretune.study._plan import VERDICTS, AnswerStep, Plan, ScoreStep
+from puretune.templates import Renderer
 
 _WORK = "choices"
 
@@ -30,7 +31,8 @@ def missing_choices(plan: Plan, store: Store) -> list[tuple[ScoreStep, AnswerSte
 def choose(
     plan: Plan,
     store: Store,
-    base: BaseModel,
+    engine: Engine,
+    renderer: Renderer,
     missing: Sequence[tuple[ScoreStep, AnswerStep]],
     on_event: EventSink,
 ) -> None:
@@ -40,13 +42,14 @@ def choose(
     """
     if not missing:
         return
-    engine, suites, readers = LocalEngine(base), suites_of(plan), _readers(plan)
+    suites, readers = suites_of(plan), _readers(plan)
+    asked = cast(LikelihoodEngine, engine)  # planning made sure that it is one
     templates = {template.name: template for _, template in plan.resolved.cells}
     on_event(Started(_WORK, len(missing)))
     for number, (step, shard) in enumerate(missing, 1):
         examples, answers = shard_of(shard, suites), answers_of(shard, store)
         template, adapter = templates[shard.test_template], adapter_of(plan, store, shard.who)
-        found = score_choices(readers[step.scorer], examples, engine, base.renderer, template, adapter)
+        found = score_choices(readers[step.scorer], examples, asked, renderer, template, adapter)
         verdicts = {example.id: verdict for example, verdict in zip(examples, found, strict=True)}
         rows = [verdict_row(answer, verdicts[answer["prompt_id"]]) for answer in answers]
         store.put_lines(VERDICTS, step.key, rows)

@@ -16,7 +16,6 @@ from importlib import metadata
 from typing import Any
 
 from puretune.data import Example, data_digest
-from puretune.inference import LocalEngine
 from puretune.store import key_of
 from puretune.study._conditions import Way
 from puretune.study._resolve import Resolved, ResolvedSuite, resolve
@@ -187,7 +186,7 @@ def _answer_step(
 ) -> AnswerStep:
     inputs = {
         **_base_inputs(resolved),
-        "engine": [LocalEngine.name, LocalEngine.version],
+        "engine": resolved.engine.identity(),
         "adapter": {"tuned": who.adapter, "existing": way.existing.digest if way.existing else None},
         "template": template.fingerprint,
         "prompts": shard.digest,

@@ -32,6 +32,7 @@ def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         "plan": plan.key,
         "seeds": list(resolved.seeds),
         "model": _model(resolved),
+        "engine": resolved.engine.identity(),
         "data": _data(resolved),
         "recipe": asdict(resolved.recipe) if plan.tune else {},
         "tuner": resolved.tuner.identity() if plan.tune else [],

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from puretune.data import Example, SourceSpec, read_source
 from puretune.errors import EnvironmentFault, InputError
-from puretune.inference import Decoding
+from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
     ModelSpec,
     check_adapter,
@@ -32,6 +32,7 @@ from puretune.study._conditions import (
     own_templates,
     template_named,
 )
+from puretune.study._engine import check_likelihoods, engine_of
 from puretune.study._mix import Part, weighted
 from puretune.study._scorers import AbsentScorer, scorers_of
 from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
@@ -70,6 +71,7 @@ class Resolved:
 
     study: Study
     base: Base
+    engine: EngineSpec
     cells: Cells
     suites: tuple[ResolvedSuite, ...]
     parts: tuple[Part, ...]
@@ -82,28 +84,31 @@ class Resolved:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """What a run will need that is not here: weights of the model or of scorers. Empty unless ``dry``."""
+        """What a run will need and is not here: weights, an engine's library. Empty unless ``dry``."""
         scorers = {scorer.name: scorer for suite in self.suites for scorer in suite.scorers}
         absent = [one.lacking for one in scorers.values() if isinstance(one, AbsentScorer)]
-        return tuple(reason for reason in (self.base.lacking, *absent) if reason)
+        return tuple(reason for reason in (self.base.lacking, self.engine.lacking, *absent) if reason)
 
 
 def resolve(study: Study, dry: bool = False) -> Resolved:
     """Every name looked up, every source read, every adapter checked; InputError at the first that fails.
 
-    ``dry``: for counting only, the weights of the model and of scorers may be missing.
+    ``dry``: for counting only, the weights of the model and of scorers, and the engine, may be missing.
     """
     defined = own_templates(study)
     cells = cells_of(study, conditions(study, defined), defined)
     suites = [_suite(study, number) for number in range(len(study.suites))]
     distinct(study, "suites", [suite.name for suite in suites])
     scorers = scorers_of(study, suites, dry)
+    engine = engine_of(study, dry)
+    check_likelihoods(study, engine, scorers)
     base = _base(study, dry)
     unchecked = () if base.lacking else _check_adapters(study, cells, base)
     read = [_examples(study, ("suites", number), suite.source, base) for number, suite in enumerate(suites)]
     return Resolved(
         study=study,
         base=base,
+        engine=engine,
         cells=cells,
         suites=tuple(
             ResolvedSuite(suite.name, asked, judges, _decoding(study, suite))

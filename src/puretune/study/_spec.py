@@ -197,6 +197,18 @@ class TrainSection(BaseModel):
     """A full checkpoint to test as it is: a model directory."""
 
 
+class EngineSection(BaseModel):
+    """Which engine answers. Further keys are the engine's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    name: str = "local"
+    """``local`` (transformers, in this process), or an engine that an installed package offers."""
+
+    def options(self) -> dict[str, Any]:
+        """What the study says to the engine."""
+        return dict(self.model_extra or {})
+
+
 class TemplateSection(BaseModel):
     """A prompt template of your own."""
 
@@ -237,6 +249,7 @@ _DataList = Annotated[Annotated[tuple[_DataItem, ...], Field(min_length=1)], Tag
 _Model = Annotated[ModelSection, BeforeValidator(_fields_of), Tag("#mapping")]
 _Train = Annotated[TrainSection, Tag("#mapping")]
 _Suite = Annotated[SuiteSection, Tag("#mapping")]
+_Engine = Annotated[EngineSection, Tag("#mapping")]
 
 
 class TunerSection(BaseModel):
@@ -295,6 +308,8 @@ class Study(BaseModel):
     """What to test on: names of suites, or mappings with a source and scorers."""
     decoding: Annotated[DecodingSection, BeforeValidator(_fields_of)] = DecodingSection()
     """How answers are generated."""
+    engine: Annotated[_Name | _Engine, Discriminator(_named_or_mapping)] = "local"
+    """What generates them: an engine's name, or a mapping with its ``name`` and options."""
     note: str | None = None
     """What readers of the report should know about what these numbers can tell."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
-from puretune.events import EventSink, Finished, Started
-from puretune.models import BaseModel, adapter_ref, load_base, read_manifest
+from puretune.events import EventSink
+from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store
 from puretune.study._answers import Prompts, answer, check_scorers, score
@@ -36,16 +37,17 @@ def work(
     choices = missing_choices(plan, store)
     if missing or choices:
         check_scorers(plan)
-        on_event(Started("load model"))
-        base = load_base(plan.resolved.base.spec)
-        on_event(Finished("load model", plan.resolved.base.spec.model))
+        base = LazyBase(plan.resolved.base.spec, on_event)
         prompts = Prompts(plan, base.renderer)
         prompts.check(missing, base.context_length)
         asked = [*missing, *(shard for _, shard in choices)]
         _tune(plan, store, base, missing_tunes(plan, store, asked), scratch, on_event)
-        if missing:
-            answer(plan, store, base, missing, prompts, on_event)
-        choose(plan, store, base, choices, on_event)
+        if not plan.resolved.engine.uses_base:
+            base.release()
+        with closing(plan.resolved.engine.open(base)) as engine:
+            if missing:
+                answer(plan, store, engine, missing, prompts, on_event)
+            choose(plan, store, engine, base.renderer, choices, on_event)
     score(plan, store, on_event)
     shutil.rmtree(scratch, ignore_errors=True)
 
@@ -64,12 +66,14 @@ def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list
 
 
 def _tune(
-    plan: Plan, store: Store, base: BaseModel, tunes: Sequence[TuneStep], scratch: Path, on_event: EventSink
+    plan: Plan, store: Store, base: LazyBase, tunes: Sequence[TuneStep], scratch: Path, on_event: EventSink
 ) -> None:
+    if not tunes:
+        return
     conditions = [_condition(plan, tune, scratch) for tune in tunes]
     by_place = {condition.out: tune for condition, tune in zip(conditions, tunes, strict=True)}
     started = time.monotonic()
-    kept = plan.resolved.tuner.on(base).tune(conditions, on_event)
+    kept = plan.resolved.tuner.on(base.base).tune(conditions, on_event)
     for place, group in groupby(kept, key=lambda one: one[0].out):
         for _ in group:  # the tuner keeps every step under ``place``; they are published together
             pass

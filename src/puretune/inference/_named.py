@@ -1,0 +1,93 @@
+"""Engines by name: built-in ones, then those that installed packages offer.
+
+An engine is described before it is started: planning needs its name, version and options, and nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from puretune.errors import EnvironmentFault, InputError, unknown
+from puretune.inference._types import Engine, Takes
+from puretune.inference.local import LocalSpec
+from puretune.models import LazyBase
+
+GROUP = "puretune.engines"
+"""Each entry is a dataclass that implements :class:`EngineSpec`; its fields are the engine's options."""
+
+
+class EngineSpec(Protocol):
+    """An engine before it is started: a frozen dataclass with the engine's options as its fields."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """Of the engine and of the library that it runs on."""
+        ...
+
+    @property
+    def takes(self) -> Takes: ...
+
+    @property
+    def uses_base(self) -> bool:
+        """Whether it answers with the base model that is loaded in this process."""
+        ...
+
+    @property
+    def scores(self) -> bool:
+        """Whether it can also say how probable given text is (``LikelihoodEngine``)."""
+        ...
+
+    @property
+    def lacking(self) -> str:
+        """Why the engine cannot run here and what to do about it; empty where it can."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What of the engine decides an answer: name, version, and those options that do."""
+        ...
+
+    def open(self, model: LazyBase) -> Engine: ...
+
+
+BUILTIN_ENGINES: Mapping[str, Callable[..., EngineSpec]] = {"local": LocalSpec}
+
+
+def engine_spec(name: str, options: Mapping[str, Any] | None = None) -> EngineSpec:
+    """The engine of that name with its options.
+
+    InputError, with the nearest name, for an unknown engine or option, and for a value that makes no sense.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    kind, given = _kind(name), dict(options or {})
+    known = set(getattr(kind, "__dataclass_fields__", {}))
+    for key in given:
+        if key not in known:
+            raise unknown("option", key, known, f"engine {name!r}")
+    try:
+        spec: EngineSpec = TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"engine {name!r}: {place}: {first['msg']} (given: {first['input']!r}).") from error
+    return spec
+
+
+def _kind(name: str) -> Any:
+    if name in BUILTIN_ENGINES:
+        return BUILTIN_ENGINES[name]
+    offered = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in offered:
+        raise unknown("engine", name, [*BUILTIN_ENGINES, *offered])
+    try:
+        return offered[name].load()
+    except Exception as error:  # another package's code: anything may happen while it is imported
+        raise EnvironmentFault(
+            f"engine {name!r} ({offered[name].value}) cannot be loaded: {error}. "
+            "Reinstall the package that offers it."
+        ) from error
