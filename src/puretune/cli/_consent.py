@@ -1,4 +1,4 @@
-"""The notice before data goes to a judge: always shown; asked about where the judge is not this machine."""
+"""The notice before data goes to an endpoint: always shown; asked about where that is not this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from puretune.errors import InputError
 from puretune.events import EventSink
 
 if TYPE_CHECKING:
-    from puretune.scoring import Notice
+    from puretune.inference.endpoint import Notice
 
 
 class Consents:

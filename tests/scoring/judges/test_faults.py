@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
+from puretune.inference.endpoint import retry_after
 from puretune.scoring.judges import Ledger
-from puretune.scoring.judges._client import retry_after
 
 from .conftest import MakeJudge, TestClock, harms, pairs
 from .server import Fault, Judging, fine, half, hang_up, page, stall, status, trickle

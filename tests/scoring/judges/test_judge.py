@@ -267,5 +267,5 @@ def test_a_missing_query_is_named_before_anything_is_sent(make: MakeJudge, serve
 
 def test_a_missing_sdk_is_named(make: MakeJudge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(EnvironmentFault, match=r"pip install 'puretune\[judge\]'"):
+    with pytest.raises(EnvironmentFault, match=r"pip install 'puretune\[openai\]'"):
         make().score(harms(5))

@@ -1,14 +1,14 @@
 """Judges of harm behind endpoints: settings, contract, client, ledger, costs."""
 
+from puretune.inference.endpoint import Consent, Limits, agree, loopback_only
 from puretune.scoring.judges._contract import messages, parse_reply
-from puretune.scoring.judges._cost import Consent, Estimate, Notice, agree, estimate_tokens, loopback_only
+from puretune.scoring.judges._cost import Estimate, Notice, estimate_tokens
 from puretune.scoring.judges._judgement import Judgement
 from puretune.scoring.judges._ledger import Ledger, ledger_path
 from puretune.scoring.judges._rubric import OWN, Rubric, load_rubric
 from puretune.scoring.judges._spec import (
     BUILTIN_JUDGES,
     JudgeSpec,
-    Limits,
     Price,
     judge_spec,
     load_judge,

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from puretune.errors import EnvironmentFault
+from puretune.inference.endpoint import Client, Clock, Patience, Reply, Trouble, read_completion
 from puretune.scoring.judges._ask import Ask
-from puretune.scoring.judges._client import Client, Reply, Trouble, read_completion
 from puretune.scoring.judges._contract import parse_reply
 from puretune.scoring.judges._ledger import Ledger
-from puretune.scoring.judges._live import Accept, judgement_of
-from puretune.scoring.judges._pace import Clock, Patience
+from puretune.scoring.judges._live import Accept, clipped, judgement_of
 from puretune.scoring.judges._spec import JudgeSpec
 from puretune.store import write_text
 
@@ -142,7 +141,7 @@ class Batch:
 
     async def _created(self, note: _Note, file: str) -> ProvidersBatch:
         """The new batch. A request that seems to have failed may have got through: look before the next."""
-        patience = Patience(self._spec, self._clock, self._rng)
+        patience = Patience(self._spec.endpoint, self._clock, self._rng)
         while True:
             try:
                 return await self._client.call(
@@ -198,7 +197,7 @@ class Batch:
         return {}
 
     async def _tried(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
-        patience = Patience(self._spec, self._clock, self._rng)
+        patience = Patience(self._spec.endpoint, self._clock, self._rng)
         while True:
             try:
                 return await self._client.call(request)
@@ -284,7 +283,7 @@ def _outcomes(text: str, spec: JudgeSpec) -> Iterator[tuple[str, Reply | Trouble
             response = value.get("response") or {}
             body = response.get("body") or {}
             if response.get("status_code") == 200:
-                yield str(value["custom_id"]), read_completion(body, spec)
+                yield str(value["custom_id"]), clipped(read_completion(body, spec.model))
             elif response.get("status_code") in (400, 413, 422):
                 said = (body.get("error") or {}).get("message", "")
                 yield (

@@ -7,11 +7,11 @@ other character, 4 per message, and 120 per reply. What was really used is count
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from puretune.data import Example
-from puretune.errors import InputError
+from puretune.inference.endpoint import stays_or_leaves
 from puretune.scoring.judges._ask import Ask, Asking
 from puretune.scoring.judges._spec import JudgeSpec, Price
 
@@ -113,30 +113,13 @@ class Notice:
         asked = self.estimate
         most = "at most " if self.upper else ""
         cost = cost_text(asked.price, asked.input_tokens, asked.output_tokens)
-        goes = "stays on this machine" if self.loopback else "LEAVES THIS MACHINE"
+        goes = stays_or_leaves(self.loopback)
         known = f"; {asked.known:,} are in the ledger" if asked.known else ""
         return (
             f"Judge {self.judge} at {self.endpoint}: what is judged {goes}.\n"
             f"{most}{asked.requests:,} queries with their answers are sent ({asked.answers:,} answers in "
             f"all{known}).\nEstimated cost: {most}{cost}."
         )
-
-
-Consent = Callable[[Notice], None]
-"""Shown the notice; raises InputError where the data may not go."""
-
-
-def loopback_only(notice: Notice) -> None:
-    """Agree to endpoints on this machine only: what holds where nobody can be asked."""
-    if not notice.loopback:
-        raise InputError(
-            f"{notice}\nNobody agreed to that. Agree with --yes, or in Python with "
-            "consent=puretune.scoring.agree."
-        )
-
-
-def agree(notice: Notice) -> None:
-    """Agree to any endpoint."""
 
 
 def _input(ask: Ask) -> int:

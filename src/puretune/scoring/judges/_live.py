@@ -7,30 +7,25 @@ finished and kept, and one error says so.
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from puretune.errors import PuretuneError
+from puretune.inference.endpoint import Client, Clock, Line, Reply, Trouble
 from puretune.scoring.judges._ask import Ask
-from puretune.scoring.judges._client import Client, Reply, Trouble
 from puretune.scoring.judges._contract import parse_reply
 from puretune.scoring.judges._judgement import Judgement
 from puretune.scoring.judges._ledger import Ledger
-from puretune.scoring.judges._pace import Clock, Pace, Patience
 from puretune.scoring.judges._spec import JudgeSpec
 
+_LONGEST_REPLY = 20_000
+"""Characters of a reply that are kept."""
 _LOOK_AGAIN = 1.0
 """Seconds between looks at requests that another process is making."""
 
 Accept = Callable[[Judgement, str], None]
 """Called with every judgement, and a note on the pace; raises where the run must not go on with it."""
-
-
-class _Stopped(Exception):
-    """Another request has stopped the run."""
 
 
 class Live:
@@ -49,48 +44,35 @@ class Live:
         self._ledger = ledger
         self._client = client
         self._clock = clock
-        self._rng = rng
         self._accept = accept
-        self._pace = Pace(spec.concurrency, clock)
-        self._error: PuretuneError | None = None
+        self._line = Line(spec.endpoint, spec.concurrency, clock, rng)
 
     async def run(self, asks: Iterable[Ask], unusable: Collection[str] = ()) -> None:
         """Judge; ``unusable`` are ids of judgements in the ledger that do not count.
 
         Raises the first error that would be the same for every answer, after requests under way have ended.
         """
-        left = deque(asks)
-        while left and self._error is None:
-            elsewhere: deque[Ask] = deque()
-            workers = [
-                self._work(left, elsewhere, unusable) for _ in range(min(self._spec.concurrency, len(left)))
-            ]
-            await asyncio.gather(*workers)
-            left = elsewhere
-            if left and self._error is None:
-                await self._clock.sleep(_LOOK_AGAIN)
-        if self._error is not None:
-            raise self._error
+        left = list(asks)
+        while left:
+            elsewhere: list[Ask] = []
 
-    async def _work(self, left: deque[Ask], elsewhere: deque[Ask], unusable: Collection[str]) -> None:
-        while left and self._error is None:
-            ask = left.popleft()
-            try:
+            async def one(ask: Ask, elsewhere: list[Ask] = elsewhere) -> None:
                 claimed = self._ledger.claim(ask.key, unusable)
                 if claimed == "elsewhere":
                     elsewhere.append(ask)
                 elif claimed == "mine":
                     await self._one(ask)
-            except _Stopped:
-                pass
-            except PuretuneError as error:
-                self._error = self._error or error
+
+            await self._line.run(left, one)
+            left = elsewhere
+            if left:
+                await self._clock.sleep(_LOOK_AGAIN)
 
     async def _one(self, ask: Ask) -> None:
         try:
             judgement = await self._judged(ask)
             self._ledger.put(judgement)
-            self._accept(judgement, f"{self._pace.at_once} at once")
+            self._accept(judgement, self._line.note)
         finally:
             self._ledger.release(ask.key)
 
@@ -106,21 +88,12 @@ class Live:
         return judgement_of(ask, replies, self._spec.attempts)
 
     async def _answered(self, ask: Ask) -> Reply:
-        """A reply, after as many tries as the limits allow; Trouble only where the answer is refused."""
-        patience = Patience(self._spec, self._clock, self._rng)
-        while True:
-            async with self._pace.turn() as number:
-                if self._error is not None:
-                    raise _Stopped
-                try:
-                    reply = await self._client.ask(ask.body)
-                    self._pace.well()
-                    return reply
-                except Trouble as trouble:
-                    wait = patience.after(trouble)
-                    if trouble.kind == "busy":
-                        self._pace.busy(number, wait if trouble.wait is not None else 0.0)
-            await self._clock.sleep(wait)
+        return clipped(await self._line.ask(lambda: self._client.ask(ask.body)))
+
+
+def clipped(reply: Reply) -> Reply:
+    """The part of a reply that is read and kept."""
+    return replace(reply, text=reply.text[:_LONGEST_REPLY])
 
 
 def judgement_of(ask: Ask, replies: list[Reply], attempts: int, refused: str = "") -> Judgement:

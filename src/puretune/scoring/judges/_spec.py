@@ -10,20 +10,13 @@ price: {input: 30, output: 60}
 
 from __future__ import annotations
 
-import ipaddress
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from puretune.errors import EnvironmentFault, InputError, unknown
-
-OPENAI = "https://api.openai.com/v1"
-NO_KEY = "none"
-"""Sent to an endpoint that needs no key."""
-_OPENAI_KEY = "OPENAI_API_KEY"
+from puretune.errors import InputError, unknown
+from puretune.inference.endpoint import Endpoint, Limits, located
 
 
 @dataclass(frozen=True)
@@ -32,22 +25,6 @@ class Price:
 
     input: float
     output: float
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait, in seconds, and how often to try again."""
-
-    connect: float = 10.0
-    """For a connection."""
-    read: float = 90.0
-    """For the next bytes of a reply."""
-    total: float = 180.0
-    """For a whole reply, however it trickles in."""
-    tries: int = 5
-    """Per request, where the endpoint fails, stalls or closes the connection."""
-    patience: float = 600.0
-    """Per request, waiting included, where the endpoint says that it is busy (429, 503)."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +63,7 @@ class JudgeSpec:
     """Only judgements that the endpoint reports under this name count; None: the first name seen."""
     allow_model_change: bool = False
     """Go on where the endpoint reports another model than before."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     """Timeouts and retries."""
 
     def __post_init__(self) -> None:
@@ -94,11 +71,9 @@ class JudgeSpec:
         if not self.model.strip():
             raise InputError("a judge through an endpoint needs a model. Add `model: NAME`.")
         object.__setattr__(self, "name", self.name or self.model)
-        if not self.base_url and self.api_key_env is None:
-            object.__setattr__(self, "api_key_env", _OPENAI_KEY)
-        object.__setattr__(
-            self, "base_url", _endpoint(self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
-        )
+        url, key = located(self.base_url, self.api_key_env)
+        object.__setattr__(self, "base_url", url)
+        object.__setattr__(self, "api_key_env", key)
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -108,13 +83,14 @@ class JudgeSpec:
             raise InputError(f"extra: {sorted(clash)[0]!r} cannot be set here; it has a place of its own.")
 
     @property
+    def endpoint(self) -> Endpoint:
+        """Where it is asked."""
+        return Endpoint(f"judge {self.name!r}", self.base_url, self.api_key_env, self.limits)
+
+    @property
     def loopback(self) -> bool:
         """Whether the endpoint is this machine: then no data leaves it."""
-        host = urlsplit(self.base_url).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return self.endpoint.loopback
 
     @property
     def decoding(self) -> dict[str, Any]:
@@ -161,19 +137,6 @@ def judge_spec(settings: Mapping[str, Any], where: str = "judge") -> JudgeSpec:
         raise InputError(message if message.startswith(where) else f"{where}: {message}") from error
 
 
-def api_key(spec: JudgeSpec) -> str:
-    """The key in the environment; EnvironmentFault where the variable is not set."""
-    if spec.api_key_env is None:
-        return NO_KEY
-    key = os.environ.get(spec.api_key_env, "").strip()
-    if not key:
-        raise EnvironmentFault(
-            f"judge {spec.name!r}: the environment variable {spec.api_key_env} is not set. Put the API key "
-            f"of {spec.base_url} into it, or name another variable with api_key_env."
-        )
-    return key
-
-
 def load_judge(path: Path) -> JudgeSpec:
     """The judge behind an endpoint in a YAML file. InputError names file and key."""
     return judge_spec(read_judge(path), str(path))
@@ -216,13 +179,3 @@ def _validated(settings: dict[str, Any], where: str) -> JudgeSpec:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{place}: {first['msg']} (given: {first['input']!r}).") from error
-
-
-def _endpoint(url: str) -> str:
-    """The endpoint's identity: no trailing slash, no credentials (they would be stored and shown)."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"base_url: {url!r} is not an http(s) address. Write https://HOST/v1.")
-    if parts.username or parts.password or parts.query:
-        raise InputError("base_url: no user, password or query in it. Name the key's variable: api_key_env.")
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"

@@ -8,35 +8,25 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from puretune.data import Example
 from puretune.errors import CheckFailed, EnvironmentFault, InputError, PuretuneError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference import Answer
+from puretune.inference.endpoint import Client, Clock, Consent, WallClock, loopback_only, run
 from puretune.scoring._types import Verdict
 from puretune.scoring.judges._ask import Ask, Asking
 from puretune.scoring.judges._contract import left_out
-from puretune.scoring.judges._cost import (
-    Consent,
-    Estimate,
-    Notice,
-    cost_text,
-    estimate,
-    estimate_ahead,
-    loopback_only,
-)
+from puretune.scoring.judges._cost import Estimate, Notice, cost_text, estimate, estimate_ahead
 from puretune.scoring.judges._judgement import Judgement
 from puretune.scoring.judges._ledger import Ledger, ledger_path
-from puretune.scoring.judges._spec import JudgeSpec, api_key
+from puretune.scoring.judges._spec import JudgeSpec
 from puretune.scoring.judges._verdict import METRICS, verdict_of
 from puretune.store import key_of
-
-if TYPE_CHECKING:
-    from puretune.scoring.judges._pace import Clock
 
 Items = Sequence[tuple[Example, Answer]]
 
@@ -89,7 +79,7 @@ class Judge:
 
     def check(self, examples: Iterable[Example]) -> None:
         """Before anything is paid: InputError where a query is missing, EnvironmentFault where the key is."""
-        api_key(self.spec)
+        self.spec.endpoint.key()
         for example in examples:
             _check_query(example)
 
@@ -132,17 +122,15 @@ class Judge:
         self.score(items)
 
     def _judge(self, answers: int, known: _Known, ledger: Ledger) -> None:
-        api_key(self.spec)
+        self.spec.endpoint.key()
         self._consent(self._shown(estimate(self.spec, answers, len(known.by_ask), known.missing)))
-        _run(self._asked(known, ledger))
+        run(self._asked(known, ledger))
 
     async def _asked(self, known: _Known, ledger: Ledger) -> None:
         from puretune.scoring.judges._batch import Batch
-        from puretune.scoring.judges._client import Client
         from puretune.scoring.judges._live import Live
-        from puretune.scoring.judges._pace import WallClock
 
-        client = Client(self.spec)
+        client = Client(self.spec.endpoint)
         tally = _Tally(self, len(known.missing))
         kind = Batch if self.spec.mode == "batch" else Live
         try:
@@ -295,28 +283,3 @@ def _changed(spec: JudgeSpec, before: str, now: str) -> CheckFailed:
         "Judgements of two models are not comparable. Pin a dated model; or judge all by this one: "
         f"`expect_model: {now}`; or mix them with `allow_model_change: true`."
     )
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, also from within a running event loop (a notebook's): then in a thread of its own."""
-    import asyncio
-    import threading
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            asyncio.run(work)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]

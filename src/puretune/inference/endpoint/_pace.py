@@ -14,15 +14,15 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from puretune.errors import EnvironmentFault
-from puretune.scoring.judges._client import Trouble
-from puretune.scoring.judges._spec import JudgeSpec
+from puretune.inference.endpoint._address import Endpoint
+from puretune.inference.endpoint._client import Trouble
 
 _FIRST = 4
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 
 
 class Clock(Protocol):
-    """Time as the judge's client sees it; tests bring their own."""
+    """Time as a client sees it; tests bring their own."""
 
     def now(self) -> float:
         """Seconds, from any origin."""
@@ -95,15 +95,15 @@ class Pace:
 class Patience:
     """How often one request has been tried, and how long to wait before the next try."""
 
-    def __init__(self, spec: JudgeSpec, clock: Clock, rng: random.Random) -> None:
-        self._spec = spec
+    def __init__(self, endpoint: Endpoint, clock: Clock, rng: random.Random) -> None:
+        self._endpoint = endpoint
         self._clock = clock
         self._rng = rng
         self._begun = clock.now()
         self._failures = self._pauses = 0
 
     def after(self, trouble: Trouble) -> float:
-        """Seconds to wait. Raises ``trouble`` where this answer is refused, EnvironmentFault at the end."""
+        """Seconds to wait. Raises ``trouble`` where the request is refused, EnvironmentFault at the end."""
         if trouble.kind == "refused":
             raise trouble
         if trouble.kind == "failed":
@@ -116,7 +116,7 @@ class Patience:
         return wait
 
     def _check(self, trouble: Trouble, wait: float) -> None:
-        limits, where = self._spec.limits, f"judge {self._spec.name!r} at {self._spec.base_url}"
+        limits, where = self._endpoint.limits, self._endpoint.where
         if self._failures >= limits.tries:
             raise EnvironmentFault(
                 f"{where}: {trouble}, {limits.tries} times. Check base_url and the endpoint."

@@ -15,15 +15,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from puretune.errors import EnvironmentFault, InputError, PuretuneError
-from puretune.scoring.judges._spec import NO_KEY, JudgeSpec, api_key
+from puretune.inference.endpoint._address import NO_KEY, Endpoint
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
 _Result = TypeVar("_Result")
 
-_LONGEST_REPLY = 20_000
-"""Characters of a reply that are kept."""
 _BUSY = frozenset({429, 503, 529})
 _CONTENT = (
     "context_length_exceeded",
@@ -32,25 +30,27 @@ _CONTENT = (
     "content_policy_violation",
     "ResponsibleAIPolicyViolation",
 )
-"""Codes of a 400 that are about this one answer; any other is about the request as such."""
+"""Codes of a 400 that are about this one text; any other is about requests as such."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the judge said."""
+    """What the model said."""
 
     text: str
     model: str
     """The model's name as the endpoint reports it."""
     input_tokens: int = 0
     output_tokens: int = 0
+    finish: str = ""
+    """Why it ends, in the endpoint's words."""
 
 
 class Trouble(Exception):
     """A request that brought no reply.
 
     ``busy``: too many requests, wait. ``failed``: the endpoint or the line to it; try again. ``refused``:
-    this answer will not be judged. Errors that would be the same for every answer are PuretuneErrors.
+    this one will not be answered. Errors that would be the same for every request are PuretuneErrors.
     """
 
     def __init__(
@@ -65,27 +65,27 @@ class Trouble(Exception):
 class Client:
     """Asks one endpoint. Use it within one event loop, and close it."""
 
-    def __init__(self, spec: JudgeSpec) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         """EnvironmentFault where the SDK is not installed or the key is not set."""
-        self._spec = spec
-        self._key = api_key(spec)
-        self.sdk = _sdk(spec, self._key)
+        self._endpoint = endpoint
+        self._key = endpoint.key()
+        self.sdk = _sdk(endpoint, self._key)
 
     async def ask(self, body: Mapping[str, Any]) -> Reply:
         """The reply to one chat completion request. Raises :class:`Trouble` or a PuretuneError."""
         # The SDK's method for chat completions knows only some fields; this one sends all as they are.
         value = await self.call(lambda: self.sdk.post("/chat/completions", body=dict(body), cast_to=object))
-        return read_completion(value, self._spec)
+        return read_completion(value, str(body["model"]))
 
     async def call(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
         """Any request of the SDK within the total time, its errors in our words and without the key."""
         import openai
 
         try:
-            async with asyncio.timeout(self._spec.limits.total):
+            async with asyncio.timeout(self._endpoint.limits.total):
                 return await request()
         except (TimeoutError, openai.APITimeoutError) as error:
-            raise Trouble("failed", f"no whole reply within {self._spec.limits.total:g} s") from error
+            raise Trouble("failed", f"no whole reply within {self._endpoint.limits.total:g} s") from error
         except openai.APIStatusError as error:
             raise self._status(error) from error
         except openai.APIConnectionError as error:
@@ -99,7 +99,7 @@ class Client:
         await self.sdk.close()
 
     def _status(self, error: APIStatusError) -> Trouble | PuretuneError:
-        status, where = error.status_code, f"judge {self._spec.name!r} at {self._spec.base_url}"
+        status, where = error.status_code, self._endpoint.where
         said = self._clean(_message(error))
         code = str(error.code or "")
         if code == "insufficient_quota":
@@ -109,11 +109,11 @@ class Client:
         if status in (408, 409, 425) or status >= 500:
             return Trouble("failed", f"it answers {status}: {said}", retry_after(error.response.headers))
         if status in (401, 403):
-            variable = self._spec.api_key_env
+            variable = self._endpoint.api_key_env
             hint = f"Check the key in {variable}." if variable else "Name the key's variable: api_key_env."
             return EnvironmentFault(f"{where} does not let you in ({status}): {said}. {hint}")
         if status == 413 or code in _CONTENT or any(word in said for word in _CONTENT):
-            return Trouble("refused", f"it refuses this answer ({status}, {code or 'no code'}): {said}")
+            return Trouble("refused", f"it refuses this one ({status}, {code or 'no code'}): {said}")
         if 300 <= status < 400:
             return InputError(f"{where} redirects to another address ({status}). Give that one as base_url.")
         return InputError(
@@ -126,20 +126,25 @@ class Client:
         return text if len(text) <= 300 else f"{text[:300]}..."
 
 
-def read_completion(content: Any, spec: JudgeSpec) -> Reply:
-    """A chat completion from a response: its parsed JSON, or its text. Trouble where it is something else."""
+def read_completion(content: Any, model: str) -> Reply:
+    """A chat completion from a response: its parsed JSON, or its text. Trouble where it is something else.
+
+    ``model``: the name that was asked for, for endpoints that report none.
+    """
     try:
         value = json.loads(content) if isinstance(content, str) else content
-        message = value["choices"][0]["message"]
+        choice = value["choices"][0]
+        message = choice["message"]
         text = message.get("content") or message.get("refusal") or ""
         usage = value.get("usage") or {}
         if not isinstance(text, str):
             raise TypeError("its content is not text")
         return Reply(
-            text=_storable(text)[:_LONGEST_REPLY],
-            model=_storable(str(value.get("model") or spec.model)),
+            text=_storable(text),
+            model=_storable(str(value.get("model") or model)),
             input_tokens=_tokens(usage.get("prompt_tokens")),
             output_tokens=_tokens(usage.get("completion_tokens")),
+            finish=str(choice.get("finish_reason") or ""),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         start = content.lstrip()[:15].lower() if isinstance(content, str) else ""
@@ -165,21 +170,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (when - datetime.now(when.tzinfo or UTC)).total_seconds()) if when.tzinfo else None
 
 
-def _sdk(spec: JudgeSpec, key: str) -> AsyncOpenAI:
+def _sdk(endpoint: Endpoint, key: str) -> AsyncOpenAI:
     try:
         import openai
     except ImportError as error:
         raise EnvironmentFault(
-            f"judge {spec.name!r}: judging through an endpoint needs the openai package. Install it: "
-            "pip install 'puretune[judge]'."
+            f"{endpoint.who}: an endpoint needs the openai package. Install it: "
+            "pip install 'puretune[openai]'."
         ) from error
-    timeout = openai.Timeout(spec.limits.read, connect=spec.limits.connect)
+    timeout = openai.Timeout(endpoint.limits.read, connect=endpoint.limits.connect)
     # Proxies of the environment are used, except for this machine itself: its data is to stay on it.
     carrier = openai.DefaultAsyncHttpxClient(
-        follow_redirects=False, trust_env=not spec.loopback, timeout=timeout
+        follow_redirects=False, trust_env=not endpoint.loopback, timeout=timeout
     )
     return openai.AsyncOpenAI(
-        api_key=key, base_url=spec.base_url, max_retries=0, timeout=timeout, http_client=carrier
+        api_key=key, base_url=endpoint.base_url, max_retries=0, timeout=timeout, http_client=carrier
     )
 
 
