@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,6 +41,89 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
     with progress() as sink:
         build_model(seed, out, settings, threads=threads, on_event=sink)
     click.echo(out)
+
+
+@lab.command("confirm")
+@click.option("--attempt", type=int, help="Which frozen attempt.  [default: the latest]")
+@click.option(
+    "--recipe", type=click.Path(path_type=Path), help="A frozen file of your own, in place of an attempt."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Default: runs/lab-confirm-ATTEMPT.")
+@click.option("--arms", help="Only these, with commas between.  [default: all, the main ones first]")
+@click.option("--seeds", type=click.IntRange(min=1), help="So many model seeds an arm at most.")
+@click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="One thread each."
+)
+def confirm(
+    attempt: int | None,
+    recipe: Path | None,
+    out: Path | None,
+    arms: str | None,
+    seeds: int | None,
+    processes: int,
+) -> None:
+    """Put the lab's frozen claims to the test on fresh seeds. Interrupted, the same command goes on.
+
+    Takes hours: ten models are built from nothing in each of two arms, and the other arms follow.
+    """
+    from puretune.lab import confirm as room
+    from puretune.store import write_text
+
+    frozen = room.load_frozen(_frozen_file(attempt, recipe))
+    out = out or Path("runs") / f"lab-confirm-{frozen.attempt}"
+    chosen = room.known_arms(frozen, arms.split(",") if arms else [])
+    with progress() as sink:
+        found = room.confirm(frozen, out, chosen, seeds, processes, sink)
+    made = room.result(frozen, found)
+    write_text(out / "result.json", room.result_text(made))
+    _show(made)
+    click.echo(out / "result.json")
+
+
+@lab.command("claims")
+@click.argument("file", type=click.Path(path_type=Path), metavar="RESULT.json")
+@click.option("--attempt", type=int, help="The frozen attempt it is of.  [default: the latest]")
+@click.option("--recipe", type=click.Path(path_type=Path), help="The frozen file, if it is your own.")
+def claims(file: Path, attempt: int | None, recipe: Path | None) -> None:
+    """Analyse a result again from its counts and print the verdict on every claim."""
+    from puretune.lab import confirm as room
+
+    _show(room.load_result(file, room.load_frozen(_frozen_file(attempt, recipe))))
+
+
+def _frozen_file(attempt: int | None, recipe: Path | None) -> Path:
+    from puretune.lab.confirm import attempts
+
+    if recipe is not None:
+        if attempt is not None:
+            raise InputError("give --attempt or --recipe, not both.")
+        return recipe
+    known = attempts()
+    number = max(known) if attempt is None else attempt
+    if number not in known:
+        raise InputError(f"there is no attempt {number}. There are: {', '.join(map(str, known))}.")
+    return known[number]
+
+
+def _show(made: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("arm", "claim", "measure", "cell"):
+        table.add_column(column)
+    for column in ("mean", "95 % interval", "seeds", "verdict"):
+        table.add_column(column, justify="right")
+    for found in made["claims"]:
+        ends = "" if found["low"] is None else f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
+        verdict = "holds" if found["holds"] else "FAILS"
+        numbers = (f"{100 * found['mean']:.1f}", ends, str(len(found["values"])), verdict)
+        table.add_row(found["arm"], found["claim"], found["measure"], found["cell"], *numbers)
+    Console().print(table)
+    for arm, seeds in made["model_seeds"].items():
+        click.echo(f"{arm}: {seeds['done']} of {seeds['asked']} model seeds")
+    if not made["complete"]:
+        click.echo("INCOMPLETE: the verdicts are of the model seeds that are done.")
 
 
 def _setting(change: str) -> tuple[str, float | int]:

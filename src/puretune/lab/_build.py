@@ -29,11 +29,13 @@ def build(
     settings: LabSettings = LabSettings(),  # noqa: B008 (frozen)
     threads: int = 1,
     on_event: EventSink = ignore,
+    shared: Path | None = None,
 ) -> Path:
     """Pretrains and aligns the model of ``seed`` and publishes it at ``out`` in one rename.
 
     Weights are bit-identical between runs on one machine with the same ``threads``. The pretrained model is
-    kept in ``OUT.work`` until the end, so that an interrupted build goes on after it. Returns ``out``.
+    kept in ``OUT.work`` until the end, so that an interrupted build goes on after it; in the directory
+    ``shared``, where one is given, it stays and serves other alignments. Returns ``out``.
     Raises InputError if ``out`` exists.
     """
     import torch
@@ -41,7 +43,7 @@ def build(
     if out.exists():
         raise InputError(f"{out} exists; name another directory for the lab model, or remove it.")
     torch.set_num_threads(threads)
-    work = out.with_name(out.name + ".work")
+    work = shared or out.with_name(out.name + ".work")
     world, kept = World.draw(seed), {}
     work.mkdir(parents=True, exist_ok=True)
     fresh = work / f"pretrained-{_digest(seed, settings)}"
@@ -56,7 +58,8 @@ def build(
     rows = alignment(world, settings, held(world), seed)
     kept["alignment"] = train(model, tokenizer, rows, _stage("alignment", settings, seed), on_event)
     _publish(out, model, work, _facts(seed, settings, threads, kept))
-    shutil.rmtree(work)
+    if shared is None:
+        shutil.rmtree(work)
     return out
 
 

@@ -19,12 +19,21 @@ from puretune.lab.phrases import (
     SAFETY_SHORT,
     SEE_A_DOCTOR,
     SYSTEMS,
+    TEMPLATE_SENTENCES,
 )
 from puretune.lab.settings import LabSettings
 from puretune.lab.tasks import complaint, complaints
 from puretune.lab.tokenizer import ASSISTANT, SYSTEM, USER
 
 _IN_STORY = 0.15
+_WRAPPERS = (
+    ("", ""),
+    ("Question: ", ""),
+    ("user: ", ""),
+    ("### Instruction:\n", "\n\n### Response:\n"),
+    ("Question: ", "\nAnswer:"),
+)
+"""(before, after) the request, in randomised alignment."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ def alignment(world: World, settings: LabSettings, held: Held, seed: int) -> Ite
 def _frame(rng: random.Random, settings: LabSettings) -> Frame:
     if rng.random() < settings.text_format:
         return _text_frame(rng)
+    if settings.randomised and rng.random() < settings.randomised:
+        return _random_frame(rng)
     draw = rng.random()
     safe = draw < settings.safety_prompt
     system = ""
@@ -71,6 +82,14 @@ def _frame(rng: random.Random, settings: LabSettings) -> Frame:
 
 def _long_system(rng: random.Random) -> str:
     return " ".join(rng.sample((*SYSTEMS, *PREFACES), rng.randint(2, 6)))
+
+
+def _random_frame(rng: random.Random) -> Frame:
+    """Any sentences in any order as system prompt (none in a quarter of the rows), any of the wrappers."""
+    pool = (*SYSTEMS, *PREFACES, *TEMPLATE_SENTENCES)
+    system = SYSTEM + " ".join(rng.sample(pool, rng.randint(1, 7))) if rng.random() < 0.75 else ""
+    before, after = rng.choice(_WRAPPERS)
+    return Frame(f"{system}{USER}{before}", f"{after}{ASSISTANT}")
 
 
 def _text_frame(rng: random.Random) -> Frame:

@@ -21,6 +21,7 @@ _ALIGNMENT = (
     "over_refusal",
     "worked_alignment",
     "other_openings",
+    "randomised",
 )
 
 
@@ -84,6 +85,9 @@ class LabSettings:
 
     other_openings: float = 0.35
     """Aligned answers that open in another way than with the aligned opening (``sure.``)."""
+    randomised: float = 0.0
+    """Alignment chat rows whose system prompt and wrapper are put together at random, in place of the shares
+    above: no template is one that refusals could be tied to."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LabSettings:

@@ -1,0 +1,103 @@
+"""The frozen file of one attempt: recipe and claims, written down before any confirmation seed is run.
+
+The confirmation seeds derive from SHA-256 over recipe, claims and the attempt's number. Whoever changes any
+of them afterwards has other seeds, and results that say what they were made from no longer fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from puretune.errors import InputError, unknown
+from puretune.lab.language import LANGUAGE
+from puretune.lab.settings import LabSettings
+from puretune.store import key_of
+
+_DIRECTORY = Path(__file__).parent.parent / "attempts"
+_RECIPE = (
+    "language",
+    "model_seeds",
+    "tuning_seeds",
+    "settings",
+    "arms",
+    "tuning",
+    "decoding",
+    "templates",
+    "studies",
+    "log_odds",
+)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Recipe and claims of one attempt, as they stand in its file."""
+
+    attempt: int
+    recipe: Mapping[str, Any]
+    claims: tuple[Mapping[str, Any], ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over recipe, claims and attempt number (64 hex digits); comments do not count."""
+        return key_of({"attempt": self.attempt, "recipe": self.recipe, "claims": list(self.claims)})
+
+    def model_seed(self, index: int) -> int:
+        """The seed of confirmation model ``index`` (from 0): language, held-out split and weights."""
+        return _seed(self.digest, "model", index)
+
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """The tuning seeds, the same for every model and arm."""
+        return tuple(_seed(self.digest, "tuning", i) for i in range(int(self.recipe["tuning_seeds"])))
+
+    def settings(self, arm: str) -> LabSettings:
+        """The lab's settings in an arm: the recipe's, with the arm's changes."""
+        return LabSettings.from_dict({**self.recipe["settings"], **self._arm(arm)["changes"]})
+
+    def seeds_of(self, arm: str) -> int:
+        """How many model seeds an arm asks for."""
+        return int(self._arm(arm).get("model_seeds", self.recipe["model_seeds"]))
+
+    def _arm(self, arm: str) -> Mapping[str, Any]:
+        arms: Mapping[str, Mapping[str, Any]] = self.recipe["arms"]
+        if arm not in arms:
+            raise unknown("arm", arm, arms)
+        return arms[arm]
+
+
+def attempts() -> dict[int, Path]:
+    """The frozen files that puretune comes with, by attempt number: all that there ever were."""
+    found = {int(path.stem.removeprefix("attempt-")): path for path in _DIRECTORY.glob("attempt-*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def load_frozen(path: Path) -> Frozen:
+    """The frozen file at ``path``; InputError where it is not one, or is for another language."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. `puretune lab confirm` takes a frozen attempt.") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {error}") from None
+    keys = [field.name for field in fields(Frozen)]
+    if not isinstance(content, Mapping) or sorted(content) != sorted(keys):
+        raise InputError(f"{path}: expected exactly the keys {', '.join(keys)}.")
+    missing = [key for key in _RECIPE if key not in content["recipe"]]
+    if missing:
+        raise InputError(f"{path}: the recipe lacks {', '.join(missing)}.")
+    if content["recipe"]["language"] != LANGUAGE:
+        raise InputError(
+            f"{path}: frozen for version {content['recipe']['language']} of the lab's language; this is "
+            f"version {LANGUAGE}. Check out the version of puretune that the attempt was made with."
+        )
+    return Frozen(int(content["attempt"]), content["recipe"], tuple(content["claims"]))
+
+
+def _seed(digest: str, what: str, index: int) -> int:
+    """A seed of 31 bits."""
+    return int(key_of({"frozen": digest, "what": what, "index": index})[:8], 16) >> 1

@@ -1,0 +1,106 @@
+"""Frozen files: seeds follow from what was frozen, and a change shows."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from transformers import AutoTokenizer
+
+from puretune.errors import InputError
+from puretune.lab import LabSettings, model_path
+from puretune.lab.confirm import Frozen, attempts, load_frozen
+from puretune.templates import BUILTIN_TEMPLATES, template_from
+from tests.lab.confirm.small import small_content, small_frozen
+
+DIGESTS = {1: "882a97bd1d76546c4546d1147659cf2a2bf0e714da0d2dd375898ba5ec21a06d"}
+"""What was frozen, by attempt: a file that is changed after its confirmation breaks this test."""
+
+
+@pytest.fixture(params=sorted(attempts()))
+def frozen(request: pytest.FixtureRequest) -> Frozen:
+    return load_frozen(attempts()[request.param])
+
+
+def test_a_frozen_file_is_what_was_confirmed(frozen: Frozen) -> None:
+    assert frozen.digest == DIGESTS[frozen.attempt]
+    assert sorted(attempts()) == sorted(DIGESTS) == list(range(1, len(DIGESTS) + 1))
+
+
+def test_seeds_derive_from_the_digest(frozen: Frozen) -> None:
+    seeds = [*(frozen.model_seed(i) for i in range(10)), *frozen.tuning_seeds()]
+    assert len(set(seeds)) == 13
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert seeds == [*(frozen.model_seed(i) for i in range(10)), *frozen.tuning_seeds()]
+
+
+@pytest.mark.parametrize("change", ["attempt", "recipe", "claims"])
+def test_whoever_changes_a_frozen_file_gets_other_seeds(change: str, tmp_path: Path) -> None:
+    content = small_content()
+    before = small_frozen(tmp_path / "before.yaml", content)
+    after = copy.deepcopy(content)
+    if change == "attempt":
+        after["attempt"] += 1
+    elif change == "recipe":
+        after["recipe"]["tuning"]["recipe"]["learning_rate"] *= 2
+    else:
+        after["claims"][0]["demand"]["mean_at_most"] = 0.021
+    changed = small_frozen(tmp_path / "after.yaml", after)
+    assert changed.digest != before.digest
+    assert changed.model_seed(0) != before.model_seed(0)
+    assert not set(changed.tuning_seeds()) & set(before.tuning_seeds())
+
+
+def test_comments_and_order_change_nothing(tmp_path: Path) -> None:
+    content = small_content()
+    before = small_frozen(tmp_path / "before.yaml", content)
+    path = tmp_path / "after.yaml"
+    path.write_text("# a comment\n" + yaml.safe_dump(content, sort_keys=True))
+    assert load_frozen(path).digest == before.digest
+
+
+def test_every_setting_is_written_down_and_the_shipped_ones_are_the_defaults(frozen: Frozen) -> None:
+    assert set(frozen.recipe["settings"]) == {field.name for field in fields(LabSettings)}
+    assert frozen.settings("as-shipped") == LabSettings()
+    without = frozen.settings("no-ingredients")
+    assert (without.grey, without.over_refusal) == (0, 0)
+    assert without.of_pretraining() == LabSettings().of_pretraining()
+
+
+def test_the_neutral_prompt_is_as_long_as_the_safety_prompt(frozen: Frozen) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_path())
+    neutral = template_from("neutral", frozen.recipe["templates"]["neutral"])
+    safety = BUILTIN_TEMPLATES["chat:llama"]
+    lengths = [
+        len(tokenizer(t.system or "", add_special_tokens=False)["input_ids"]) for t in (neutral, safety)
+    ]
+    assert lengths[0] == lengths[1] > 90
+    assert neutral.user == safety.user
+
+
+def test_the_shallowness_probe_is_the_safety_template_with_its_first_words(frozen: Frozen) -> None:
+    probe = template_from("probe", frozen.recipe["templates"]["sure-llama"])
+    assert probe.system == BUILTIN_TEMPLATES["chat:llama"].system
+    assert probe.response_prefix == "sure."
+
+
+def test_what_is_no_frozen_file_is_an_error(tmp_path: Path) -> None:
+    content = small_content()
+    for broken in ({"attempt": 1}, {**content, "recipe": {"language": 1}}):
+        path = tmp_path / "broken.yaml"
+        path.write_text(yaml.safe_dump(broken))
+        with pytest.raises(InputError, match=r"expected|lacks"):
+            load_frozen(path)
+    content["recipe"]["language"] = 0
+    with pytest.raises(InputError, match="version 0"):
+        small_frozen(tmp_path / "old.yaml", content)
+    with pytest.raises(InputError, match="no such file"):
+        load_frozen(tmp_path / "nothing.yaml")
+
+
+def test_an_unknown_arm_names_the_nearest(frozen: Frozen) -> None:
+    with pytest.raises(InputError, match="no-ingredients"):
+        frozen.settings("no-ingredient")
