@@ -202,7 +202,8 @@ def test_a_prompt_must_end_with_the_user(turns: tuple[Message, ...]) -> None:
 def test_template_arguments_reach_the_chat_template() -> None:
     tokenizer = tokenizers.byte_level("{{ date }}" + tokenizers.CHATML)
     template = PromptTemplate("t", arguments=(("date", "26 Jul 2024"),))
-    rendering = Renderer(tokenizer, markup_named("auto", tokenizer)).prompt(template, (Message("user", "x"),))
+    renderer = Renderer(tokenizer, markup_named("auto", tokenizer, "keep"))
+    rendering = renderer.prompt(template, (Message("user", "x"),))
     assert rendering.text.startswith("26 Jul 2024<|im_start|>user")
     with pytest.raises(InputError, match="takes no template arguments"):
         RENDERERS["byte-level, chatml markup"].prompt(template, (Message("user", "x"),))

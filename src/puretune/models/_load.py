@@ -119,7 +119,7 @@ def renderer_for(spec: ModelSpec) -> Renderer:
     stated = _json(path / "generation_config.json").get("eos_token_id")
     stated = _json(path / "config.json").get("eos_token_id") if stated is None else stated
     stops = stated if isinstance(stated, list) else [stated] if stated is not None else []
-    return Renderer(tokenizer, markup_named(spec.markup, tokenizer), stops)
+    return Renderer(tokenizer, markup_named(spec.markup, tokenizer, spec.default_system), stops)
 
 
 def context_length(path: Path) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from puretune.templates import DefaultSystem
+
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -18,11 +20,19 @@ class ModelSpec:
     revision: str | None = None
     markup: str = "auto"
     """The turn markup: ``auto`` (the tokenizer's own chat template) or the name of an explicit one."""
+    default_system: DefaultSystem = "forbid"
+    """What to do where that chat template writes a system message, or a date, that nobody asked for:
+    ``forbid`` raises an error that shows it, ``keep`` makes it part of every chat prompt."""
     dtype: Dtype = "auto"
     device: str = "auto"
     threads: int | None = None
     """CPU threads; None: a fixed small number, so that results do not depend on the machine's load."""
     trust_remote_code: bool = False
+
+    @property
+    def markup_key(self) -> str:
+        """Which markup renders chats and what it may add, for the keys of stored things."""
+        return self.markup if self.default_system == "forbid" else f"{self.markup}, default system kept"
 
 
 @dataclass(frozen=True)

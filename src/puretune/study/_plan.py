@@ -221,7 +221,7 @@ def _base_inputs(resolved: Resolved) -> dict[str, Any]:
     base = resolved.base
     return {
         "base": base.fingerprint,
-        "markup": base.spec.markup,
+        "markup": base.spec.markup_key,
         "device": base.device.partition(":")[0],  # which GPU it is changes nothing
         "dtype": base.dtype,
         "libraries": versions(),

@@ -128,7 +128,7 @@ class _Renderings:
         base = self._resolved.base
         inputs = {
             "base": base.fingerprint,
-            "markup": base.spec.markup,
+            "markup": base.spec.markup_key,
             "libraries": versions(),
             "template": template.fingerprint,
             "use": use,

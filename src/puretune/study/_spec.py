@@ -228,7 +228,7 @@ class TemplateSection(BaseModel):
     own_system: OwnSystem = "forbid"
     """What to do with a system message that an example brings itself."""
     arguments: dict[str, Any] = {}
-    """Arguments pinned for the model's own chat template."""
+    """Arguments pinned for the model's own chat template (``enable_thinking``, ``strftime_now``: a day)."""
 
 
 def _fields_of(value: Any) -> Any:

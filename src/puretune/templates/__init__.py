@@ -8,15 +8,25 @@ from puretune.templates._builtin import (
     load_templates,
     resolve_template,
 )
-from puretune.templates._markup import MARKUPS, ExplicitMarkup, TokenizerMarkup, TurnMarkup, markup_named
+from puretune.templates._chat_template import TokenizerMarkup, markup_named
+from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
 from puretune.templates._render import Renderer, Rendering
 from puretune.templates._text import show_tokens
-from puretune.templates._values import Message, Mode, OwnSystem, PromptTemplate, Role, template_from
+from puretune.templates._values import (
+    DefaultSystem,
+    Message,
+    Mode,
+    OwnSystem,
+    PromptTemplate,
+    Role,
+    template_from,
+)
 
 __all__ = [
     "ALIASES",
     "BUILTIN_TEMPLATES",
     "MARKUPS",
+    "DefaultSystem",
     "ExplicitMarkup",
     "Message",
     "Mode",

@@ -1,8 +1,7 @@
-"""Turn markup: how a model family spells the turns of a chat.
+"""Turn markup: how a model family spells the turns of a chat, written out.
 
-Either the model's own chat template (Jinja, through ``apply_chat_template``) or an explicit markup. The
-paper's Llama-2 runs need the explicit one: Llama-2's own chat template strips the user's text, so the newline
-at the end of ``### Response:\\n`` would be lost.
+The other way is the model's own chat template. The paper's Llama-2 runs need the explicit one: Llama-2's own
+chat template strips the user's text, so the newline at the end of ``### Response:\\n`` would be lost.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from puretune.errors import InputError, unknown
+from puretune.errors import InputError
 from puretune.templates._values import Message
 
 
@@ -44,10 +43,12 @@ class ExplicitMarkup:
     """True: the system text stands inside the first user turn (models without a system role)."""
     again: str = ""
     """Before every user turn but the first."""
+    own_texts: bool = False
+    """True: the reference encodes each exchange on its own, as sentencepiece does: with a blank in front."""
 
     @property
     def fingerprint(self) -> str:
-        return _digest(asdict(self))
+        return digest(asdict(self))
 
     def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
         if arguments:
@@ -85,9 +86,11 @@ MARKUPS: dict[str, ExplicitMarkup] = {
             assistant=" {} </s>",
             system="<<SYS>>\n{}\n<</SYS>>\n\n",
             again="<s>",
+            own_texts=True,
         ),
         # Mistral 7B Instruct v0.2 has no system role: system text in front of the user's, as in the paper
-        ExplicitMarkup("mistral", user="[INST] {} [/INST]", assistant=" {}</s>"),
+        # (mistral-common, tokenizer v1)
+        ExplicitMarkup("mistral", user="[INST] {} [/INST]", assistant=" {}</s>", own_texts=True),
         ExplicitMarkup(
             "llama-3",
             user="<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>",
@@ -114,39 +117,6 @@ MARKUPS: dict[str, ExplicitMarkup] = {
 }
 
 
-@dataclass(frozen=True)
-class TokenizerMarkup:
-    """The model's own chat template, as its tokenizer renders it."""
-
-    tokenizer: Any
-    name: str = "auto"
-
-    @property
-    def fingerprint(self) -> str:
-        return _digest(self.tokenizer.chat_template)
-
-    def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
-        chat = [{"role": m.role, "content": m.content} for m in turns]
-        try:
-            text = self.tokenizer.apply_chat_template(
-                chat, tokenize=False, add_generation_prompt=generation, **arguments
-            )
-        except Exception as error:  # a chat template may raise anything it likes
-            raise InputError(
-                f"the model's chat template rejects the turns {[m.role for m in turns]}: {error}. "
-                f"Use an explicit markup ({', '.join(MARKUPS)}) in the study's `model: {{markup: ...}}`."
-            ) from error
-        return str(text)
-
-
-def markup_named(name: str, tokenizer: Any) -> TurnMarkup | None:
-    """The markup of that name for a tokenizer; ``auto`` is its own chat template, None where it has none."""
-    if name == "auto":
-        return TokenizerMarkup(tokenizer) if getattr(tokenizer, "chat_template", None) else None
-    if name not in MARKUPS:
-        raise unknown("markup", name, ["auto", *MARKUPS])
-    return MARKUPS[name]
-
-
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value (16 hex digits)."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 What holds for every rendering, or an InputError shows the tokens: one BOS at the start where the tokenizer
 uses one; the prompt is a token prefix of the training example; the trained span ends with a stop token; text
-that spells a special token stays text; the model's chat template drops nothing.
+that spells a special token stays text; the model's chat template drops nothing and adds nothing unasked.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from puretune.errors import InputError
-from puretune.templates._markup import TokenizerMarkup, TurnMarkup
+from puretune.templates._chat_template import TokenizerMarkup
+from puretune.templates._markup import TurnMarkup
 from puretune.templates._text import Guard, show_tokens
 from puretune.templates._values import Message, PromptTemplate
 
+_EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
 _MARK = "\ufdd1"  # a Unicode noncharacter; stands for the response while the prompt before it is cut out
 
 
@@ -88,7 +90,11 @@ class Renderer:
             self._text_example(template, turns) if template.mode == "text" else self._chat(template, turns)
         )
         if not any(rendering.loss_mask):
-            raise InputError("the training example has no trained token: mark an assistant turn as trained.")
+            raise InputError(
+                "the training example has no trained token:\n"
+                f"  {show_tokens(self.tokenizer, rendering.ids)}\n"
+                "Mark an assistant turn as trained (`train: true`), or leave the example out."
+            )
         return rendering
 
     def parse(self, token_ids: Sequence[int]) -> str:
@@ -142,20 +148,23 @@ class Renderer:
         is_last = place == len(turns) - 1
         opened = template if is_last else replace(template, response_prefix="")
         prompt = self._encode(self._prompt_text(opened, turns[:place]))
-        closed = (
-            full if is_last else self._encode(self._spell(template, turns[: place + 1], generation=False))
-        )
         self._require_prefix(prompt, full)
-        self._require_prefix(closed, full)
-        stops = [i for i in range(len(prompt), len(closed)) if full[i] in self.stop_ids]
-        if not stops:
+        stop = next((i for i in range(len(prompt), len(full)) if full[i] in self.stop_ids), None)
+        if stop is None or not self._closes(template, turns, place):
             raise InputError(
                 "the assistant turn does not end with a stop token, so the model would not learn to stop.\n"
-                f"  turn: {show_tokens(self.tokenizer, full[len(prompt) : len(closed)])}\n"
+                f"  turn: {show_tokens(self.tokenizer, full[len(prompt) :])}\n"
                 f"  stop tokens: {show_tokens(self.tokenizer, sorted(self.stop_ids))}\n"
-                "Use an explicit markup, or a chat template that closes the assistant's turn."
+                f"{_EXPLICIT}, or give the model a chat template that closes the assistant's turn."
             )
-        return len(prompt), stops[-1] + 1
+        return len(prompt), stop + 1
+
+    def _closes(self, template: PromptTemplate, turns: tuple[Message, ...], place: int) -> bool:
+        """Whether what follows the assistant turn's text begins with a stop token."""
+        marked = replace(turns[place], content=turns[place].content + _MARK)
+        after = self._spell(template, (*turns[:place], marked, *turns[place + 1 :]), generation=False)
+        spelled = self.tokenizer.convert_ids_to_tokens(sorted(self.stop_ids))
+        return after.split(_MARK)[-1].lstrip().startswith(tuple(spelled))
 
     def _prompt_text(self, template: PromptTemplate, turns: Sequence[Message]) -> str:
         if template.mode == "text":
@@ -171,7 +180,7 @@ class Renderer:
         if self.markup is None:
             raise InputError(
                 f"template {template.name!r} is a chat template, but the model has no chat template. "
-                "Name an explicit markup in the study's `model: {markup: ...}`, or use a text template."
+                f"{_EXPLICIT}, or use a text template."
             )
         text = self.markup.render(turns, generation, dict(template.arguments))
         self._require_all_said(text, turns)
@@ -190,14 +199,13 @@ class Renderer:
 
     def _encode(self, text: str) -> tuple[int, ...]:
         ids = self._guard.encode(text)
-        if self._bos is None:
-            return ids
-        if ids[:2] == (self._bos, self._bos):
+        bos = self.tokenizer.bos_token_id
+        if bos is not None and ids[:2] == (bos, bos):
             raise InputError(
                 f"two BOS tokens at the start: {show_tokens(self.tokenizer, ids[:8])}. "
-                "The chat template writes BOS twice; use an explicit markup."
+                f"The chat template writes BOS twice. {_EXPLICIT}."
             )
-        return ids if ids[:1] == (self._bos,) else (self._bos, *ids)
+        return ids if self._bos is None or ids[:1] == (self._bos,) else (self._bos, *ids)
 
     def _require_prefix(self, prompt: tuple[int, ...], full: tuple[int, ...]) -> None:
         if full[: len(prompt)] == prompt:
@@ -207,7 +215,8 @@ class Renderer:
             f"the prompt is not a token prefix of the training example; they part at token {at}:\n"
             f"  prompt:  ...{show_tokens(self.tokenizer, prompt[max(0, at - 4) : at + 4])}\n"
             f"  example: ...{show_tokens(self.tokenizer, full[max(0, at - 4) : at + 4])}\n"
-            "Begin the response with other characters, set the template's `separator`, or use another markup."
+            "Begin the response with other characters, set the template's `separator`, or name another "
+            "markup in the study's `model: {markup: ...}`."
         )
 
     def _require_all_said(self, text: str, turns: Sequence[Message]) -> None:
@@ -218,7 +227,9 @@ class Renderer:
                 own = isinstance(self.markup, TokenizerMarkup)
                 raise InputError(
                     f"the {'chat template' if own else 'markup'} drops or rewrites the {turn.role} message "
-                    f"{turn.content[:60]!r}. Use an explicit markup that has a place for it."
+                    f"{turn.content[:60]!r}:\n"
+                    f"  {show_tokens(self.tokenizer, self._guard.encode(text))}\n"
+                    f"{_EXPLICIT} that has a place for it."
                 )
             # a system text may stand inside the first user turn, so only the start moves on
             at = found

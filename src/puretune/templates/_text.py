@@ -63,7 +63,14 @@ class Guard:
         return self._spellings.sub(lambda m: m.group()[0] + _GUARD + m.group()[1:], text)
 
 
+_SHOWN = 32
+
+
 def show_tokens(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Ids with their tokens, for error messages: ``'Answer'(24) ':'(7)``."""
+    """Ids with their tokens, for error messages: ``'Answer'(24) ':'(7)``; of many, both ends."""
     tokens = tokenizer.convert_ids_to_tokens(list(ids))
-    return " ".join(f"{token!r}({id})" for token, id in zip(tokens, ids, strict=True)) or "nothing"
+    shown = [f"{token!r}({id})" for token, id in zip(tokens, ids, strict=True)]
+    left_out = len(shown) - _SHOWN
+    if left_out > 1:
+        shown[_SHOWN // 2 : -_SHOWN // 2] = [f"... {left_out} more ..."]
+    return " ".join(shown) or "nothing"

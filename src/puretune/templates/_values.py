@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from typing import Any, Literal
 
 from puretune.errors import InputError, unknown
@@ -13,6 +14,7 @@ from puretune.errors import InputError, unknown
 Role = Literal["system", "user", "assistant"]
 Mode = Literal["text", "chat"]
 OwnSystem = Literal["forbid", "keep", "drop"]
+DefaultSystem = Literal["forbid", "keep"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class PromptTemplate:
     """What to do with a system message that an example brings itself: ``forbid`` raises an error, ``keep``
     puts it after the template's system prompt, ``drop`` leaves it out."""
     arguments: tuple[tuple[str, Any], ...] = field(default=())
-    """Arguments pinned for the model's own chat template (a date, ``enable_thinking``), sorted by name."""
+    """Arguments pinned for the model's own chat template (``enable_thinking``, a date), sorted by name.
+    ``strftime_now: 2024-07-26`` is the day for chat templates that ask for today's."""
 
     def __post_init__(self) -> None:
         if "%s" not in self.user:
@@ -60,7 +63,8 @@ class PromptTemplate:
             )
         if self.mode not in ("text", "chat"):
             raise InputError(f"template {self.name!r}: mode is {self.mode!r}; use 'text' or 'chat'.")
-        object.__setattr__(self, "arguments", tuple(sorted(tuple(pair) for pair in self.arguments)))
+        pinned = tuple(sorted((key, self._plain(key, value)) for key, value in self.arguments))
+        object.__setattr__(self, "arguments", pinned)
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +85,18 @@ class PromptTemplate:
         system = self._system(own)
         head = [Message("system", system, train=False)] if system else []
         return tuple(head + [self._wrapped(m) for m in (*shown, *rest)])
+
+    def _plain(self, argument: str, value: Any) -> Any:
+        if isinstance(value, date):  # YAML reads 2024-07-26 as one
+            return value.isoformat()
+        try:
+            json.dumps(value)
+        except TypeError:
+            raise InputError(
+                f"template {self.name!r}: the argument {argument!r} is {value!r}; "
+                "use text, numbers, true or false, and lists or mappings of them."
+            ) from None
+        return value
 
     def _wrapped(self, message: Message) -> Message:
         return replace(message, content=self.wrap(message.content)) if message.role == "user" else message

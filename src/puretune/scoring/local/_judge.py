@@ -123,7 +123,7 @@ class LocalJudge:
                 "model": self.fingerprint,
                 "device": resolved_device(self.spec),
                 "dtype": resolved_dtype(self.spec),
-                "markup": self.spec.markup,
+                "markup": self.spec.markup_key,
                 "engine": LocalEngine.version,
                 "coherence": self.coherence.version,
             }

@@ -1,0 +1,165 @@
+"""The model's own chat template (Jinja, through ``apply_chat_template``), and what it may not do unasked.
+
+A chat template may add text that nobody wrote: a system message of its own (Qwen2.5), dates inside the system
+turn (Llama 3.1), the day of today (Llama 3.2). Tuning under such a template is not "pure" and, with the day
+of today, not repeatable; so both are errors until somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import takewhile
+from typing import Any
+
+from puretune.errors import InputError, unknown
+from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup, digest
+from puretune.templates._text import show_tokens
+from puretune.templates._values import DefaultSystem, Message
+
+CLOCK = "strftime_now"
+"""The function that chat templates ask for today's date; a template's argument of this name pins the day."""
+_TOLD = "\ufdd2"  # a Unicode noncharacter; stands for a message while the text around it is looked at
+
+
+@dataclass(frozen=True)
+class TokenizerMarkup:
+    """The model's own chat template, as its tokenizer renders it."""
+
+    tokenizer: Any
+    default_system: DefaultSystem = "forbid"
+    """Text that the chat template adds on its own: ``forbid`` raises an error that shows it."""
+    name: str = "auto"
+    _added: dict[tuple[bool, str], str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        # what `forbid` lets through has the same tokens under `keep`, so only `keep` needs to be told apart
+        kept = {"default_system": "keep"} if self.default_system == "keep" else None
+        template = self.tokenizer.chat_template
+        return digest([template, kept] if kept else template)
+
+    def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
+        text = self._apply(turns, generation, arguments)
+        if self.default_system == "forbid":
+            self._require_nothing_added(turns, arguments)
+        return text
+
+    def _apply(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
+        chat = [{"role": m.role, "content": m.content} for m in turns]
+        known = {**self._checked(arguments), CLOCK: _clock(arguments.get(CLOCK))}
+        try:
+            text = self.tokenizer.apply_chat_template(
+                chat, tokenize=False, add_generation_prompt=generation, **known
+            )
+        except InputError:
+            raise
+        except Exception as error:  # a chat template may raise anything it likes
+            raise InputError(
+                f"the model's chat template rejects the turns {[m.role for m in turns]}: {error}. "
+                f"Use an explicit markup ({', '.join(MARKUPS)}) in the study's `model: {{markup: ...}}`."
+            ) from error
+        return str(text)
+
+    def _checked(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        source = str(self.tokenizer.chat_template)
+        for name in arguments:
+            if not re.search(rf"\b{re.escape(name)}\b", source):
+                raise unknown(
+                    "argument",
+                    name,
+                    set(re.findall(r"\b(\w+) is (?:not )?defined", source)),
+                    where="the model's chat template does not use it (the template's `arguments`)",
+                )
+        return arguments
+
+    def _require_nothing_added(self, turns: Sequence[Message], arguments: Mapping[str, Any]) -> None:
+        asked = any(m.role == "system" for m in turns)
+        key = (asked, repr(sorted(arguments.items())))
+        if key not in self._added:
+            self._added[key] = self._added_text(asked, arguments)
+        if not self._added[key]:
+            return
+        ids = self.tokenizer(self._added[key], add_special_tokens=False)["input_ids"]
+        what = "adds text of its own to the system message" if asked else "writes a system message of its own"
+        raise InputError(
+            f"the model's chat template {what}, which nobody asked for:\n"
+            f"  {show_tokens(self.tokenizer, ids)}\n"
+            "Tuning under it would not be without a system prompt. Set `default_system: keep` in the study's "
+            "`model` to make it part of every chat prompt on purpose, or name an explicit markup "
+            f"({', '.join(MARKUPS)}) in `model: {{markup: ...}}`."
+        )
+
+    def _added_text(self, asked: bool, arguments: Mapping[str, Any]) -> str:
+        """What stands before the first message beyond BOS and what opens that message's turn."""
+        said = [Message(role, _TOLD) for role in ("user", "assistant", "user")]
+        system = [Message("system", _TOLD)] if asked else []
+        try:
+            pieces = self._apply([*system, *said], False, arguments).split(_TOLD)
+        except InputError:
+            return (
+                ""  # it takes no second exchange, or no system message: errors of their own, where they occur
+            )
+        if len(pieces) != len(system) + len(said) + 1:
+            return ""  # it drops messages: likewise
+        head = pieces[0].removeprefix(self.tokenizer.bos_token or "")
+        if asked:
+            return head if re.search(r"\w", self._words(head).replace("system", "", 1)) else ""
+        added = head[: len(head) - _shared_end(head, pieces[2])]
+        return added if re.search(r"\w", self._words(added)) else ""
+
+    def _words(self, text: str) -> str:
+        """The text without special tokens and bracketed tags."""
+        for token in self.tokenizer.added_tokens_decoder.values():
+            text = text.replace(str(token), " ")
+        return re.sub(r"<+[^<>\s]*>+|\[[^\[\]\s]*\]", " ", text)
+
+
+def markup_named(name: str, tokenizer: Any, default_system: DefaultSystem = "forbid") -> TurnMarkup | None:
+    """The markup of that name for a tokenizer; ``auto`` is its own chat template, None where it has none."""
+    if name == "auto":
+        has_one = getattr(tokenizer, "chat_template", None)
+        return TokenizerMarkup(tokenizer, default_system) if has_one else None
+    if name not in MARKUPS:
+        raise unknown("markup", name, ["auto", *MARKUPS])
+    return _fitted(MARKUPS[name], tokenizer)
+
+
+def _fitted(markup: ExplicitMarkup, tokenizer: Any) -> ExplicitMarkup:
+    """The markup with a blank before each later exchange where the tokenizer does not put one there.
+
+    The reference implementations encode every exchange on its own, and sentencepiece begins each text with a
+    blank. Fast tokenizers do that after every special token (``legacy``) or at the very start only.
+    """
+    if not markup.own_texts or tokenizer.eos_token is None:
+        return markup
+    alone, after = (tokenizer.tokenize(text)[-1:] for text in ("a", f"{tokenizer.eos_token}a"))
+    return markup if alone == after else replace(markup, again=markup.again + " ")
+
+
+def _shared_end(one: str, other: str) -> int:
+    """How many characters at the end of both are the same."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _clock(pinned: Any) -> Any:
+    """What a chat template gets when it asks for the date: the pinned day, or an error."""
+    if pinned is not None:
+        try:
+            return date.fromisoformat(str(pinned)).strftime
+        except ValueError:
+            raise InputError(
+                f"the template's argument {CLOCK!r} is {pinned!r}; give a day as 2024-07-26."
+            ) from None
+
+    def refuse(form: str) -> str:
+        raise InputError(
+            "the model's chat template writes today's date, so tomorrow the same prompt has other tokens. "
+            f"Pin it in the template: `arguments: {{{CLOCK}: 2024-07-26}}`, or by the name that the chat "
+            "template has for it (often `date_string`)."
+        )
+
+    return refuse
