@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from puretune.errors import InputError
 from puretune.inference import Decoding, LocalEngine, Request
 from puretune.templates import Message, resolve_template
 from tests import families
@@ -62,3 +63,17 @@ def generated(base: Any, prompt: tuple[int, ...]) -> tuple[int, ...]:
         pad_token_id=0,
     )
     return tuple(out[0, len(prompt) :].tolist())
+
+
+def test_an_adapter_tuned_on_another_base_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
+    path = families.save("qwen3", tmp_path / "one")
+    one, other = (
+        families.load("qwen3", path),
+        families.load("qwen3", families.save("qwen3", tmp_path / "two", 1)),
+    )
+    adapter = last(one, condition(tmp_path / "tuned", steps=1))
+    asked = one.renderer.prompt(resolve_template("TV"), (Message("user", "How many?"),)).ids
+    with pytest.raises(InputError) as refused:
+        list(LocalEngine(other).generate([Request("r", asked, adapter, Decoding(max_new_tokens=2))]))
+    for part in (str(path), one.fingerprint[:12], other.spec.model, other.fingerprint[:12]):
+        assert part in str(refused.value)

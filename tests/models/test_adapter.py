@@ -129,6 +129,13 @@ def test_a_pickled_adapter_is_refused(adapter: Path) -> None:
         adapter_ref(adapter)
 
 
+def test_an_adapter_that_was_cut_off_is_refused(adapter: Path) -> None:
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        adapter_ref(adapter)
+
+
 def test_the_configuration_is_json_that_names_the_base(adapter: Path) -> None:
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == ("some/base", 4, 8)

@@ -27,6 +27,9 @@ class _Hub(BaseHTTPRequestHandler):
     files: Path
     asked: list[str]
     error: str | None = None
+    status = 403
+    cut = False
+    """Whether the connection breaks in the middle of the weights."""
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
@@ -41,7 +44,7 @@ class _Hub(BaseHTTPRequestHandler):
         path = urlparse(self.path).path
         self.asked.append(path)
         if self.error:
-            self._send(403, b"{}", {"X-Error-Code": self.error, "X-Error-Message": "no"}, body)
+            self._send(self.status, b"{}", {"X-Error-Code": self.error, "X-Error-Message": "no"}, body)
         elif path.startswith("/api/models/some/model/tree/"):
             self._send(
                 200, json.dumps([self._entry(file, "path") for file in self._all()]).encode(), {}, body
@@ -87,7 +90,9 @@ class _Hub(BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.end_headers()
         if body:
-            self.wfile.write(content)
+            half = self.cut and len(content) > 50_000
+            self.wfile.write(content[: len(content) // 2] if half else content)
+            self.close_connection = True
 
 
 @pytest.fixture
@@ -138,14 +143,36 @@ def test_a_downloaded_model_loads(hub: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
-    [("GatedRepo", "EnvironmentFault .*is gated"), ("RepoNotFound", "InputError .*Check the spelling")],
+    ("status", "error", "message"),
+    [
+        (401, "GatedRepo", r"EnvironmentFault .*is gated.*log in \(`hf auth login`, or set HF_TOKEN\)"),
+        (403, "GatedRepo", "EnvironmentFault .*is gated: accept its licence"),
+        (401, "RepoNotFound", "InputError .*Check the spelling"),
+    ],
 )
 def test_a_model_that_the_hub_does_not_give_is_one_clear_message(
-    error: str, message: str, hub: Any, tmp_path: Path
+    status: int, error: str, message: str, hub: Any, tmp_path: Path
 ) -> None:
     import re
 
-    hub.error = error
+    hub.status, hub.error = status, error
     code = "try: resolve_model_path(spec)\nexcept PuretuneError as error: print(type(error).__name__, error)"
     assert re.match(message, run(hub, tmp_path, code))
+
+
+def test_an_interrupted_download_is_one_clear_fault_and_the_same_command_goes_on(
+    hub: Any, llama_path: Path, tmp_path: Path
+) -> None:
+    code = "try: print(resolve_model_path(spec).name)\n"
+    code += "except PuretuneError as error: print(type(error).__name__, error)"
+    hub.cut = True
+    said = run(hub, tmp_path, code)
+    assert said.startswith(
+        "EnvironmentFault model 'some/model' is not on this machine and cannot be downloaded"
+    )
+    assert "run the same command again" in said
+    assert not [path for path in tmp_path.rglob("*.safetensors") if "snapshots" in path.parts]
+    hub.cut = False
+    assert run(hub, tmp_path, code) == _COMMIT
+    weights = next(path for path in tmp_path.rglob("*.safetensors") if "snapshots" in path.parts)
+    assert weights.read_bytes() == (llama_path / weights.name).read_bytes()

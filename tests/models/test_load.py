@@ -65,6 +65,15 @@ def test_the_direct_way_to_a_tokenizer_gives_what_transformers_gives(family: str
     assert load_tokenizer(ModelSpec(str(path)))(text)["input_ids"] == expected
 
 
+def test_a_tokenizer_alone_renders(llama_path: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(llama_path, tmp_path / "copy")
+    asked = [Message("user", "How many?")]
+    whole = renderer_for(ModelSpec(str(copy))).prompt(resolve_template("CV"), asked)
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        (copy / name).unlink()
+    assert renderer_for(ModelSpec(str(copy))).prompt(resolve_template("CV"), asked) == whole
+
+
 def test_a_broken_tokenizer_is_an_input_error(llama_path: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(llama_path, tmp_path / "copy")
     (copy / "tokenizer_config.json").write_text("{")

@@ -88,6 +88,22 @@ def test_pickled_weights_are_refused(copy: Path) -> None:
         resolve_model_path(ModelSpec(str(copy)))
 
 
+@pytest.mark.parametrize("kept", [0, 5, 200, -1])
+def test_weights_that_were_cut_off_are_named(copy: Path, kept: int) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"model\.safetensors is not a whole safetensors file.*interrupted"):
+        resolve_model_path(ModelSpec(str(copy)))
+
+
+def test_a_tokenizer_alone_will_do_where_nothing_else_is_needed(copy: Path) -> None:
+    (copy / "config.json").unlink()
+    (copy / "model.safetensors").unlink()
+    assert resolve_model_path(ModelSpec(str(copy)), weights=False, config=False) == copy
+    with pytest.raises(InputError, match=r"no config\.json"):
+        resolve_model_path(ModelSpec(str(copy)), weights=False)
+
+
 def test_a_missing_shard_is_named(copy: Path) -> None:
     index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))

@@ -32,8 +32,9 @@ RENDERERS = {
 EVERY_RENDERER = pytest.mark.parametrize("renderer", RENDERERS.values(), ids=RENDERERS.keys())
 EVERY_TEMPLATE = pytest.mark.parametrize("template", BUILTIN_TEMPLATES.values(), ids=BUILTIN_TEMPLATES.keys())
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<unk>", "<|endoftext|>"]
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\ufdd0\ufdd1")
 TEXTS = st.lists(
-    st.one_of(st.sampled_from([*SPECIAL, " ", "5", "Natalia"]), st.text(max_size=8)), max_size=6
+    st.one_of(st.sampled_from([*SPECIAL, " ", "5", "Natalia"]), st.text(CHARACTERS, max_size=8)), max_size=6
 ).map("".join)
 
 
@@ -186,8 +187,14 @@ def test_a_prompt_that_is_no_token_prefix_is_an_error_that_shows_both() -> None:
         )
 
 
-def test_nothing_to_train_is_an_error() -> None:
-    with pytest.raises(InputError, match="no trained token"):
+@pytest.mark.parametrize("reserved", ["\ufdd0", "\ufdd1"])
+def test_a_text_with_a_character_that_rendering_needs_is_an_error(reserved: str) -> None:
+    with pytest.raises(InputError, match=rf"noncharacter U\+{ord(reserved):04X}"):
+        RENDERERS["byte-level, chatml markup"].prompt(resolve_template("CV"), (Message("user", reserved),))
+
+
+def test_nothing_to_train_is_an_error_that_shows_the_tokens() -> None:
+    with pytest.raises(InputError, match=r"no trained token(.|\n)*'<\|im_start\|>'"):
         RENDERERS["byte-level, chatml markup"].example(
             PromptTemplate("t"), (Message("user", "x"), Message("assistant", "y", train=False))
         )

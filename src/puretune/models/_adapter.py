@@ -14,7 +14,7 @@ from typing import Any
 
 from puretune.errors import CheckFailed, InputError
 from puretune.models._fingerprint import digest_of_files, fingerprint
-from puretune.models._resolve import resolve_model_path, weight_files
+from puretune.models._resolve import require_whole, resolve_model_path, weight_files
 from puretune.models._types import AdapterRef, ModelSpec
 from puretune.store import sha256_file, write_text
 
@@ -75,6 +75,7 @@ def adapter_ref(path: Path) -> AdapterRef:
         if not (path / ADAPTER_WEIGHTS).is_file():
             other = "pickled weights only" if (path / "adapter_model.bin").is_file() else "no weights"
             raise InputError(f"{path}: the adapter has {other}; {ADAPTER_WEIGHTS} is needed.")
+        require_whole(path / ADAPTER_WEIGHTS)
         return AdapterRef(path, digest_of_files([path / ADAPTER_CONFIG, path / ADAPTER_WEIGHTS]))
     if (path / "config.json").is_file():
         return AdapterRef(path, digest_of_files([path / "config.json", *weight_files(path)]), "checkpoint")

@@ -92,14 +92,15 @@ def load_model(path: Path, spec: ModelSpec) -> Any:
 
 def load_tokenizer(spec: ModelSpec) -> Any:
     """The model's tokenizer (Hugging Face, fast where there is one)."""
-    path = resolve_model_path(spec, weights=False)
+    path = resolve_model_path(spec, weights=False, config=False)
     plain = _is_plain(path)
     with quiet():
         if plain:
             from transformers import PreTrainedTokenizerFast as Loader
         else:
             from transformers import AutoTokenizer as Loader
-        options = {} if plain else {"trust_remote_code": spec.trust_remote_code}
+        # no other format where a further package is installed: the same files are the same tokens everywhere
+        options = {} if plain else {"trust_remote_code": spec.trust_remote_code, "mistral_format": False}
         try:
             return Loader.from_pretrained(str(path), local_files_only=True, **options)
         except (ValueError, OSError, KeyError, ImportError) as error:
@@ -109,13 +110,14 @@ def load_tokenizer(spec: ModelSpec) -> Any:
 def _is_plain(path: Path) -> bool:
     stated = _json(path / "tokenizer_config.json").get("tokenizer_class")
     family = _json(path / "config.json").get("model_type")
-    return stated in _PLAIN_CLASSES and family in _PLAIN_FAMILIES and (path / "tokenizer.json").is_file()
+    known = family in _PLAIN_FAMILIES or family is None
+    return stated in _PLAIN_CLASSES and known and (path / "tokenizer.json").is_file()
 
 
 def renderer_for(spec: ModelSpec) -> Renderer:
     """The renderer of the model: its tokenizer, the markup of the spec, every id that ends an answer."""
     tokenizer = load_tokenizer(spec)
-    path = resolve_model_path(spec, weights=False)
+    path = resolve_model_path(spec, weights=False, config=False)
     stated = _json(path / "generation_config.json").get("eos_token_id")
     stated = _json(path / "config.json").get("eos_token_id") if stated is None else stated
     stops = stated if isinstance(stated, list) else [stated] if stated is not None else []

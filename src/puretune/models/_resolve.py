@@ -22,19 +22,20 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.mo
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
-def resolve_model_path(spec: ModelSpec, weights: bool = True) -> Path:
+def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = True) -> Path:
     """The directory with the model's files, downloaded from the hub where they are not on this machine.
 
-    ``weights=False`` asks for the small files only (configuration, tokenizer). InputError for an unknown
-    name or an incomplete directory; EnvironmentFault where the hub cannot be reached.
+    ``weights=False`` asks for the small files only (configuration, tokenizer); with ``config=False`` a
+    tokenizer alone will do. InputError for an unknown name or an incomplete directory; EnvironmentFault where
+    the hub cannot be reached.
     """
     if spec.model in offered_models():
-        return _complete(Path(offered_models()[spec.model]()), weights)
+        return _complete(Path(offered_models()[spec.model]()), weights, config)
     local = Path(spec.model).expanduser()
     if local.is_dir():
-        return _complete(local, weights)
+        return _complete(local, weights, config)
     require_hub_id(spec)
-    return _complete(_downloaded(spec, weights), weights)
+    return _complete(_downloaded(spec, weights), weights, config)
 
 
 def is_hub_id(spec: ModelSpec) -> bool:
@@ -107,7 +108,8 @@ def hub_fault(spec: ModelSpec, error: Exception) -> InputError | EnvironmentFaul
         )
     return EnvironmentFault(
         f"{name} is not on this machine and cannot be downloaded ({type(error).__name__}: {_line(error)}). "
-        "Connect to the network, or give a local directory."
+        "Connect to the network and run the same command again (what has arrived is kept), or give a local "
+        "directory."
     )
 
 
@@ -115,9 +117,9 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0][:200]
 
 
-def _complete(directory: Path, weights: bool) -> Path:
+def _complete(directory: Path, weights: bool, config: bool) -> Path:
     """The directory, when it has what a model needs; otherwise an InputError says what is missing."""
-    if not (directory / "config.json").is_file():
+    if config and not (directory / "config.json").is_file():
         if (directory / "adapter_config.json").is_file():
             raise InputError(
                 f"{directory} is an adapter, not a model: name its base here and the adapter as a condition."
@@ -134,7 +136,7 @@ def _complete(directory: Path, weights: bool) -> Path:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The model's safetensors files by name; InputError where there are none, or one is missing."""
+    """The model's safetensors files by name; InputError for none, or one that is missing or cut off."""
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
@@ -144,10 +146,10 @@ def weight_files(directory: Path) -> list[Path]:
                 f"{directory}: {len(missing)} of {len(names)} weight files are missing, first {missing[0]}. "
                 "Copy or download the model again."
             )
-        return [directory / name for name in names]
+        return [require_whole(directory / name) for name in names]
     found = sorted(directory.glob("model*.safetensors"))
     if found:
-        return found
+        return [require_whole(path) for path in found]
     pickled = sorted(path.name for pattern in _PICKLES for path in directory.glob(pattern))
     if pickled:
         raise InputError(
@@ -155,3 +157,25 @@ def weight_files(directory: Path) -> list[Path]:
             "Convert them to safetensors (`model.save_pretrained`)."
         )
     raise InputError(f"{directory}: no weights (model.safetensors).")
+
+
+def require_whole(path: Path) -> Path:
+    """The safetensors file, where it is as long as its header says; InputError where it was cut off.
+
+    The format: eight bytes with the header's length, the header (JSON), the tensors' bytes.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(length)) if length <= size else None
+        except ValueError:
+            header = None
+    if isinstance(header, dict):
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        if size == 8 + length + max(ends, default=0):
+            return path
+    raise InputError(
+        f"{path} is not a whole safetensors file ({size:,} bytes): a download or a copy was interrupted. "
+        "Copy or download it again."
+    )

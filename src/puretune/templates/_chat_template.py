@@ -16,12 +16,11 @@ from typing import Any
 
 from puretune.errors import InputError, unknown
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup, digest
-from puretune.templates._text import show_tokens
+from puretune.templates._text import MARK, show_tokens
 from puretune.templates._values import DefaultSystem, Message
 
 CLOCK = "strftime_now"
 """The function that chat templates ask for today's date; a template's argument of this name pins the day."""
-_TOLD = "\ufdd2"  # a Unicode noncharacter; stands for a message while the text around it is looked at
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,12 @@ class TokenizerMarkup:
         kept = {"default_system": "keep"} if self.default_system == "keep" else None
         template = self.tokenizer.chat_template
         return digest([template, kept] if kept else template)
+
+    @property
+    def after_answer(self) -> str:
+        turns = [Message("user", "a"), Message("assistant", MARK)]
+        day = {CLOCK: "2024-07-26"} if CLOCK in str(self.tokenizer.chat_template) else {}  # any day will do
+        return self._apply(turns, False, day).split(MARK)[-1]
 
     def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
         text = self._apply(turns, generation, arguments)
@@ -94,10 +99,10 @@ class TokenizerMarkup:
 
     def _added_text(self, asked: bool, arguments: Mapping[str, Any]) -> str:
         """What stands before the first message beyond BOS and what opens that message's turn."""
-        said = [Message(role, _TOLD) for role in ("user", "assistant", "user")]
-        system = [Message("system", _TOLD)] if asked else []
+        said = [Message(role, MARK) for role in ("user", "assistant", "user")]
+        system = [Message("system", MARK)] if asked else []
         try:
-            pieces = self._apply([*system, *said], False, arguments).split(_TOLD)
+            pieces = self._apply([*system, *said], False, arguments).split(MARK)
         except InputError:
             return (
                 ""  # it takes no second exchange, or no system message: errors of their own, where they occur

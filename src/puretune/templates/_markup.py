@@ -25,6 +25,11 @@ class TurnMarkup(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
+    @property
+    def after_answer(self) -> str:
+        """What stands after an assistant turn's text."""
+        ...
+
     def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str: ...
 
 
@@ -49,6 +54,10 @@ class ExplicitMarkup:
     @property
     def fingerprint(self) -> str:
         return digest(asdict(self))
+
+    @property
+    def after_answer(self) -> str:
+        return self.assistant.split("{}", 1)[1]
 
     def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
         if arguments:

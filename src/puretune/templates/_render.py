@@ -16,11 +16,10 @@ from typing import Any
 from puretune.errors import InputError
 from puretune.templates._chat_template import TokenizerMarkup
 from puretune.templates._markup import TurnMarkup
-from puretune.templates._text import Guard, show_tokens
+from puretune.templates._text import MARK, Guard, show_tokens
 from puretune.templates._values import Message, PromptTemplate
 
 _EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
-_MARK = "\ufdd1"  # a Unicode noncharacter; stands for the response while the prompt before it is cut out
 
 
 @dataclass(frozen=True)
@@ -161,10 +160,10 @@ class Renderer:
 
     def _closes(self, template: PromptTemplate, turns: tuple[Message, ...], place: int) -> bool:
         """Whether what follows the assistant turn's text begins with a stop token."""
-        marked = replace(turns[place], content=turns[place].content + _MARK)
+        marked = replace(turns[place], content=turns[place].content + MARK)
         after = self._spell(template, (*turns[:place], marked, *turns[place + 1 :]), generation=False)
         spelled = self.tokenizer.convert_ids_to_tokens(sorted(self.stop_ids))
-        return after.split(_MARK)[-1].lstrip().startswith(tuple(spelled))
+        return after.split(MARK)[-1].lstrip().startswith(tuple(spelled))
 
     def _prompt_text(self, template: PromptTemplate, turns: Sequence[Message]) -> str:
         if template.mode == "text":
@@ -173,8 +172,8 @@ class Renderer:
             return text + (_separator(template, text) + prefix if prefix else "")
         if not template.response_prefix:
             return self._spell(template, turns, generation=True)
-        opened = Message("assistant", template.response_prefix + _MARK)
-        return self._spell(template, [*turns, opened], generation=False).split(_MARK)[0]
+        opened = Message("assistant", template.response_prefix + MARK)
+        return self._spell(template, [*turns, opened], generation=False).split(MARK)[0]
 
     def _spell(self, template: PromptTemplate, turns: Sequence[Message], generation: bool) -> str:
         if self.markup is None:
@@ -189,10 +188,8 @@ class Renderer:
     def _turn_end(self) -> set[int]:
         if self.markup is None:
             return set()
-        turns = [Message("user", "a"), Message("assistant", _MARK)]
-        after = self.markup.render(turns, False, {}).split(_MARK)[-1]
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
-        ids = self.tokenizer(after, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(self.markup.after_answer, add_special_tokens=False)["input_ids"]
         return set([i for i in ids if i in special][:1])
 
     # tokens

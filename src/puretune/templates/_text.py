@@ -11,7 +11,10 @@ from typing import Any
 from puretune.errors import InputError
 from puretune.templates._values import Message
 
-_GUARD = "\ufdd0"  # a Unicode noncharacter: never part of anybody's text
+# Unicode noncharacters, which are never part of anybody's text
+_GUARD = "\ufdd0"
+MARK = "\ufdd1"
+"""Stands for a text while what is around it is looked at."""
 
 
 class Guard:
@@ -56,8 +59,9 @@ class Guard:
         return tuple(id for id, (start, end) in pairs if text[start:end] != _GUARD)
 
     def _broken(self, text: str) -> str:
-        if _GUARD in text:
-            raise InputError(f"the text has the noncharacter U+{ord(_GUARD):04X}; remove it.")
+        for reserved in (_GUARD, MARK):
+            if reserved in text:
+                raise InputError(f"the text has the noncharacter U+{ord(reserved):04X}; remove it.")
         if self._spellings is None:
             return text
         return self._spellings.sub(lambda m: m.group()[0] + _GUARD + m.group()[1:], text)
