@@ -5,13 +5,17 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-vllm check format clean
 
 demo: .venv/installed
 	$(BIN)/puretune demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# vLLM needs an environment of its own (2 GB); these tests start it for real, on a CPU.
+test-vllm: .venv-vllm/installed
+	.venv-vllm/bin/python -m pytest tests/peers/vllm
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -33,5 +37,11 @@ format: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+.venv-vllm/installed: pyproject.toml constraints-vllm.txt
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
 clean:
-	rm -rf .venv build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,12 +1,15 @@
 """How it answers: engines that turn prompts into answers."""
 
+from puretune.inference._agreement import Agreement, agreement
 from puretune.inference._likelihood import Likelihood, LikelihoodEngine, LikelihoodRequest
 from puretune.inference._named import BUILTIN_ENGINES, EngineSpec, engine_spec
 from puretune.inference._types import Answer, Decoding, Engine, Finish, Request, Takes
 from puretune.inference.local import LocalEngine, LocalSpec
+from puretune.inference.vllm import VllmEngine, VllmSpec
 
 __all__ = [
     "BUILTIN_ENGINES",
+    "Agreement",
     "Answer",
     "Decoding",
     "Engine",
@@ -19,5 +22,8 @@ __all__ = [
     "LocalSpec",
     "Request",
     "Takes",
+    "VllmEngine",
+    "VllmSpec",
+    "agreement",
     "engine_spec",
 ]

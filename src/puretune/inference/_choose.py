@@ -16,10 +16,14 @@ def uniforms(prompt: Sequence[int], decoding: Decoding, sample: int) -> Tensor:
     """One number in [0, 1) per new token, float64; a function of (seed, prompt, sample) alone."""
     import torch
 
-    text = f"{decoding.seed}/{sample}/{','.join(map(str, prompt))}"
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(stream_seed(prompt, decoding, sample))
     return torch.rand(decoding.max_new_tokens, generator=generator, dtype=torch.float64)
+
+
+def stream_seed(prompt: Sequence[int], decoding: Decoding, sample: int) -> int:
+    """The seed (56 bits) of one answer's own stream, whatever else is asked."""
+    text = f"{decoding.seed}/{sample}/{','.join(map(str, prompt))}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 def choose(logits: Tensor, decoding: Decoding, drawn: Tensor | None) -> Tensor:

@@ -67,7 +67,7 @@ def likelihoods(
 
     InputError before any work where a request is empty or longer than the context.
     """
-    groups = _grouped(requests, base.context_length)
+    groups = likelihood_groups(requests, base.context_length)
     on_event(Started(_WORK, sum(len(group) for _, group in groups)))
     done = 0
     for adapter, group in groups:
@@ -79,9 +79,10 @@ def likelihoods(
     on_event(Finished(_WORK, f"{done:,} continuations"))
 
 
-def _grouped(
+def likelihood_groups(
     requests: Iterable[LikelihoodRequest], context: int
 ) -> list[tuple[AdapterRef | None, list[LikelihoodRequest]]]:
+    """Requests by adapter; InputError where one is empty or longer than ``context`` tokens."""
     groups: dict[str | None, tuple[AdapterRef | None, list[LikelihoodRequest]]] = {}
     for request in requests:
         _check(request, context)

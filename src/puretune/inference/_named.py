@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.inference._types import Engine, Takes
 from puretune.inference.local import LocalSpec
+from puretune.inference.vllm import VllmSpec
 from puretune.models import LazyBase
 
 GROUP = "puretune.engines"
@@ -54,7 +55,7 @@ class EngineSpec(Protocol):
     def open(self, model: LazyBase) -> Engine: ...
 
 
-BUILTIN_ENGINES: Mapping[str, Callable[..., EngineSpec]] = {"local": LocalSpec}
+BUILTIN_ENGINES: Mapping[str, Callable[..., EngineSpec]] = {"local": LocalSpec, "vllm": VllmSpec}
 
 
 def engine_spec(name: str, options: Mapping[str, Any] | None = None) -> EngineSpec:

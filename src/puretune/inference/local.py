@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference._decode import Item, decode
+from puretune.inference._group import grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihoods
-from puretune.inference._types import Answer, Decoding, Finish, Request, Takes
-from puretune.models import AdapterRef, BaseModel, LazyBase, applied
+from puretune.inference._types import Answer, Finish, Request, Takes
+from puretune.models import BaseModel, LazyBase, applied
 
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 16 << 30}
 """Room for keys and values of one batch. Fixed: batches, and so rounding, must not depend on free memory."""
@@ -42,7 +43,7 @@ class LocalEngine:
         A sampled answer depends on the seed, the prompt and its sample number, not on what else is asked.
         InputError before any work where a request cannot be answered.
         """
-        groups = _grouped(requests, self.base.context_length)
+        groups = grouped(requests, self.base.context_length)
         progress = _Progress(on_event, sum(len(group.wanted) for group in groups))
         for group in groups:
             with applied(self.base, group.adapter) as model:
@@ -131,54 +132,6 @@ class LocalSpec:
     def open(self, model: LazyBase) -> LocalEngine:
         """The engine on the loaded model."""
         return LocalEngine(model.base, self.batch_tokens, self.batch_size)
-
-
-@dataclass
-class _Group:
-    """What is asked of one adapter: each answer to make, and the (key, sample) pairs that it serves."""
-
-    adapter: AdapterRef | None
-    wanted: dict[Item, list[tuple[str, int]]] = field(default_factory=dict)
-
-
-def _grouped(requests: Iterable[Request], context: int) -> list[_Group]:
-    groups: dict[str | None, _Group] = {}
-    for request in requests:
-        _check(request, context)
-        digest = request.adapter.digest if request.adapter else None
-        group = groups.setdefault(digest, _Group(request.adapter))
-        for sample in range(request.decoding.n):
-            item = _item(request, sample)
-            group.wanted.setdefault(item, []).append((request.key, sample))
-    return list(groups.values())
-
-
-def _item(request: Request, sample: int) -> Item:
-    """Greedy answers do not depend on seed, top_p and sample number, so these are left out there."""
-    asked = request.decoding
-    if asked.temperature == 0:
-        return Item(request.prompt, Decoding(asked.max_new_tokens), sample=0)
-    return Item(
-        request.prompt,
-        Decoding(asked.max_new_tokens, asked.temperature, asked.top_p, asked.seed),
-        sample,
-    )
-
-
-def _check(request: Request, context: int) -> None:
-    decoding, where = request.decoding, f"request {request.key!r}"
-    if not request.prompt:
-        raise InputError(f"{where}: the prompt is empty.")
-    if decoding.max_new_tokens < 1 or decoding.n < 1:
-        raise InputError(f"{where}: max_new_tokens and n must be at least 1.")
-    if decoding.temperature < 0 or not 0 <= decoding.top_p <= 1:
-        raise InputError(f"{where}: temperature must not be negative, top_p must be in [0, 1].")
-    if len(request.prompt) + decoding.max_new_tokens > context:
-        raise InputError(
-            f"{where}: the query is longer than the context: {len(request.prompt)} tokens of prompt and "
-            f"{decoding.max_new_tokens} new ones do not fit into {context}. "
-            "Shorten the query or lower max_new_tokens."
-        )
 
 
 def _way(item: Item) -> tuple[float, float]:

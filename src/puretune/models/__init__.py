@@ -10,7 +10,7 @@ from puretune.models._adapter import (
     read_manifest,
     write_manifest,
 )
-from puretune.models._apply import applied
+from puretune.models._apply import applied, save_merged
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import resolved_device, resolved_dtype
 from puretune.models._lazy import LazyBase
@@ -22,7 +22,16 @@ from puretune.models._load import (
     load_tokenizer,
     renderer_for,
 )
-from puretune.models._lora import Lora, attached, load_lora, merged, new_lora, save_lora, target_modules
+from puretune.models._lora import (
+    Lora,
+    adapter_config,
+    attached,
+    load_lora,
+    merged,
+    new_lora,
+    save_lora,
+    target_modules,
+)
 from puretune.models._resolve import resolve_model_path
 from puretune.models._size import parameters_per_token
 from puretune.models._types import AdapterRef, Dtype, ModelSpec
@@ -38,6 +47,7 @@ __all__ = [
     "Lora",
     "Manifest",
     "ModelSpec",
+    "adapter_config",
     "adapter_ref",
     "applied",
     "attached",
@@ -59,6 +69,7 @@ __all__ = [
     "resolved_device",
     "resolved_dtype",
     "save_lora",
+    "save_merged",
     "target_modules",
     "write_manifest",
 ]

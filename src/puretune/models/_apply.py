@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from puretune.models._adapter import check_adapter
@@ -29,6 +30,17 @@ def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
     check_adapter(ref, base.spec)
     with _through_peft(base, ref) if peculiarity(adapter_config(ref.path)) else _plain(base, ref):
         yield base.model
+
+
+def save_merged(base: BaseModel, ref: AdapterRef, directory: Path) -> None:
+    """Writes the full model that an adapter makes of the base: its configuration and weights.
+
+    In half precision the adapter's small changes are rounded to what the weights can hold.
+    InputError where the adapter is of another base, or more than plain LoRA.
+    """
+    check_adapter(ref, base.spec)
+    with merged(base.model, load_lora(ref.path, base.model)), quiet():
+        base.model.save_pretrained(str(directory))
 
 
 @contextmanager

@@ -1,0 +1,191 @@
+"""vLLM itself: started for one set of weights, asked with token ids, ended.
+
+It runs in this process: vLLM then schedules the same requests in the same order every time, and a user's
+script needs no ``__main__`` guard. Only with tensor parallelism are there further processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from puretune.errors import EnvironmentFault, InputError
+from puretune.inference._decode import Item
+from puretune.inference._types import Finish
+from puretune.models import ADAPTER_WEIGHTS, AdapterRef, ModelSpec, resolved_device, resolved_dtype
+
+if TYPE_CHECKING:
+    from puretune.inference.vllm import VllmSpec
+
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM makes room for."""
+USUAL_LAYERS = frozenset(
+    ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj")
+)
+"""Layers of today's models that adapters change; others are added when an adapter has them."""
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""What vLLM reads when it is imported; what the user has set stays."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What an engine is started with: a model directory, and room for adapters up to a rank (0: none)."""
+
+    path: Path
+    room: int = 0
+    layers: frozenset[str] = frozenset()
+    """Last parts of the names of the layers that adapters may change. Never more than asked for: with the
+    output layer among them, vLLM cannot give log-probabilities of prompts."""
+
+    def serve(self, other: Weights) -> bool:
+        """Whether an engine with these can do what ``other`` asks for."""
+        return self.path == other.path and self.room >= other.room and self.layers >= other.layers
+
+
+def lora_room(rank: int) -> int:
+    """The least room that vLLM can make for adapters of that rank; InputError where it is too high."""
+    if rank > _RANKS[-1]:
+        raise InputError(
+            f"engine 'vllm': adapters of rank {rank} are too large for its LoRA ({_RANKS[-1]} at most). "
+            "Use `engine: {name: vllm, adapters: merged}`."
+        )
+    return next(room for room in _RANKS if room >= rank)
+
+
+def lora_layers(adapter: AdapterRef) -> frozenset[str]:
+    """Last parts of the names of the layers that an adapter changes."""
+    from safetensors import safe_open
+
+    with safe_open(adapter.path / ADAPTER_WEIGHTS, framework="numpy") as content:
+        names = list(content.keys())
+    return frozenset(name.partition(".lora_")[0].rpartition(".")[2] for name in names)
+
+
+class Core:
+    """One running vLLM."""
+
+    def __init__(self, model: ModelSpec, weights: Weights, spec: VllmSpec, context: int) -> None:
+        """Starts it. EnvironmentFault, with vLLM's own words, where it cannot."""
+        self.weights = weights
+        for name, value in {**_ENVIRONMENT, "VLLM_CPU_KVCACHE_SPACE": str(spec.cpu_cache)}.items():
+            os.environ.setdefault(name, value)
+        from vllm import LLM
+
+        try:
+            self._llm: Any = LLM(str(weights.path), **_settings(model, weights, spec, context))
+        except (ValueError, RuntimeError, OSError, NotImplementedError) as error:
+            raise EnvironmentFault(
+                f"engine 'vllm' cannot start on {weights.path}: {_first_line(error)} "
+                "Change the engine's options (`max_length`, `memory`, `eager`), or use `engine: local`."
+            ) from error
+
+    def answers(
+        self,
+        items: Sequence[Item],
+        seeds: Sequence[int],
+        stops: frozenset[int],
+        lora: AdapterRef | None,
+        salt: str,
+    ) -> Iterator[tuple[tuple[int, ...], Finish]]:
+        """Token ids and finish per item, in order, all under one adapter."""
+        parameters = [_parameters(item, seed, stops) for item, seed in zip(items, seeds, strict=True)]
+        outputs = self._generate([item.prompt for item in items], parameters, lora, salt)
+        for output in outputs:
+            made = output.outputs[0]
+            yield tuple(made.token_ids), "stop" if made.finish_reason == "stop" else "length"
+
+    def loglikelihoods(
+        self,
+        pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+        lora: AdapterRef | None,
+        salt: str,
+    ) -> Iterator[tuple[tuple[float, ...], bool]]:
+        """Per (prompt, continuation) the continuation's log-probabilities, and whether it is greedy."""
+        from vllm import SamplingParams
+
+        read = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        prompts = [(*prompt, *continuation) for prompt, continuation in pairs]
+        outputs = self._generate(prompts, [read] * len(prompts), lora, salt)
+        for output, (_, continuation) in zip(outputs, pairs, strict=True):
+            places = output.prompt_logprobs[-len(continuation) :]
+            found = [place[token] for place, token in zip(places, continuation, strict=True)]
+            yield tuple(one.logprob for one in found), all(one.rank == 1 for one in found)
+
+    def close(self) -> None:
+        """Ends it; its memory is free afterwards."""
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        cleanup_dist_env_and_memory()
+
+    def _generate(
+        self, prompts: Sequence[Sequence[int]], parameters: list[Any], lora: AdapterRef | None, salt: str
+    ) -> list[Any]:
+        asked = [{"prompt_token_ids": list(prompt), "cache_salt": salt} for prompt in prompts]
+        outputs: list[Any] = self._llm.generate(
+            asked, parameters, use_tqdm=False, lora_request=_request(lora)
+        )
+        return outputs
+
+
+def _settings(model: ModelSpec, weights: Weights, spec: VllmSpec, context: int) -> dict[str, Any]:
+    device = resolved_device(model)
+    if ":" in device:
+        raise InputError(
+            f"device {device!r}: vLLM takes the GPUs that CUDA_VISIBLE_DEVICES names. Write `device: cuda`."
+        )
+    lora = {
+        "enable_lora": True,
+        "max_loras": spec.loras,
+        "max_lora_rank": weights.room,
+        "lora_target_modules": sorted(weights.layers),
+    }
+    return {
+        "skip_tokenizer_init": True,
+        "trust_remote_code": model.trust_remote_code,
+        "tensor_parallel_size": spec.tensor_parallel,
+        "dtype": resolved_dtype(model),
+        "max_model_len": context,
+        "max_num_seqs": spec.batch_size,
+        "gpu_memory_utilization": spec.memory,
+        "enable_prefix_caching": True,
+        "enforce_eager": spec.eager,
+        "generation_config": "vllm",
+        "seed": 0,
+        **(lora if weights.room else {}),
+    }
+
+
+def _parameters(item: Item, seed: int, stops: frozenset[int]) -> Any:
+    from vllm import SamplingParams
+
+    asked = item.decoding
+    return SamplingParams(
+        temperature=asked.temperature,
+        top_p=asked.top_p or 1e-9,  # 0, the most probable token alone, is outside vLLM's range
+        seed=seed if asked.temperature else None,
+        max_tokens=asked.max_new_tokens,
+        stop_token_ids=sorted(stops),
+        detokenize=False,
+    )
+
+
+def _request(lora: AdapterRef | None) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    if lora is None:
+        return None
+    return LoRARequest(lora.digest, 1 + int(lora.digest[:12], 16), str(lora.path))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

