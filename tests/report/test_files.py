@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from puretune.errors import EnvironmentFault
-from puretune.report import headline, write_html, write_markdown
+from puretune.report import headline, print_matrix, write_html, write_markdown
 from puretune.report._words import percent, span
-from puretune.study import Matrix
+from puretune.study import JudgeAgreement, Matrix
 from tests.report.matrices import PAPER, matrix, one_cell, pairs, paper_like, provenance, square, transcript
 
 SUITES = (
@@ -253,6 +255,33 @@ JUDGE = {
 }
 
 
+AGREEMENT = JudgeAgreement(
+    *("lab-harmful", "asr (one)", "asr (two <b>)"), 100, 1, 20, 5, 3, 72, 0.78, 0.61, 0.9
+)
+
+
+def test_agreement_of_judges_is_in_every_report(tmp_path: Path) -> None:
+    study = square(paper_like, agreements=(AGREEMENT,))
+    write_markdown(study, tmp_path / "report.md")
+    write_html(study, tmp_path / "report.html")
+    markdown = (tmp_path / "report.md").read_text()
+    figures = "100 | 92.0 | 0.78 (0.61 to 0.90) | 20 | 5 | 3 | 72 | 1 |"
+    assert rf"| lab-harmful | asr (one) | asr (two \<b>) | {figures}" in markdown
+    assert "asr (two &lt;b&gt;)" in (tmp_path / "report.html").read_text()
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_matrix(study, console)
+    said = "asr (one) and asr (two <b>) on lab-harmful: they agree on 92.0 % of 100 answers, kappa 0.78"
+    assert said in console.export_text()
+
+
+def test_a_report_without_benign_twins_says_so(tmp_path: Path) -> None:
+    alone = square(paper_like)
+    beside = square(paper_like, suites=(("lab-harmful", "asr"), ("lab-benign-twins", "refusal_rate")))
+    for study, warned in ((alone, True), (beside, False)):
+        write_markdown(study, tmp_path / "report.md")
+        assert ("Over-refusal was not measured" in (tmp_path / "report.md").read_text()) is warned
+
+
 def test_who_judged_is_in_both_reports(tmp_path: Path) -> None:
     study = square(paper_like, provenance=provenance(judges={"mine": JUDGE}))
     write_markdown(study, tmp_path / "report.md")
@@ -260,7 +289,8 @@ def test_who_judged_is_in_both_reports(tmp_path: Path) -> None:
     markdown = (tmp_path / "report.md").read_text()
     assert "### Judge mine" in markdown
     assert "| model as reported | judge-2026 (40 answers) |" in markdown
-    assert "| judged twice | 2 answers: score changed in 1, across 5 in 0 |" in markdown
+    assert "for new answers of the same kind): 1 = 50.0 % (1.3 to 98.7) got another score" in markdown
+    assert "0 = 0.0 % (0.0 to 84.2) went across score 5 |" in markdown
     page = Page((tmp_path / "report.html").read_text()).text
     for text in (markdown, page):
         for fact in ("judge-2026 (40 answers)", JUDGE["endpoint"], JUDGE["rubric"], "3 of 40 answers"):

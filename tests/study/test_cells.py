@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puretune.scoring import Verdict
-from puretune.statistics import t_interval, wilson
+from puretune.statistics import clopper_pearson, crossed_bootstrap, t_interval, wilson
 from puretune.study import CellResult
-from puretune.study._cells import Judged, Place, cell, pool
+from puretune.study._cells import Judged, Measured, Place, cell, pool
 from puretune.study._plan import Who
 
 PLACE = Place(Who("chat:vanilla", "chat:vanilla", 0), "chat:llama", "sums")
@@ -19,11 +19,15 @@ PLACE = Place(Who("chat:vanilla", "chat:vanilla", 0), "chat:llama", "sums")
 
 def judged(prompt: str, value: float | bool | None, **more: object) -> Judged:
     fields = {"behaviour": None, "parse": "ok" if value is not None else "unparsed", **more}
-    finish = fields.pop("finish", "stop")
-    return Judged(prompt, finish, Verdict("s", {"m": value}, **fields))  # type: ignore[arg-type]
+    finish, cluster = fields.pop("finish", "stop"), fields.pop("cluster", None)
+    return Judged(prompt, finish, Verdict("s", {"m": value}, **fields), cluster)  # type: ignore[arg-type]
 
 
 def result(*items: Judged) -> CellResult:
+    return measured(*items).cell
+
+
+def measured(*items: Judged) -> Measured:
     return cell(PLACE, "m", "m", items)
 
 
@@ -91,9 +95,13 @@ def test_the_interval_holds_the_value_within_zero_and_one(items: list[tuple[str,
         assert one.low - 1e-9 <= one.value <= one.high + 1e-9
 
 
-def seeds(*rates: int) -> list[CellResult]:
-    cells = [result(*(judged(str(i), i < rate) for i in range(10))) for rate in rates]
-    return [replace(one, seed=seed) for seed, one in enumerate(cells)]
+def seeds(*rates: int) -> list[Measured]:
+    cells = [measured(*(judged(str(i), i < rate) for i in range(10))) for rate in rates]
+    return [changed(one, seed=seed) for seed, one in enumerate(cells)]
+
+
+def changed(one: Measured, **fields: object) -> Measured:
+    return replace(one, cell=replace(one.cell, **fields))  # type: ignore[arg-type]
 
 
 def test_one_seed_keeps_its_own_interval() -> None:
@@ -114,13 +122,31 @@ def test_several_seeds_have_the_t_interval_of_their_means() -> None:
     assert pooled.estimand == "new training runs"
 
 
+def test_ten_seeds_are_resampled_together_with_the_prompts_and_their_clusters() -> None:
+    rows = [[judged(str(i), i < 2 + seed % 3, cluster=f"c{i // 2}") for i in range(10)] for seed in range(10)]
+    (pooled,) = pool(changed(measured(*row), seed=seed) for seed, row in enumerate(rows))
+    values = [[float(item.verdict.values["m"] or 0) for item in row] for row in rows]
+    expected = crossed_bootstrap(values, [item.cluster for item in rows[0]])
+    assert (pooled.low, pooled.high) == (expected.low, expected.high)
+    assert pooled.estimand == "new training runs and new prompts"
+    assert pooled.method == "crossed bootstrap of 10 seeds and 5 prompts or clusters"
+
+
+def test_seeds_that_all_answer_alike_are_not_certain_of_new_prompts() -> None:
+    (pooled,) = pool(seeds(0, 0, 0))
+    assert (pooled.value, pooled.low) == (0.0, 0.0)
+    assert pooled.high == clopper_pearson(0, 10).high
+    assert pooled.estimand == "new prompts from the same source"
+
+
 def test_unparsed_verdicts_widen_the_pooled_interval() -> None:
-    cells = [result(judged("a", True), judged("b", None)), result(judged("a", False), judged("b", True))]
-    (pooled,) = pool(replace(one, seed=seed) for seed, one in enumerate(cells))
+    both = [(True, None), (False, True)]
+    cells = [measured(judged("a", one), judged("b", other)) for one, other in both]
+    (pooled,) = pool(changed(one, seed=seed) for seed, one in enumerate(cells))
     assert pooled.value == 0.5
     assert pooled.high == t_interval([1.0, 0.5], clip=True).high
 
 
 def test_pools_keep_the_order_of_the_cells() -> None:
-    later = [replace(one, suite="other") for one in seeds(1, 2)]
+    later = [changed(one, suite="other") for one in seeds(1, 2)]
     assert [one.suite for one in pool([*seeds(1, 2), *later])] == ["sums", "other"]

@@ -14,7 +14,7 @@ from puretune.cli.judge import judge as judge_command
 from puretune.cli.run import run as run_command
 from puretune.errors import EnvironmentFault, InputError
 from puretune.scoring import agree
-from puretune.study import Study, judge_notices, plan, run_study
+from puretune.study import Study, judge_notices, load_results, plan, run_study
 from tests.scoring.judges.server import Judging, fine, serving, status
 from tests.study.studies import small_study
 
@@ -68,6 +68,20 @@ def test_a_judge_is_a_scorer_with_its_three_metrics(small: Any, server: Judging,
     assert (facts["judged"], facts["unparsed"]) == (4, 0)
     assert facts["endpoint"] == server.url
     assert facts["recheck"]["rechecked"] == len({v["raw"]["judgement"] for v in verdicts})
+
+
+def test_two_judges_of_a_suite_are_held_against_each_other(
+    small: Any, server: Judging, tmp_path: Path
+) -> None:
+    two = [judged(server), judged(server, name="strict", max_tokens=99)]
+    matrix = run_study(Study.load(small(*two, test=["CV", "CL"])), tmp_path / "run")
+    (found,) = matrix.agreements
+    assert (found.suite, found.first, found.second) == ("sums", "asr (judge)", "asr (strict)")
+    rows = lines(tmp_path / "run" / "verdicts.jsonl")
+    harmful = [row["values"]["asr"] for row in rows if row["scorer"] == "judge"]
+    assert (found.n, found.both, found.neither) == (8, sum(harmful), 8 - sum(harmful))
+    assert (found.first_only, found.second_only, found.unparsed) == (0, 0, 0)
+    assert load_results(tmp_path / "run") == matrix
 
 
 def test_a_finished_study_asks_nobody_again(small: Any, server: Judging, tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
+from puretune.report._metrics import reading
 from puretune.report._prompts import template_record
+from puretune.report._words import percent, span
+from puretune.statistics import clopper_pearson
 from puretune.study import Matrix
 from puretune.templates import alias_of
 
+_FLIPS = {"score": "got another score", "asr": "went across score 5"}
 _SHOWN_ELSEWHERE = ("templates", "note", "command", "judges")
 
 
@@ -73,15 +77,38 @@ def interval_notes(matrix: Matrix) -> list[str]:
         )
     if max(seeds, default=1) > 1:
         notes.append(
-            "With several seeds the value is the mean over training runs, and the interval (Student's t on "
-            "the seeds' means) speaks of new training runs tested on prompts like these. With few seeds it "
-            "is wide. Where all seeds agree exactly it has no width, which is not certainty."
+            "With several seeds the value is the mean over training runs. Below ten seeds the interval "
+            "(Student's t on the seeds' means) speaks of new training runs tested on these prompts, and is "
+            "wide with few; from ten up (crossed bootstrap) it speaks of new runs and new prompts. Where "
+            "every answer of every seed agrees it speaks of new prompts only (Clopper-Pearson). Where only "
+            "the seeds' means agree exactly it has no width, which is not certainty."
         )
+    if any(cell.estimand == "these answers" for cell in matrix.cells):
+        notes.append(
+            "Under the judge budget a judge saw a random part of the answers, more of those that a cheaper "
+            "scorer finds harmful. Value and interval are estimates of what it would say of these answers; "
+            "they hold however good or bad the cheaper scorer is, and say nothing about new prompts."
+        )
+    notes += _over_refusal(matrix)
     notes.append(
         "Cells whose intervals do not overlap differ by more than chance explains. Cells whose intervals "
         "overlap may still differ: they share their prompts, and a paired comparison would be sharper."
     )
     return notes
+
+
+def _over_refusal(matrix: Matrix) -> Iterator[str]:
+    """A word of warning where refusing was measured on harmful requests only."""
+    found = {
+        (kind.family, kind.secondary) for kind in (reading(c.metric, c.suite, matrix) for c in matrix.cells)
+    }
+    harmful = any(family in ("harm", "refusal") for family, _ in found)
+    if harmful and ("over-refusal", False) not in found:
+        yield (
+            "Over-refusal was not measured: a model that refuses everything would look safe here. Add benign "
+            "twins under the same templates: the suite xstest, or prompts of your own in a suite whose "
+            "name ends in benign-twins."
+        )
 
 
 def note(matrix: Matrix) -> str:
@@ -127,8 +154,14 @@ def _judges(matrix: Matrix) -> Iterator[Section]:
 def _rechecked(counts: Mapping[str, Any]) -> str:
     if not counts.get("rechecked"):
         return "none"
-    changed = f"score changed in {counts['score']:,}, across 5 in {counts['asr']:,}"
-    return f"{counts['rechecked']:,} answers: {changed}"
+    n = counts["rechecked"]
+    changed = (f"{_share(counts[key], n)} {what}" for key, what in _FLIPS.items())
+    return f"{n:,} answers (exact 95 % intervals, for new answers of the same kind): {'; '.join(changed)}"
+
+
+def _share(count: int, n: int) -> str:
+    low, high = clopper_pearson(count, n)
+    return f"{count:,} = {percent(count / n)} % ({span(low, high)})"
 
 
 def _flat(value: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from puretune.report import _palette, _published
+from puretune.report import _agreement, _palette, _published
 from puretune.report._facts import command, interval_notes, note, settings, template_sheets
 from puretune.report._headline import headline
 from puretune.report._metrics import Family
@@ -91,6 +91,8 @@ def _page(matrix: Matrix) -> dict[str, Any]:
         "secondary": secondary,
         "marks": {square.mark for grid in found for square in grid.squares},
         "behaviours": [(grid, _bars(grid)) for grid in behaviour_grids(matrix)],
+        "agreement": _agreement,
+        "agreements": _agreement.rows(matrix),
         "shelves": _shelves(matrix),
         "runs": [(run, _line(run)) for run in matrix.cells],
         "sheets": template_sheets(matrix),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from puretune.report import _agreement
 from puretune.report._facts import command, interval_notes, note, settings, template_sheets
 from puretune.report._headline import headline
 from puretune.report._published import PUBLISHED, SOURCE, TITLE
@@ -25,6 +26,7 @@ def write_markdown(matrix: Matrix, path: Path) -> None:
     """
     blocks = [f"# {_text(matrix.name)}", _text(headline(matrix)), *_matrix(matrix), *_behaviours(matrix)]
     blocks += [
+        *_agreements(matrix),
         *_published(),
         *_intervals(matrix),
         *_templates(matrix),
@@ -74,6 +76,13 @@ def _counted(grid: Grid) -> Iterator[list[str]]:
     for square in grid.squares:
         counts = [str(square.counts[name]) for name in _COUNTED]
         yield [square.row.label, square.column, *counts, str(sum(run.n for run in square.runs))]
+
+
+def _agreements(matrix: Matrix) -> Iterator[str]:
+    if matrix.agreements:
+        yield "## How far the judges agree"
+        yield _agreement.EXPLAINED
+        yield _table(_agreement.HEAD, _agreement.rows(matrix))
 
 
 def _published() -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from puretune.report._agreement import lines
 from puretune.report._palette import INK, scale_top, shade
 from puretune.report._view import Grid, Row, Square, grids
 from puretune.report._words import listed, percent, span
@@ -38,6 +39,8 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
     for grid in primary:
         _print_grid(grid, console)
     for line in _legend(primary, console):
+        console.print(line, style="dim", markup=False, highlight=False)
+    for line in lines(matrix):
         console.print(line, style="dim", markup=False, highlight=False)
     behind = [f"{grid.metric} on {grid.suite}" for grid in found if grid.reading.secondary]
     if behind:

@@ -108,6 +108,8 @@ class Grid:
         wary = [
             f"{counts[k]:,} {k}" for k in ("truncated", "incoherent", "empty", "unparsed") if counts[k] > 0
         ]
+        if counts["unjudged"]:
+            wary.append(f"{counts['unjudged']:,} left unjudged by the judge budget")
         notes = [f"Of {plural(asked, 'answer')}: {', '.join(wary)}."] if wary else []
         if any(square.zero_width for square in self.squares):
             notes.append("An interval without width means that all seeds agree exactly, not certainty.")

@@ -10,7 +10,8 @@ from puretune.data import Example, SourceSpec
 from puretune.inference import Answer
 
 Behaviour = Literal["complied", "refused", "incoherent", "empty"]
-Parse = Literal["ok", "unparsed"]
+Parse = Literal["ok", "unparsed", "unjudged"]
+"""``unjudged``: a judge budget left the answer out. Such a verdict holds a place and is never shown."""
 Needs = Literal["text", "choice-loglikelihood"]
 """What a scorer reads: generated answers, or the log-likelihoods of an example's options."""
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from puretune.study._matrix import SCHEMA_VERSION, CellResult, Matrix, PooledCell, Transcript
+from puretune.study._matrix import (
+    SCHEMA_VERSION,
+    CellResult,
+    JudgeAgreement,
+    Matrix,
+    PooledCell,
+    Transcript,
+)
 
 if TYPE_CHECKING:
     from puretune.study._compute import Compute, Throughput
@@ -27,6 +34,7 @@ __all__ = [
     "CellResult",
     "Compute",
     "Count",
+    "JudgeAgreement",
     "Matrix",
     "Plan",
     "PooledCell",

@@ -9,10 +9,11 @@ from typing import Any
 
 from puretune.scoring import Verdict, reads_options
 from puretune.store import Store, json_lines, write_text
+from puretune.study._agree import agreements
 from puretune.study._answers import answers_of, shard_of, suites_of, verdicts_of
-from puretune.study._cells import Judged, Place, cell, pool
+from puretune.study._cells import Judged, Measured, Place, cell, pool
 from puretune.study._judging import judge_facts
-from puretune.study._matrix import CellResult, Matrix, Transcript
+from puretune.study._matrix import Matrix, Transcript
 from puretune.study._plan import Plan, Who
 from puretune.study._provenance import provenance
 
@@ -35,19 +36,34 @@ def assemble(plan: Plan, store: Store, out: Path) -> Matrix:
     read = _read(plan, store)
     write_text(out / "answers.jsonl", json_lines(_answer_lines(plan, read)))
     write_text(out / "verdicts.jsonl", json_lines(_verdict_lines(plan, read)))
-    cells = tuple(one for place, content in read.items() for one in _cells(plan, place, content))
+    measured = [one for place, content in read.items() for one in _cells(plan, place, content)]
     return Matrix(
         name=plan.study,
-        cells=cells,
-        pooled=pool(cells),
+        cells=tuple(one.cell for one in measured),
+        pooled=pool(measured),
+        agreements=tuple(agreements(plan, _verdicts(read))),
         transcripts=tuple(
             one for place, content in read.items() for one in _transcripts(plan, place, content)
         ),
         conditions=tuple(dict.fromkeys(way.name for way, _ in plan.resolved.cells)),
         test_templates=tuple(dict.fromkeys(template.name for _, template in plan.resolved.cells)),
         suites=tuple(suite.name for suite in plan.resolved.suites),
-        provenance={**provenance(plan, store, out), **_judges(plan, read)},
+        provenance={**provenance(plan, store, out), **_judges(plan, read), **_budget(plan)},
     )
+
+
+def _verdicts(read: Mapping[Place, _Cell]) -> dict[tuple[str, str], list[Verdict]]:
+    """All verdicts by suite and scorer; those of one suite are about the same answers in the same order."""
+    found: dict[tuple[str, str], list[Verdict]] = {}
+    for place, content in read.items():
+        for name, rows in content.verdicts.items():
+            found.setdefault((place.suite, name), []).extend(_verdict(row) for row in rows)
+    return found
+
+
+def _budget(plan: Plan) -> dict[str, Any]:
+    allowed = plan.resolved.allowance
+    return {"judge_budget": allowed.facts()} if allowed else {}
 
 
 def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
@@ -55,7 +71,8 @@ def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
     verdicts: dict[str, list[Verdict]] = {}
     for content in read.values():
         for name, rows in content.verdicts.items():
-            verdicts.setdefault(name, []).extend(_verdict(row) for row in rows)
+            held = verdicts.setdefault(name, [])
+            held += [_verdict(row) for row in rows if row["parse"] != "unjudged"]
     facts = judge_facts(plan, verdicts)
     return {"judges": facts} if facts else {}
 
@@ -63,6 +80,7 @@ def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
 def _read(plan: Plan, store: Store) -> dict[Place, _Cell]:
     suites = suites_of(plan)
     scores = {(step.answers, step.scorer): step for step in plan.score}
+    draws = {Place(step.who, step.test_template, step.suite): step for step in plan.draw}
     read: dict[Place, _Cell] = {}
     for step in plan.answer:
         content = read.setdefault(Place(step.who, step.test_template, step.suite), _Cell())
@@ -71,23 +89,34 @@ def _read(plan: Plan, store: Store) -> dict[Place, _Cell]:
             example = examples[row["prompt_id"]]
             content.answers.append({**row, "query": example.query, "reference": example.reference})
         for scorer in suites[step.suite].scorers:
-            verdicts = verdicts_of(scores[step.key, scorer.name], store)
-            content.verdicts.setdefault(scorer.name, []).extend(verdicts)
+            held = content.verdicts.setdefault(scorer.name, [])
+            if (step.key, scorer.name) in scores:
+                held += verdicts_of(scores[step.key, scorer.name], store)
+    for place, draw in draws.items():
+        read[place].verdicts[draw.scorer] = verdicts_of(draw, store)
     return read
 
 
-def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[CellResult]:
+def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[Measured]:
     """One cell per scorer and metric; a metric that an earlier scorer has too says whose it is."""
     taken: set[str] = set()
-    for scorer in suites_of(plan)[place.suite].scorers:
+    suite, allowed = suites_of(plan)[place.suite], plan.resolved.allowance
+    clusters = {example.id: example.cluster for example in suite.examples}
+    for scorer in suite.scorers:
+        budget = allowed.budget if allowed and allowed.judge.name == scorer.name else None
         judged = [
-            Judged(row["prompt_id"], "stop" if reads_options(scorer) else row["finish"], _verdict(verdict))
+            Judged(
+                row["prompt_id"],
+                "stop" if reads_options(scorer) else row["finish"],
+                _verdict(verdict),
+                clusters[row["prompt_id"]],
+            )
             for row, verdict in zip(content.answers, content.verdicts[scorer.name], strict=True)
         ]
         for metric in scorer.metrics:
             label = f"{metric} ({scorer.name})" if metric in taken else metric
             taken.add(metric)
-            yield cell(place, metric, label, judged)
+            yield cell(place, metric, label, judged, budget)
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:
@@ -152,6 +181,8 @@ def _verdict_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str
     for place, content in read.items():
         for number, answer in enumerate(content.answers):
             for rows in content.verdicts.values():
+                if rows[number]["parse"] == "unjudged":
+                    continue
                 yield {
                     **_labels(place, prints),
                     **rows[number],

@@ -21,6 +21,22 @@ class PriceSection(BaseModel):
     """For tokens that it writes."""
 
 
+class BudgetSection(BaseModel):
+    """A judge budget with what is to be said about it."""
+
+    model_config = _FORBID
+    amount: str
+    """``2.00 USD`` or ``250 judgements``, for all cells together."""
+    judge: str | None = None
+    """The judge that keeps to it; None: the study's only judge behind an endpoint, or the dearest."""
+    cheap: str | None = None
+    """The scorer that has seen every answer and decides which are judged; None: the first that can."""
+    half_width: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Stop judging a cell once half its interval is this long; None: use the budget up."""
+    seed: int = 0
+    """Seed of the draw of answers."""
+
+
 class JudgeSection(BaseModel):
     """A judge as a scorer: behind an OpenAI-compatible endpoint, or a classifier on this machine.
 

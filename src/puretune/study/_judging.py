@@ -15,7 +15,7 @@ from typing import Any
 from puretune.data import Example
 from puretune.events import EventSink
 from puretune.inference import Answer
-from puretune.scoring import Judge, Notice, Verdict, agree, flips
+from puretune.scoring import Budget, Judge, Notice, Verdict, agree, flips, within
 from puretune.store import Store, existing_store
 from puretune.study._plan import ANSWERS, VERDICTS, AnswerStep, Plan
 from puretune.study._resolve import ResolvedSuite
@@ -31,11 +31,18 @@ class _Work:
     items: list[Item] = field(default_factory=list)
     ahead: list[tuple[Example, int, int]] = field(default_factory=list)
     """Prompts without an answer yet: how many answers, and of how many tokens at most."""
+    budget: Budget | None = None
+    """What it keeps to, if anything."""
+
+    def notice(self) -> Notice:
+        """What will be sent."""
+        notice = self.judge.notice(self.items, self.ahead)
+        return within(notice, self.budget) if self.budget else notice
 
 
 def judge_notices(plan: Plan, out: Path) -> list[Notice]:
     """What a run in ``out`` will send where, one notice per judge behind an endpoint; nothing is sent."""
-    return [_notice(work) for work in _judges(plan, existing_store(out))]
+    return [work.notice() for work in _judges(plan, existing_store(out))]
 
 
 def check_judges(plan: Plan, store: Store) -> list[Notice]:
@@ -47,14 +54,16 @@ def check_judges(plan: Plan, store: Store) -> list[Notice]:
     for work in _judges(plan, store):
         if work.items or work.ahead:
             work.judge.check([*(example for example, _ in work.items), *(one[0] for one in work.ahead)])
-            notices.append(_notice(work))
+            notices.append(work.notice())
     return [notice for notice in notices if notice.estimate.requests]
 
 
 def prepared(plan: Plan, store: Store, on_event: EventSink) -> list[Judge]:
-    """The plan's judges, after each has judged all its answers; these are in the store by now."""
+    """The plan's judges, after each without a budget has judged all its answers, which are in the store."""
     ready = []
     for work in _judges(plan, store):
+        if work.budget is not None:
+            continue
         judge = work.judge.attended(agree, on_event)
         if work.items:
             judge.prepare(work.items)
@@ -101,7 +110,22 @@ def _judges(plan: Plan, store: Store | None) -> list[_Work]:
             work = found.setdefault(judge.name, _Work(judge))
             if store is None or not store.has(VERDICTS, step.key):
                 _add(work, shards[step.answers], suite, store)
-    return list(found.values())
+    return [*found.values(), *_budgeted(plan, store)]
+
+
+def _budgeted(plan: Plan, store: Store | None) -> list[_Work]:
+    """The judge that keeps to a budget, with all answers of the cells that it has not seen to."""
+    allowed = plan.resolved.allowance
+    if allowed is None:
+        return []
+    suites = {suite.name: suite for suite in plan.resolved.suites}
+    shards = {(step.key, step.suite): step for step in plan.answer}
+    work = _Work(allowed.judge, budget=allowed.budget)
+    for step in {step.key: step for step in plan.draw}.values():
+        if store is None or not store.has(VERDICTS, step.key):
+            for key in step.answers:
+                _add(work, shards[key, step.suite], suites[step.suite], store)
+    return [work]
 
 
 def _add(work: _Work, shard: AnswerStep, suite: ResolvedSuite, store: Store | None) -> None:
@@ -112,7 +136,3 @@ def _add(work: _Work, shard: AnswerStep, suite: ResolvedSuite, store: Store | No
     else:
         decoding = suite.decoding
         work.ahead += [(example, decoding.n, decoding.max_new_tokens) for example in asked]
-
-
-def _notice(work: _Work) -> Notice:
-    return work.judge.notice(work.items, work.ahead)

@@ -34,8 +34,12 @@ class CellResult:
     high: float | None
     """95 % interval; ``estimand`` says for what."""
     counts: Mapping[str, int]
-    """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``."""
+    """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``; under
+    a judge budget also ``unjudged``."""
     estimand: str = "new prompts from the same source"
+    """What the interval speaks of; ``these answers`` under a judge budget."""
+    method: str = ""
+    """How the interval was made."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,33 @@ class PooledCell:
     low: float | None
     high: float | None
     estimand: str
-    """``new training runs`` (t interval on seed means) from two seeds up; the single cell's otherwise."""
+    """From two seeds up ``new training runs``, from ten ``new training runs and new prompts``, and where
+    every answer of every seed agrees ``new prompts from the same source``; else the single cell's."""
+    method: str = ""
+    """How the interval was made: t on seed means, crossed bootstrap, Clopper-Pearson; or the cell's."""
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """How far two judges of harm agree on the same answers of one suite, over all its cells."""
+
+    suite: str
+    first: str
+    """The first judge's metric, ``asr (gpt-4)``."""
+    second: str
+    n: int
+    """Answers on which both verdicts could be read."""
+    unparsed: int
+    both: int
+    """Answers that both call harmful."""
+    first_only: int
+    second_only: int
+    neither: int
+    kappa: float | None
+    """Cohen's kappa; None where chance alone would agree."""
+    low: float
+    high: float
+    """95 % interval of kappa, for new answers of the same kind."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +112,8 @@ class Matrix:
     cells: tuple[CellResult, ...]
     pooled: tuple[PooledCell, ...]
     transcripts: tuple[Transcript, ...] = ()
+    agreements: tuple[JudgeAgreement, ...] = ()
+    """Of every two judges of harm in one suite that saw all answers."""
     conditions: tuple[str, ...] = ()
     """In the study's order; so are the two below."""
     test_templates: tuple[str, ...] = ()

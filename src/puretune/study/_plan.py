@@ -9,13 +9,14 @@ Planning is a pure function of the resolved study, so that a resume repeats exac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
 from puretune.data import Example, data_digest
+from puretune.scoring import Budget, shared
 from puretune.store import key_of
 from puretune.study._conditions import Way
 from puretune.study._resolve import Resolved, ResolvedSuite, resolve
@@ -29,7 +30,7 @@ SHARD = 256
 ADAPTER, ANSWERS, VERDICTS, RENDERING = "adapter", "answers", "verdicts", "rendering"
 """The kinds of objects that a study puts into its store."""
 
-CELLS_VERSION = "2"
+CELLS_VERSION = "3"
 """Changes whenever the same verdicts could make other cells or another ``results.json``."""
 
 
@@ -87,6 +88,25 @@ class ScoreStep:
 
 
 @dataclass(frozen=True)
+class DrawStep:
+    """The judge that keeps to a budget, on one cell: which answers it sees is drawn when they are there."""
+
+    key: str
+    who: Who
+    test_template: str
+    suite: str
+    answers: tuple[str, ...]
+    """The cell's shards, in order."""
+    scorer: str
+    cheap: str | None
+    """The scorer that decides; None: nothing is known of the answers before they are judged."""
+    metric: str | None
+    """The cheap scorer's metric that counts."""
+    budget: Budget
+    """The cell's part of the study's budget."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """All steps of a study, in order. ``resolved`` holds the values they work on."""
 
@@ -96,10 +116,14 @@ class Plan:
     answer: tuple[AnswerStep, ...]
     score: tuple[ScoreStep, ...]
     resolved: Resolved = field(repr=False, compare=False)
+    draw: tuple[DrawStep, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it is stored in ``plan.json``."""
-        steps = {name: [asdict(step) for step in getattr(self, name)] for name in ("tune", "answer", "score")}
+        steps = {
+            name: [asdict(step) for step in getattr(self, name)]
+            for name in ("tune", "answer", "score", "draw")
+        }
         return {"study": self.study, "key": self.key, **steps}
 
 
@@ -111,10 +135,15 @@ def plan(study: Study | Resolved, dry: bool = False) -> Plan:
     resolved = study if isinstance(study, Resolved) else resolve(study, dry)
     tunes = _tune_steps(resolved)
     answers = tuple(_answer_steps(resolved, tunes))
-    scores = tuple(_score_steps(resolved, answers))
-    name = resolved.study.name
+    scores, draws = tuple(_score_steps(resolved, answers)), tuple(_draw_steps(resolved, answers))
     return Plan(
-        name, _matrix_key(resolved, answers, scores), tuple(tunes.values()), answers, scores, resolved
+        study=resolved.study.name,
+        key=_matrix_key(resolved, answers, [*scores, *draws]),
+        tune=tuple(tunes.values()),
+        answer=answers,
+        score=scores,
+        draw=draws,
+        resolved=resolved,
     )
 
 
@@ -198,13 +227,46 @@ def _answer_step(
 
 def _score_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator[ScoreStep]:
     scorers = {suite.name: suite.scorers for suite in resolved.suites}
+    budgeted = resolved.allowance.judge.name if resolved.allowance else None
     for step in answers:
         for scorer in scorers[step.suite]:
+            if scorer.name == budgeted:
+                continue
             inputs = {"answers": step.key, "scorer": scorer.name, "version": scorer.version}
             yield ScoreStep(key_of(inputs), step.key, scorer.name, scorer.version)
 
 
-def _matrix_key(resolved: Resolved, answers: tuple[AnswerStep, ...], scores: tuple[ScoreStep, ...]) -> str:
+def _draw_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator[DrawStep]:
+    """One step per cell that the judge with a budget is in, each with its part of the budget."""
+    allowed = resolved.allowance
+    if allowed is None:
+        return
+    cells: dict[tuple[Who, str, str], list[AnswerStep]] = {}
+    for step in answers:
+        if step.suite in allowed.cheap:
+            cells.setdefault((step.who, step.test_template, step.suite), []).append(step)
+    sizes = [sum(shard.prompts for shard in shards) for shards in cells.values()]
+    parts = shared(allowed.budget, sizes)
+    for ((who, template, suite), shards), part in zip(cells.items(), parts, strict=True):
+        # A draw of its own per cell, the same whatever other cells the study has.
+        place = key_of(
+            {"seed": part.seed, "who": [who.condition, who.seed, who.step], "at": [template, suite]}
+        )
+        part, cheap = replace(part, seed=int(place[:8], 16)), allowed.cheap[suite]
+        scorer, metric = cheap if cheap else (None, None)
+        inputs = {
+            "answers": [shard.key for shard in shards],
+            "judge": [allowed.judge.name, allowed.judge.version, allowed.price()],
+            "cheap": [scorer.name, scorer.version, metric] if scorer else None,
+            "budget": asdict(part),
+        }
+        keys, name = tuple(shard.key for shard in shards), scorer.name if scorer else None
+        yield DrawStep(key_of(inputs), who, template, suite, keys, allowed.judge.name, name, metric, part)
+
+
+def _matrix_key(
+    resolved: Resolved, answers: tuple[AnswerStep, ...], scores: Sequence[ScoreStep | DrawStep]
+) -> str:
     """The key of the finished matrix: its cells in their order, and how they are computed and shown."""
     return key_of(
         {

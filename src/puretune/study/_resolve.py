@@ -23,6 +23,7 @@ from puretune.models import (
     resolved_dtype,
 )
 from puretune.scoring import Scorer, Suite, suite_named
+from puretune.study._budget import Allowance, allowance
 from puretune.study._conditions import (
     Cells,
     Templates,
@@ -81,6 +82,8 @@ class Resolved:
     seeds: tuple[int, ...]
     unchecked: tuple[str, ...]
     """What could not be verified of adapters that other tools made."""
+    allowance: Allowance | None = None
+    """The judge budget, where the study has one."""
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -119,6 +122,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
         tuner=_tuner(study),
         seeds=study.tuning.seeds if study.tuning else (),
         unchecked=unchecked,
+        allowance=allowance(study, dict(zip((suite.name for suite in suites), scorers, strict=True))),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from puretune.errors import InputError
-from puretune.study._matrix import SCHEMA_VERSION, CellResult, Matrix, PooledCell, Transcript
+from puretune.study._matrix import SCHEMA_VERSION, CellResult, JudgeAgreement, Matrix, PooledCell, Transcript
 
 _Value = TypeVar("_Value")
 
@@ -44,6 +44,7 @@ def matrix_from(content: Any, where: str) -> Matrix:
             "cells": tuple(_value(CellResult, cell) for cell in content["cells"]),
             "pooled": tuple(_value(PooledCell, cell) for cell in content["pooled"]),
             "transcripts": tuple(_value(Transcript, sample) for sample in content["transcripts"]),
+            "agreements": tuple(_value(JudgeAgreement, one) for one in content.get("agreements", ())),
             **{key: tuple(content[key]) for key in ("conditions", "test_templates", "suites")},
         }
         return _value(Matrix, {**content, **parts})

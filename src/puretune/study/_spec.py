@@ -35,7 +35,7 @@ from puretune.events import EventSink, ignore
 from puretune.inference import Decoding
 from puretune.models import Dtype, ModelSpec
 from puretune.scoring import Consent, loopback_only
-from puretune.study._judge_section import JudgeSection
+from puretune.study._judge_section import BudgetSection, JudgeSection
 from puretune.study._messages import Placed, explain
 from puretune.study._yaml import Origin, read_yaml
 from puretune.templates import Mode, OwnSystem
@@ -249,6 +249,7 @@ _DataList = Annotated[Annotated[tuple[_DataItem, ...], Field(min_length=1)], Tag
 _Model = Annotated[ModelSection, BeforeValidator(_fields_of), Tag("#mapping")]
 _Train = Annotated[TrainSection, Tag("#mapping")]
 _Suite = Annotated[SuiteSection, Tag("#mapping")]
+_Budget = Annotated[BudgetSection, Tag("#mapping")]
 _Engine = Annotated[EngineSection, Tag("#mapping")]
 
 
@@ -310,6 +311,9 @@ class Study(BaseModel):
     """How answers are generated."""
     engine: Annotated[_Name | _Engine, Discriminator(_named_or_mapping)] = "local"
     """What generates them: an engine's name, or a mapping with its ``name`` and options."""
+    judge_budget: Annotated[_Name | _Budget, Discriminator(_named_or_mapping)] | None = None
+    """What the study's judge may cost: ``2.00 USD`` or ``250 judgements``; it then judges a random part of
+    the answers. None: it judges all of them."""
     note: str | None = None
     """What readers of the report should know about what these numbers can tell."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from puretune.data import Example
 from puretune.inference.endpoint import stays_or_leaves
@@ -42,6 +42,15 @@ class Estimate:
     def dollars(self) -> float | None:
         """What it will cost; None where the price is not known."""
         return dollars(self.price, self.input_tokens, self.output_tokens)
+
+    def times(self, share: float) -> Estimate:
+        """A share of the requests, with its share of the tokens, rounded up."""
+        return replace(
+            self,
+            requests=math.ceil(self.requests * share),
+            input_tokens=math.ceil(self.input_tokens * share),
+            output_tokens=math.ceil(self.output_tokens * share),
+        )
 
     def plus(self, other: Estimate) -> Estimate:
         """Both together."""

@@ -99,6 +99,11 @@ class Judge:
         """The numbers of :meth:`notice`."""
         return self.notice(items).estimate
 
+    def fresh(self, items: Items) -> Estimate:
+        """What judging these would cost if the ledger knew none of them."""
+        asks = self._wanted(items).asks
+        return estimate(self.spec, len(items), 0, asks)
+
     def score(self, items: Items) -> list[Verdict]:
         """One verdict per item, in order; judges what the ledger does not know.
 
