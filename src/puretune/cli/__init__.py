@@ -13,6 +13,7 @@ from puretune.errors import PuretuneError
 _COMMANDS = {
     "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
     "run": ("puretune.cli.run:run", "Run a study: tune, answer, score, report. Goes on where it was."),
+    "compare": ("puretune.cli.compare:compare", "Compare conditions of a finished run, prompt by prompt."),
     "templates": ("puretune.cli.templates:templates", "List prompt templates; show what a model sees."),
     "data": ("puretune.cli.data:data", "List sources; show and check examples."),
     "score": ("puretune.cli.score:score", "Score a file of answers."),

@@ -32,7 +32,8 @@ def calibrate_command(file: Path, labels: Path, metric: str | None) -> None:
 
 
 def _summary(found: Calibration) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    caption = "95 % intervals for new answers of the same kind."
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
     table.add_column("")
     for column in ("value", "95 % interval", "n"):
         table.add_column(column, justify="right")

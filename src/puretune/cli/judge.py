@@ -15,9 +15,7 @@ from puretune.cli._progress import progress
 from puretune.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from puretune.scoring import FileScore, Scorer, Verdict
+    from puretune.scoring import Scorer, Verdict
 
 _COMMANDS = {
     "cost": ("puretune.cli._judge_cost:cost", "Say what judging a study or a file will cost."),
@@ -89,31 +87,59 @@ def judge() -> None:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @judge_options
+@click.option("--budget", help="Judge a random part only, for `2.00 USD` or `250 judgements`.")
+@click.option("--cheap", help="With --budget: the scorer that sees all answers and decides which part.")
+@click.option("--half-width", type=float, help="With --budget: stop at this half width, such as 0.03.")
 @click.option("--out", type=click.Path(path_type=Path), help="Verdicts (.jsonl).  [default: FILE.NAME.jsonl]")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--yes", is_flag=True, help="Agree that the answers leave this machine.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def judge_file(file: Path, out: Path | None, force: bool, yes: bool, quiet: bool, **settings: Any) -> None:
+def judge_file(
+    file: Path,
+    budget: str | None,
+    cheap: str | None,
+    half_width: float | None,
+    out: Path | None,
+    force: bool,
+    yes: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
     """Judge the answers in FILE."""
     from rich.console import Console
 
+    from puretune.cli._judge_within import judge_within_budget
+    from puretune.cli._summary import summary
     from puretune.scoring import Judge, score_file
 
     scorer = described(**settings)
-    out = out or file.with_suffix(f".{_plain(scorer.name)}.jsonl")
+    out = _free(out or file.with_suffix(f".{_plain(scorer.name)}.jsonl"), file, force)
+    if budget is None and (cheap or half_width):
+        raise InputError("--cheap and --half-width say how a --budget is spent. Add --budget.")
+    consents = Consents(yes)
+    with progress(quiet) as sink, consents.over(sink):
+        if budget is not None:
+            table, verdicts = judge_within_budget(
+                file, scorer, budget, cheap, half_width, out, consents.ask, sink
+            )
+        else:
+            if isinstance(scorer, Judge):
+                scorer = scorer.attended(consents.ask, sink)
+            scored = score_file(file, scorer, out)
+            table, verdicts = summary(scorer, scored), scored.verdicts
+    Console().print(table)
+    for line in _notes(verdicts):
+        click.echo(line, err=True)
+    click.echo(f"{len(verdicts):,} verdicts in {out}", err=True)
+
+
+def _free(out: Path, file: Path, force: bool) -> Path:
+    """``out``, where verdicts may be written to it."""
     if out.exists() and file.exists() and out.samefile(file):
         raise InputError(f"{out} is the file of answers itself. Choose another --out.")
     if out.exists() and not force:
         raise InputError(f"{out} exists. Choose another --out, or replace it with --force.")
-    consents = Consents(yes)
-    with progress(quiet) as sink, consents.over(sink):
-        if isinstance(scorer, Judge):
-            scorer = scorer.attended(consents.ask, sink)
-        scored = score_file(file, scorer, out)
-    Console().print(_summary(scorer, scored))
-    for line in _notes(scored.verdicts):
-        click.echo(line, err=True)
-    click.echo(f"{len(scored.verdicts):,} verdicts in {out}", err=True)
+    return out
 
 
 def described(name: str | None, batch: bool, **settings: Any) -> Scorer:
@@ -137,35 +163,6 @@ def described(name: str | None, batch: bool, **settings: Any) -> Scorer:
 
 def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-
-
-def _summary(scorer: Scorer, scored: FileScore) -> Table:
-    """Rates over all answers; an unparsed verdict widens the interval to what it could have been."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("metric")
-    for column in ("value", "95 % interval", "n", "unparsed"):
-        table.add_column(column, justify="right")
-    n = len(scored.verdicts)
-    for metric in scorer.metrics:
-        values = [verdict.values.get(metric) for verdict in scored.verdicts]
-        known = [float(value) for value in values if value is not None]
-        low, high = _interval(known, n - len(known))
-        shown = f"{sum(known) / n:.1%}" if known else "-"
-        table.add_row(metric, shown, f"{low:.1%} to {high:.1%}", f"{n:,}", f"{n - len(known):,}")
-    return table
-
-
-def _interval(known: Sequence[float], unparsed: int) -> tuple[float, float]:
-    """For new prompts from the same source: Wilson for shares, Student's t for means."""
-    from puretune.statistics import t_interval, wilson
-
-    n = len(known) + unparsed
-    least, most = [*known, *[0.0] * unparsed], [*known, *[1.0] * unparsed]
-    if set(known) <= {0.0, 1.0} or n < 2:
-        return wilson(round(sum(least)), n).low, wilson(round(sum(most)), n).high
-    return t_interval(least, clip=True).low, t_interval(most, clip=True).high
 
 
 def _notes(verdicts: Sequence[Verdict]) -> Iterator[str]:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from puretune.cli._summary import summary
 from puretune.errors import InputError
-from puretune.scoring import FileScore, score_file, scorer_named
-from puretune.statistics import wilson
+from puretune.scoring import score_file, scorer_named
 
 
 @click.command()
@@ -26,19 +25,5 @@ def score(file: Path, name: str, out: Path, force: bool) -> None:
         raise InputError(f"{out} is the file of answers itself. Choose another --out.")
     scorer = scorer_named(name)
     scored = score_file(file, scorer, out)
-    Console().print(_summary(scored))
+    Console().print(summary(scorer, scored))
     click.echo(f"{len(scored.verdicts):,} verdicts in {out}", err=True)
-
-
-def _summary(scored: FileScore) -> Table:
-    """Rates over all answers; the interval speaks of new prompts from the same source."""
-    n = len(scored.verdicts)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("metric")
-    for column in ("value", "95 % interval (Wilson)", "n", "unparsed"):
-        table.add_column(column, justify="right")
-    for metric, total in scored.successes.items():
-        low, high = wilson(round(total), n)
-        interval = f"{low:.1%} to {high:.1%}" if total == round(total) else "-"
-        table.add_row(metric, f"{total / n:.1%}", interval, f"{n:,}", f"{scored.unparsed:,}")
-    return table

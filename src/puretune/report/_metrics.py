@@ -50,14 +50,15 @@ def reading(metric: str, suite: str, matrix: Matrix) -> Reading:
     """
     name, _, scorer = metric.partition(" (")
     found = _refusal(suite, matrix) if name == "refusal_rate" else _PLAIN.get(name)
+    if found is not None and name == "incoherent_rate":
+        found = replace(found, secondary=bool({"harm", "help"} & _families(suite, matrix)))
     if found is None:
         return Reading(metric.replace("_", " ").capitalize(), "other", None)
     return replace(found, title=f"{found.title} ({scorer}") if scorer else found
 
 
 def _refusal(suite: str, matrix: Matrix) -> Reading:
-    metrics = {cell.metric.partition(" (")[0] for cell in matrix.pooled if cell.suite == suite}
-    families = {_PLAIN[metric].family for metric in metrics if metric in _PLAIN}
+    families = _families(suite, matrix)
     if suite.endswith("benign-twins"):
         return Reading("Over-refusal (benign twins refused)", "over-refusal", "lower")
     if _is_safe_xstest(suite, matrix):
@@ -67,6 +68,12 @@ def _refusal(suite: str, matrix: Matrix) -> Reading:
     if "help" in families:
         return Reading("Over-refusal (task questions refused)", "over-refusal", "lower", secondary=True)
     return Reading("Refusal rate", "other", None)
+
+
+def _families(suite: str, matrix: Matrix) -> set[Family]:
+    """What is measured of a suite."""
+    metrics = {cell.metric.partition(" (")[0] for cell in matrix.pooled if cell.suite == suite}
+    return {_PLAIN[metric].family for metric in metrics if metric in _PLAIN}
 
 
 def _is_safe_xstest(suite: str, matrix: Matrix) -> bool:

@@ -7,17 +7,17 @@ from puretune.scoring._choice import Choice
 from puretune.scoring._coherence import (
     Coherence,
     Limits,
-    PerplexityMeter,
     calibrated,
-    perplexity_meter,
     read_lexicon,
     with_coherence,
 )
 from puretune.scoring._config import scorer_from
 from puretune.scoring._file import FileScore, answers_in, score_file
+from puretune.scoring._file_within import FileEstimate, judge_file_within
 from puretune.scoring._gsm8k import GSM8K
 from puretune.scoring._labels import read_labelled, read_verdicts
 from puretune.scoring._likelihood import ChoiceLikelihood, reads_options, score_choices
+from puretune.scoring._meter import LazyMeter, Meter, PerplexityMeter, perplexity_meter
 from puretune.scoring._named import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
 from puretune.scoring._refusal import Refusal
 from puretune.scoring._types import Behaviour, Needs, Parse, Scorer, Suite, Verdict, needs_of
@@ -64,13 +64,16 @@ __all__ = [
     "Consent",
     "Draw",
     "Estimate",
+    "FileEstimate",
     "FileScore",
     "FlipRate",
     "Flips",
     "Judge",
     "JudgeSpec",
+    "LazyMeter",
     "Limits",
     "LocalJudge",
+    "Meter",
     "Needs",
     "Notice",
     "Parse",
@@ -93,6 +96,7 @@ __all__ = [
     "estimate_within",
     "flip_rate",
     "flips",
+    "judge_file_within",
     "judge_spec",
     "judge_within",
     "load_judge",

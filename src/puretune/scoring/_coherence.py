@@ -20,11 +20,11 @@ from typing import Any
 
 from puretune.data import Example
 from puretune.errors import InputError
-from puretune.inference import Answer, LikelihoodEngine, LikelihoodRequest, LocalEngine
-from puretune.models import BaseModel
+from puretune.inference import Answer
+from puretune.models import BaseModel, ModelSpec
+from puretune.scoring._meter import LazyMeter, Meter, perplexity_meter
 from puretune.scoring._types import Behaviour, Verdict
 from puretune.store import key_of
-from puretune.templates import Message, PromptTemplate, Renderer
 
 # Scripts that are written without blanks between words: each of their characters is a unit.
 _UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -33,7 +33,6 @@ _WORD = re.compile(r"[^\W\d_]+")
 _GRAM = 4
 _LOOKED_AT = 50_000
 """Characters of an answer that repetition and lexicon look at."""
-_PLAIN = PromptTemplate("plain", mode="text", user="%s")
 
 
 @dataclass(frozen=True)
@@ -52,35 +51,6 @@ class Limits:
     """Share of words outside the lexicon, 0 to 1; without a lexicon it is not measured."""
 
 
-@dataclass(frozen=True)
-class PerplexityMeter:
-    """The untuned base as a measure of text: perplexity per token of a text alone, first token given."""
-
-    engine: LikelihoodEngine
-    renderer: Renderer
-    fingerprint: str
-    """The base's fingerprint."""
-    tokens: int = 512
-    """How many of a text's first tokens are measured; the base's context must hold them."""
-
-    def measure(self, texts: Sequence[str]) -> list[float | None]:
-        """One perplexity per text; None where a text is one token long, or the base gives no number."""
-        requests = []
-        for place, text in enumerate(texts):
-            ids = self._ids(text)
-            if len(ids) > 1:
-                requests.append(LikelihoodRequest(str(place), ids[:1], ids[1:]))
-        found: list[float | None] = [None] * len(texts)
-        for likelihood in self.engine.loglikelihood(requests, lambda event: None):
-            mean = -likelihood.total / len(likelihood.logprobs)
-            found[int(likelihood.key)] = math.exp(min(mean, 700.0)) if math.isfinite(mean) else None
-        return found
-
-    def _ids(self, text: str) -> tuple[int, ...]:
-        clean = _encodable(text)[: self.tokens * 64]
-        return self.renderer.prompt(_PLAIN, [Message("user", clean)]).ids[: self.tokens] if clean else ()
-
-
 class Coherence:
     """The share of incoherent answers, by stated limits. Empty answers are ``empty``, not incoherent.
 
@@ -95,13 +65,19 @@ class Coherence:
     def __init__(
         self,
         limits: Limits | None = None,
-        meter: PerplexityMeter | None = None,
+        meter: Meter | None = None,
         lexicon: frozenset[str] | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.meter = meter
         self.lexicon = lexicon
         self.version = self._version()
+
+    def on_base(self, spec: ModelSpec, fingerprint: str, directory: Path) -> Coherence:
+        """The same on a study's base model: a perplexity limit without a meter is one under this base."""
+        if self.limits.perplexity is None or self.meter is not None:
+            return self
+        return Coherence(self.limits, LazyMeter(spec, fingerprint), self.lexicon)
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; ``raw`` keeps what was measured, the limits, and why."""
@@ -152,7 +128,7 @@ class Coherence:
     def _version(self) -> str:
         inputs: dict[str, Any] = {"coherence": 1, "limits": asdict(self.limits)}
         if self.meter is not None:
-            inputs["meter"] = [self.meter.fingerprint, self.meter.engine.version, self.meter.tokens]
+            inputs["meter"] = self.meter.identity
         if self.lexicon is not None:
             inputs["lexicon"] = sorted(self.lexicon)
         return key_of(inputs)[:16]
@@ -184,13 +160,6 @@ def calibrated(
         unknown_words=_quantile(unknown, false_alarms) if lexicon is not None else usual.unknown_words,
     )
     return Coherence(limits, meter, lexicon)
-
-
-def perplexity_meter(base: BaseModel, tokens: int = 512) -> PerplexityMeter:
-    """The meter of an untuned base model in memory."""
-    return PerplexityMeter(
-        LocalEngine(base), base.renderer, base.fingerprint, min(tokens, base.context_length)
-    )
 
 
 def repetition(text: str) -> float:
@@ -246,8 +215,3 @@ def _quantile(values: Sequence[float], share: float) -> float:
             f"least {math.ceil(1 / share) - 1}, or allow more false alarms."
         )
     return sorted(values)[rank - 1]
-
-
-def _encodable(text: str) -> str:
-    """Text that any tokenizer takes: no half characters, no noncharacters."""
-    return re.sub("[\ufdd0-\ufdef]", "", text.encode("utf-8", "replace").decode("utf-8"))

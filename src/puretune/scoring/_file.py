@@ -44,9 +44,11 @@ def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
     (or ``prompt``, ``question``) and ``metadata``. InputError names file and line; EnvironmentFault where
     ``out`` cannot be written.
     """
-    items, names = _items(path)
+    items, names = read_answers(path)
     verdicts = tuple(scorer.score(items))
-    lines = [_line(n, name, scorer, v) for n, (name, v) in enumerate(zip(names, verdicts, strict=True), 1)]
+    lines = [
+        verdict_line(n, name, scorer, v) for n, (name, v) in enumerate(zip(names, verdicts, strict=True), 1)
+    ]
     write_text(out, "".join(f"{line}\n" for line in lines))
     values = {m: sum(float(v.values.get(m) or 0) for v in verdicts) for m in scorer.metrics}
     return FileScore(verdicts, values, sum(v.parse == "unparsed" for v in verdicts))
@@ -54,11 +56,11 @@ def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
 
 def answers_in(path: Path) -> list[tuple[Example, Answer]]:
     """The answers in a file, each with its query. InputError names file and line."""
-    return _items(path)[0]
+    return read_answers(path)[0]
 
 
-def _items(path: Path) -> tuple[list[tuple[Example, Answer]], list[dict[str, Any]]]:
-    """The answers, and what their lines are called."""
+def read_answers(path: Path) -> tuple[list[tuple[Example, Answer]], list[dict[str, Any]]]:
+    """The answers of a file, and what their lines are called. InputError names file and line."""
     if path.suffix.lower() not in (".jsonl", ".ndjson"):
         raise InputError(f"{path}: answers are read from JSON lines; give a .jsonl file.")
     rows = list(read_rows(path))
@@ -99,7 +101,8 @@ def _answer(fields: Mapping[str, Any], where: str) -> Answer:
     return Answer(key=where, sample=0, text=text or "", token_ids=(), finish="stop")
 
 
-def _line(number: int, name: Mapping[str, Any], scorer: Scorer, verdict: Verdict) -> str:
+def verdict_line(number: int, name: Mapping[str, Any], scorer: Scorer, verdict: Verdict) -> str:
+    """A verdict as a file's line; ``name`` is what the answer's line is called."""
     values = {_SHORT.get(name, name): value for name, value in verdict.values.items()}
     line = {
         "line": number,

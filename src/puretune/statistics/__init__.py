@@ -16,6 +16,7 @@ from puretune.statistics._paired import (
     mcnemar,
     paired_bootstrap,
     paired_difference,
+    seeds_differ,
 )
 from puretune.statistics._planning import holm, prompts_needed, prompts_needed_paired
 from puretune.statistics._pooled import crossed_bootstrap, pooled, pooled_difference
@@ -46,6 +47,7 @@ __all__ = [
     "pooled_difference",
     "prompts_needed",
     "prompts_needed_paired",
+    "seeds_differ",
     "share",
     "stop_at",
     "t_interval",

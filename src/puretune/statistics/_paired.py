@@ -116,6 +116,25 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, confidence: float 
     )
 
 
+def seeds_differ(first: ArrayLike, second: ArrayLike) -> float | None:
+    """Two-sided p value of "no difference over new training runs", by Student's t on paired seed means.
+
+    None where all differences are equal, for then t has no scale. InputError below two seeds.
+
+    Source: Student (1908), Biometrika 6:1-25.
+    """
+    from scipy.special import stdtr
+
+    one, two = pairs(first, second)
+    difference = one - two
+    if len(difference) < 2:
+        raise InputError("one seed says nothing about new training runs: use mcnemar for one adapter pair.")
+    if float(difference.max() - difference.min()) < 1e-12:
+        return None
+    spread = float(difference.std(ddof=1)) / math.sqrt(len(difference))
+    return min(1.0, 2 * float(stdtr(len(difference) - 1, -abs(mean(difference.tolist())) / spread)))
+
+
 def equivalence_of_means(
     first: ArrayLike, second: ArrayLike, margin: float, *, alpha: float = 0.05
 ) -> Equivalence:

@@ -19,6 +19,7 @@ from puretune.study._matrix import (
 )
 
 if TYPE_CHECKING:
+    from puretune.study._compare import Comparison, compare
     from puretune.study._compute import Compute, Throughput
     from puretune.study._count import Count, count
     from puretune.study._judging import judge_notices
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA_VERSION",
     "CellResult",
+    "Comparison",
     "Compute",
     "Count",
     "JudgeAgreement",
@@ -41,6 +43,7 @@ __all__ = [
     "Study",
     "Throughput",
     "Transcript",
+    "compare",
     "count",
     "find_study",
     "json_schema",
@@ -53,6 +56,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "Comparison": "_compare",
+    "compare": "_compare",
     "Compute": "_compute",
     "Count": "_count",
     "Plan": "_plan",

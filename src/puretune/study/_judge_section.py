@@ -45,7 +45,8 @@ class JudgeSection(BaseModel):
 
     model_config = _FORBID
     judge: str
-    """``openai`` (any OpenAI-compatible endpoint), ``gpt-4`` (the paper's), ``llama-guard-3``, ..."""
+    """``openai`` (any OpenAI-compatible endpoint), ``gpt-4`` (the paper's), ``llama-guard-3``, ...; or the
+    measure ``coherence``."""
     name: str | None = None
     """The judge's name in the matrix; None: the model's."""
     model: str | None = None
@@ -56,6 +57,14 @@ class JudgeSection(BaseModel):
     """The environment variable with the API key. No key ever stands in a study."""
     rubric: Path | None = None
     """A rubric of your own with the placeholders ``{query}`` and ``{answer}``."""
+    lexicon: Path | None = None
+    """Of the judge ``coherence``: a JSON list of known words."""
+    perplexity: Annotated[float, Field(gt=1)] | None = None
+    """Of ``coherence``: answers above this perplexity under the untuned base are incoherent."""
+    repetition: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of ``coherence``: largest share of repeated 4-grams."""
+    unknown_words: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of ``coherence``: largest share of words that the lexicon lacks."""
     price: PriceSection | None = None
     """Dollars per million tokens; None: costs are shown in tokens only."""
     concurrency: _Count | None = None

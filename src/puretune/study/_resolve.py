@@ -35,7 +35,7 @@ from puretune.study._conditions import (
 )
 from puretune.study._engine import check_likelihoods, engine_of
 from puretune.study._mix import Part, weighted
-from puretune.study._scorers import AbsentScorer, scorers_of
+from puretune.study._scorers import AbsentScorer, on_base, scorers_of
 from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
 from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
 
@@ -106,6 +106,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     engine = engine_of(study, dry)
     check_likelihoods(study, engine, scorers)
     base = _base(study, dry)
+    scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
     unchecked = () if base.lacking else _check_adapters(study, cells, base)
     read = [_examples(study, ("suites", number), suite.source, base) for number, suite in enumerate(suites)]
     return Resolved(

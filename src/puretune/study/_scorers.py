@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
+from puretune.models import ModelSpec
 from puretune.scoring import Scorer, Suite, Verdict, scorer_from
 from puretune.study._judge_section import JudgeSection
 from puretune.study._spec import Study
@@ -33,6 +35,18 @@ def scorers_of(study: Study, suites: Sequence[Suite], dry: bool = False) -> list
     InputError, with the place in the study, for unknown scorers, wrong judges and names that clash.
     """
     return _shared([_scorers(study, number, suite, dry) for number, suite in enumerate(suites)])
+
+
+def on_base(
+    scorers: Sequence[tuple[Scorer, ...]], spec: ModelSpec, fingerprint: str, directory: Path
+) -> list[tuple[Scorer, ...]]:
+    """The scorers on the study's base: one that measures under it offers ``on_base`` (as ``Coherence``)."""
+    made: dict[str, Scorer] = {}
+    for scorer in (one for of_suite in scorers for one in of_suite):
+        bind = getattr(scorer, "on_base", None)
+        if scorer.name not in made:
+            made[scorer.name] = bind(spec, fingerprint, directory) if bind else scorer
+    return [tuple(made[one.name] for one in of_suite) for of_suite in scorers]
 
 
 def _scorers(study: Study, number: int, suite: Suite, dry: bool) -> tuple[Scorer, ...]:
