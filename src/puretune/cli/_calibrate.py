@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from puretune.cli._summary import print_table
 from puretune.scoring import Calibration, Rate, calibrate, read_labelled
 from puretune.statistics import Interval
 
@@ -24,16 +25,14 @@ def calibrate_command(file: Path, labels: Path, metric: str | None) -> None:
     """
     verdicts, given = read_labelled(file, labels)
     found = calibrate(verdicts, given, metric)
-    console = Console()
-    console.print(_summary(found))
+    print_table(_summary(found), "95 % intervals for new answers of the same kind.")
     if found.agreement is not None:
-        console.print(_confusion(found))
+        Console().print(_confusion(found))
     click.echo(_notes(found), err=True)
 
 
 def _summary(found: Calibration) -> Table:
-    caption = "95 % intervals for new answers of the same kind."
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for column in ("value", "95 % interval", "n"):
         table.add_column(column, justify="right")

@@ -34,8 +34,8 @@ def judge_within_budget(
     out: Path,
     ask: Consent,
     sink: EventSink,
-) -> tuple[Table, Sequence[Verdict]]:
-    """Ask, judge, and the table to show; InputError where the scorer has no use for a budget."""
+) -> tuple[Table, str, Sequence[Verdict]]:
+    """Ask, judge; the table to show, its caption, the verdicts. InputError where a budget has no use."""
     if not isinstance(scorer, Judge):
         raise InputError(f"{scorer.name} runs on this machine and costs nothing: leave --budget out.")
     budget = budget_from(amount, half_width)
@@ -45,15 +45,15 @@ def judge_within_budget(
         first = first.attended(ask, sink)
     ask(within(scorer.notice(answers_in(file)), budget))
     found = judge_file_within(file, scorer.attended(agree, sink), budget, first, out)
-    return _table(found), found.verdicts
+    caption = (
+        f"{len(found.verdicts):,} of {found.answers:,} answers judged; cheap scorer: {found.cheap}. "
+        "95 % intervals for these answers."
+    )
+    return _table(found), caption, found.verdicts
 
 
 def _table(found: FileEstimate) -> Table:
-    caption = (
-        f"{len(found.verdicts):,} of {found.answers:,} answers judged; cheap scorer: {found.cheap}.\n"
-        "Estimates for these answers, with 95 % intervals."
-    )
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("metric")
     for column in ("estimate", "95 % interval", "n", "unparsed"):
         table.add_column(column, justify="right")

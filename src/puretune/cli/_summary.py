@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from puretune.scoring import FileScore, Scorer
 from puretune.statistics import t_interval, wilson
 
+FOR_WHAT = "95 % intervals for new prompts from the same source."
+
+
+def print_table(table: Table, caption: str) -> None:
+    """Print a table and, on a line of its own, what its intervals are for."""
+    console = Console()
+    console.print(table)
+    console.print(caption, style="dim", highlight=False, markup=False, soft_wrap=True)
+
 
 def summary(scorer: Scorer, scored: FileScore) -> Table:
     """Rates over all answers; an unparsed verdict widens the interval to what it could have been."""
-    caption = "95 % intervals for new prompts from the same source."
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("metric")
     for column in ("value", "95 % interval", "n", "unparsed"):
         table.add_column(column, justify="right")

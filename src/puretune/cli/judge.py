@@ -106,10 +106,8 @@ def judge_file(
     **settings: Any,
 ) -> None:
     """Judge the answers in FILE."""
-    from rich.console import Console
-
     from puretune.cli._judge_within import judge_within_budget
-    from puretune.cli._summary import summary
+    from puretune.cli._summary import FOR_WHAT, print_table, summary
     from puretune.scoring import Judge, score_file
 
     scorer = described(**settings)
@@ -119,15 +117,15 @@ def judge_file(
     consents = Consents(yes)
     with progress(quiet) as sink, consents.over(sink):
         if budget is not None:
-            table, verdicts = judge_within_budget(
+            table, caption, verdicts = judge_within_budget(
                 file, scorer, budget, cheap, half_width, out, consents.ask, sink
             )
         else:
             if isinstance(scorer, Judge):
                 scorer = scorer.attended(consents.ask, sink)
             scored = score_file(file, scorer, out)
-            table, verdicts = summary(scorer, scored), scored.verdicts
-    Console().print(table)
+            table, caption, verdicts = summary(scorer, scored), FOR_WHAT, scored.verdicts
+    print_table(table, caption)
     for line in _notes(verdicts):
         click.echo(line, err=True)
     click.echo(f"{len(verdicts):,} verdicts in {out}", err=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from puretune.cli._summary import summary
+from puretune.cli._summary import FOR_WHAT, print_table, summary
 from puretune.errors import InputError
 from puretune.scoring import score_file, scorer_named
 
@@ -25,5 +24,5 @@ def score(file: Path, name: str, out: Path, force: bool) -> None:
         raise InputError(f"{out} is the file of answers itself. Choose another --out.")
     scorer = scorer_named(name)
     scored = score_file(file, scorer, out)
-    Console().print(summary(scorer, scored))
+    print_table(summary(scorer, scored), FOR_WHAT)
     click.echo(f"{len(scored.verdicts):,} verdicts in {out}", err=True)
