@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-vllm check format clean
+.PHONY: demo test test-vllm check format bench bench-full clean
 
 demo: .venv/installed
 	$(BIN)/puretune demo
@@ -26,6 +26,15 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Beside TRL, transformers and (after `make test-vllm`) vLLM; goes on where it was interrupted.
+bench: .venv/installed-bench
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed.tables
+
+bench-full: .venv/installed-bench
+	$(BIN)/python -m benchmarks.speed --full
+	$(BIN)/python -m benchmarks.speed.tables benchmarks/results/speed-full.json
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -41,6 +50,10 @@ format: .venv/installed-dev
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv/installed-bench: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,train]'
 	touch $@
 
 clean:

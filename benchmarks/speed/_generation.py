@@ -1,0 +1,142 @@
+"""B6: the whole matrix answered (every adapter under every test template, all suites), greedily, in float32.
+
+Every side gets the same token ids and answers in its own way. Answers are compared token for token with
+those of puretune's engine. Loading weights and adapters is part of every run; a server's start is not.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed import _generate, _vllm
+from benchmarks.speed._matrix import Matrix, base_model, conditions, matrix, requests
+from benchmarks.speed._measure import alternate
+from benchmarks.speed._record import Record, cores
+
+from puretune.events import ignore
+from puretune.inference import Request, engine_spec
+from puretune.models import AdapterRef, LazyBase
+from puretune.tuning import DEFAULT_TUNER, tuner_named
+
+NAME = "B6"
+_SLICE_PROMPTS = 6
+_BATCHES = (32, 64, 128, 256)
+DEFAULT_ENGINE = "local"
+
+Tokens = dict[str, tuple[int, ...]]
+"""Generated ids by request."""
+Answering = Callable[[], Tokens]
+
+
+def measure(
+    record: Record, repeats: int, full: bool, steps: int | None = None, prompts: int | None = None
+) -> None:
+    """Adds to the record what it lacks of this item; ``steps`` and ``prompts`` cut it down."""
+    made = matrix(steps=steps, prompts=prompts or (None if full else _SLICE_PROMPTS))
+    item = record.item(NAME)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Work(made, Path(scratch))
+        item["work"], item["failed"] = work.counts(), {}
+        settings = item.setdefault("settings", {"threads": cores()})
+        if "batch" not in settings:
+            settings["batch"] = _best_batch(work)
+            record.save()
+        with _vllm.server(work.job()) as vllm:
+            sides = _sides(work, settings["batch"])
+            if isinstance(vllm, str):
+                item["failed"]["vLLM"] = vllm
+            else:
+                sides["vLLM"] = vllm
+            checked = {name: work.side(answering) for name, answering in sides.items()}
+            alternate(checked, repeats, item, record.save)
+
+
+class Work:
+    """The requests, and the answers that the others are compared with."""
+
+    def __init__(self, made: Matrix, scratch: Path) -> None:
+        self.made = made
+        self.base = base_model(made, threads=cores())
+        tuned = tuner_named(DEFAULT_TUNER).on(self.base).tune(conditions(made, scratch, seeds=(0,)), ignore)
+        self.adapters: list[AdapterRef | None] = [None, *(ref for _, _, ref in tuned)]
+        self.requests = list(requests(made, self.base, self.adapters))
+        self.reference = answers_of(self, DEFAULT_ENGINE)
+
+    def counts(self) -> dict[str, int]:
+        """What every side does in a run. A prefix is shared by all prompts of one (adapter, template)."""
+        groups: dict[tuple[str, ...], list[Request]] = {}
+        for request in self.requests:
+            groups.setdefault(tuple(request.key.split("/")[:2]), []).append(request)
+        shared = sum(_common(group) * (len(group) - 1) for group in groups.values())
+        return {
+            "adapters": len(self.adapters),
+            "answers": len(self.requests),
+            "prompt_tokens": sum(len(request.prompt) for request in self.requests),
+            "shared_prompt_tokens": shared,
+            "new_tokens": sum(len(ids) for ids in self.reference.values()),
+        }
+
+    def side(self, answering: Answering) -> Callable[[], dict[str, Any]]:
+        """One run, and how many answers differ from the reference."""
+
+        def run() -> dict[str, Any]:
+            started = time.perf_counter()
+            found = answering()
+            taken = getattr(answering, "seconds", None) or time.perf_counter() - started
+            differ = sum(found.get(key) != ids for key, ids in self.reference.items())
+            return {"seconds": taken, "different_answers": differ}
+
+        return run
+
+    def job(self) -> dict[str, Any]:
+        """The work as JSON values, for a peer in a process of its own."""
+        return {
+            "model": str(self.base.path),
+            "adapters": [str(ref.path) if ref else None for ref in self.adapters],
+            "stop": sorted(self.base.renderer.stop_ids),
+            "context": self.base.context_length,
+            "requests": [
+                [r.key, list(r.prompt), int(r.key.split("/")[0]), r.decoding.max_new_tokens]
+                for r in self.requests
+            ],
+        }
+
+
+def answers_of(work: Work, engine: str) -> Tokens:
+    """What puretune's engine of that name answers, the model loaded anew."""
+    model = LazyBase(work.base.spec)
+    return {one.key: one.token_ids for one in engine_spec(engine).open(model).generate(work.requests, ignore)}
+
+
+def _sides(work: Work, batch: int) -> dict[str, Answering]:
+    def ours() -> Tokens:
+        return answers_of(work, DEFAULT_ENGINE)
+
+    return {
+        "generate, batch 8": lambda: _generate.cell_by_cell(work.base, work.requests, 8),
+        "generate, best batch": lambda: _generate.in_batches(work.base, work.requests, batch),
+        "continuous batching": lambda: _generate.continuous(work.base, work.requests),
+        "puretune": ours,
+    }
+
+
+def _best_batch(work: Work) -> int:
+    """The batch size at which merged weights and sorted prompts are fastest, on two adapters."""
+    some = [request for request in work.requests if request.key.split("/")[0] in ("0", "1")]
+    sizes = [size for size in _BATCHES if size < 2 * len(some)] or list(_BATCHES[:1])
+    taken: dict[int, float] = {}
+    for size in (*sizes, *sizes):  # the first round warms up
+        started = time.perf_counter()
+        _generate.in_batches(work.base, some, size)
+        taken[size] = time.perf_counter() - started
+    return min(taken, key=lambda size: taken[size])
+
+
+def _common(group: Sequence[Request]) -> int:
+    """How many leading tokens all prompts of a group share."""
+    low, high = min(r.prompt for r in group), max(r.prompt for r in group)
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))

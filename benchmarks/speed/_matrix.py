@@ -1,0 +1,81 @@
+"""What is measured: the demo's study, three seeds of it, as conditions to tune and requests to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from puretune.data import Example
+from puretune.inference import Decoding, Request
+from puretune.models import AdapterRef, BaseModel, ModelSpec, load_base
+from puretune.study import named_study, plan
+from puretune.templates import PromptTemplate
+from puretune.tuning import Condition, Recipe, TrainingRow
+
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The demo's study: five train templates by three seeds, five test templates, its suites."""
+
+    model: str
+    recipe: Recipe
+    train: tuple[PromptTemplate, ...]
+    test: tuple[PromptTemplate, ...]
+    examples: tuple[Example, ...]
+    """To tune on."""
+    suites: dict[str, tuple[tuple[Example, ...], int]]
+    """Prompts per suite, and the most new tokens of an answer."""
+
+
+def matrix(steps: int | None = None, prompts: int | None = None) -> Matrix:
+    """The study of ``puretune demo``; ``steps`` and ``prompts`` (per suite) cut slices out of it."""
+    resolved = plan(named_study("lab-demo")).resolved
+    recipe = replace(resolved.recipe, steps=steps or resolved.recipe.steps)
+    # As many examples as are trained on: whoever renders rows beforehand renders none in vain
+    needed = (recipe.steps or 1) * recipe.batch_size * recipe.accumulation
+    examples = tuple(example for part in resolved.parts for example in part.examples)
+    tuned = {way.name: way.template for way, _ in resolved.cells if way.template is not None}
+    return Matrix(
+        model=resolved.base.spec.model,
+        recipe=recipe,
+        train=tuple(tuned.values()),
+        test=tuple({template.name: template for _, template in resolved.cells}.values()),
+        examples=examples[:needed],
+        suites={
+            suite.name: (suite.examples[:prompts], suite.decoding.max_new_tokens) for suite in resolved.suites
+        },
+    )
+
+
+def base_model(made: Matrix, dtype: str = "float32", threads: int = 1) -> BaseModel:
+    """The study's model on this CPU."""
+    return load_base(ModelSpec(made.model, dtype=dtype, device="cpu", threads=threads))  # type: ignore[arg-type]
+
+
+def conditions(made: Matrix, out: Path, seeds: Sequence[int] = SEEDS) -> list[Condition]:
+    """Every train template with every seed."""
+    return [
+        Condition(
+            name=f"{template.name} seed {seed}",
+            rows=tuple(TrainingRow(example, template) for example in made.examples),
+            recipe=made.recipe,
+            seed=seed,
+            out=out / f"{template.name.replace(':', '-')}-{seed}",
+        )
+        for template in made.train
+        for seed in seeds
+    ]
+
+
+def requests(made: Matrix, base: BaseModel, adapters: Sequence[AdapterRef | None]) -> Iterator[Request]:
+    """Every prompt of every suite under every test template, asked of every adapter; greedy."""
+    for number, adapter in enumerate(adapters):
+        for template in made.test:
+            for suite, (examples, longest) in made.suites.items():
+                for place, example in enumerate(examples):
+                    ids = base.renderer.prompt(template, example.prompt_messages).ids
+                    key = f"{number}/{template.name}/{suite}/{place}"
+                    yield Request(key, ids, adapter, Decoding(longest))
