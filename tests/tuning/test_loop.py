@@ -182,7 +182,7 @@ def test_the_manifest_says_where_the_adapter_comes_from(llama: Any, tmp_path: Pa
     assert found.versions.keys() >= {"puretune", "python", "torch", "transformers", "peft"}
     assert found.sample.endswith("</s>⟧")
     assert found.tokens["seen"] > found.tokens["distinct"] > found.tokens["trained"] > 0
-    assert (found.device, found.dtype, found.tuner) == ("cpu", "float32", "loop 1")
+    assert (found.device, found.dtype, found.tuner) == ("cpu", "float32", "loop 2")
 
 
 def test_the_licence_of_the_base_is_recorded(llama_path: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module, Parameter
 
+Drop = Callable[[str, "Tensor"], "Tensor"]
+"""(layer's name, its input [..., inputs]) -> the input with dropout."""
 _PREFIX = "base_model.model."
 _ALL_LINEAR = "all-linear"
 
@@ -72,13 +74,11 @@ def target_modules(model: Any, targets: Sequence[str]) -> dict[str, Module]:
 
 
 @contextmanager
-def attached(
-    model: Any, lora: Lora, dropout: float = 0.0, generator: Generator | None = None
-) -> Iterator[None]:
-    """The adapter on the model while the block runs. Dropout draws from ``generator``, layer by layer."""
+def attached(model: Any, lora: Lora, drop: Drop | None = None) -> Iterator[None]:
+    """The adapter on the model while the block runs; ``drop`` changes what enters A, layer by layer."""
     modules = dict(model.named_modules())
     handles = [
-        modules[name].register_forward_hook(_hook(*pair, lora.scaling, dropout, generator))
+        modules[name].register_forward_hook(_hook(name, *pair, lora.scaling, drop))
         for name, pair in lora.pairs.items()
     ]
     try:
@@ -209,13 +209,12 @@ def _tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _hook(
-    a: Parameter, b: Parameter, scaling: float, dropout: float, generator: Generator | None
+    name: str, a: Parameter, b: Parameter, scaling: float, drop: Drop | None
 ) -> Callable[[Module, tuple[Any, ...], Tensor], Tensor]:
     def add(module: Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
         x = arguments[0].to(a.dtype)
-        if dropout:
-            keep = x.new_empty(x.shape).bernoulli_(1 - dropout, generator=generator)
-            x = x * keep.div_(1 - dropout)
+        if drop is not None:
+            x = drop(name, x)
         changed: Tensor = output + (x @ a.T @ b.T) * scaling
         return changed.to(output.dtype)
 

@@ -21,11 +21,16 @@ class Row:
     ids: tuple[int, ...]
     loss_mask: tuple[bool, ...]
     shared: int
-    """Leading tokens that all rows of the same template have in common."""
+    """Leading tokens that all rows of the same template have in common and that predict no trained one."""
 
     @property
     def trained(self) -> int:
         return sum(self.loss_mask)
+
+    @property
+    def prompt(self) -> int:
+        """Leading tokens that are not trained."""
+        return self.loss_mask.index(True)
 
 
 @dataclass(frozen=True)
@@ -99,13 +104,17 @@ def _with_shared(condition: Condition, rows: list[Row]) -> tuple[Row, ...]:
     groups: dict[str, list[Row]] = {}
     for source, row in zip(condition.rows, rows, strict=True):
         groups.setdefault(source.template.fingerprint, []).append(row)
-    shared = {
-        key: _common([row.ids for row in group]) if len(group) > 1 else 0 for key, group in groups.items()
-    }
+    shared = {key: _shared(group) for key, group in groups.items()}
     return tuple(
         Row(row.ids, row.loss_mask, shared[source.template.fingerprint])
         for source, row in zip(condition.rows, rows, strict=True)
     )
+
+
+def _shared(rows: list[Row]) -> int:
+    if len(rows) == 1:
+        return 0
+    return min(_common([row.ids for row in rows]), *(max(0, row.prompt - 1) for row in rows))
 
 
 def _common(sequences: Sequence[tuple[int, ...]]) -> int:

@@ -1,0 +1,136 @@
+"""What our own tuners share: conditions checked and made ready, adapters published, tokens counted."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from puretune.errors import EnvironmentFault, InputError
+from puretune.models import (
+    AdapterRef,
+    BaseModel,
+    Lora,
+    adapter_ref,
+    check_adapter,
+    load_lora,
+    new_lora,
+    read_manifest,
+    save_lora,
+    target_modules,
+    write_manifest,
+)
+from puretune.store import make_directory, publish_directory
+from puretune.tuning._about import inputs_digest, manifest
+from puretune.tuning._rows import Row, render_rows
+from puretune.tuning._schedule import kept_steps, stream
+from puretune.tuning._types import Condition
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked condition."""
+
+    condition: Condition
+    inputs: str
+    tuner: str
+    rows: tuple[Row, ...]
+    """Empty where all adapters are there already."""
+    kept: dict[int, AdapterRef]
+    """Adapters that are there already, by step."""
+    keep: tuple[int, ...]
+    lora: Lora | None
+    """The adapter before the first step; None where nothing is to be trained."""
+
+    @property
+    def missing(self) -> list[int]:
+        return [step for step in self.keep if step not in self.kept]
+
+    @property
+    def resume(self) -> Path:
+        return self.condition.out / "resume"
+
+
+def prepare(condition: Condition, base: BaseModel, tuner: str) -> Job:
+    """Checks a condition and finds what an earlier run kept; InputError for what cannot be trained."""
+    inputs = inputs_digest(condition, base, tuner)
+    keep = kept_steps(condition.recipe, len(condition.rows)) if condition.rows else ()
+    kept = {step: ref for step in keep if (ref := _existing(condition.out / f"step-{step}", inputs))}
+    if keep and set(keep) == set(kept):
+        return Job(condition, inputs, tuner, (), kept, keep, None)
+    rows = render_rows(condition, base.renderer, base.context_length)
+    lora = _initial(condition, base)
+    make_directory(condition.out)
+    return Job(condition, inputs, tuner, rows, kept, keep, lora)
+
+
+def _existing(directory: Path, inputs: str) -> AdapterRef | None:
+    """The adapter that an earlier run kept there; InputError where it is another training's."""
+    if not directory.is_dir():
+        return None
+    found = read_manifest(directory)
+    if found is None or found.inputs != inputs:
+        raise InputError(
+            f"{directory} holds an adapter made from other rows, recipe, seed or base. "
+            "Choose another output directory, or remove it."
+        )
+    return adapter_ref(directory)
+
+
+def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> AdapterRef:
+    """Writes the adapter as it is after ``step`` optimiser steps, whole or not at all."""
+    final = job.condition.out / f"step-{step}"
+    temporary = make_directory(final.with_name(f".{final.name}-{secrets.token_hex(4)}.tmp"))
+    try:
+        save_lora(temporary, lora, base.model, base.spec.model, base.spec.revision)
+        write_manifest(temporary, manifest(job.condition, base, job.rows, job.tuner, step, loss))
+        publish_directory(temporary, final)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write the adapter {final}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return adapter_ref(final)
+
+
+def _initial(condition: Condition, base: BaseModel) -> Lora:
+    import torch
+
+    recipe = condition.recipe
+    if condition.start is None:
+        generator = torch.Generator().manual_seed(stream(condition.seed, "init"))
+        return new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
+    if condition.start.kind == "checkpoint":
+        raise InputError(
+            f"condition {condition.name!r} starts from the full checkpoint {condition.start.path}. "
+            "Name that checkpoint as the study's model, and train without `start`."
+        )
+    check_adapter(condition.start, base.spec)
+    lora = load_lora(condition.start.path, base.model)
+    layers = set(target_modules(base.model, recipe.targets))
+    if (lora.rank, lora.alpha, set(lora.pairs)) != (recipe.rank, recipe.alpha, layers):
+        raise InputError(
+            f"condition {condition.name!r} goes on from {condition.start.path}, which has rank {lora.rank}, "
+            f"alpha {lora.alpha:g} and targets {', '.join(lora.targets)}. Set the same in the recipe."
+        )
+    return lora
+
+
+class Meter:
+    """Tokens and seconds since training began (or went on)."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.start = time.monotonic()
+
+    def count(self, tokens: int) -> None:
+        self.tokens += tokens
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / max(self.seconds, 1e-9)
