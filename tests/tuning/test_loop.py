@@ -18,7 +18,7 @@ from puretune.models import AdapterRef, ModelSpec, adapter_ref, load_base, new_l
 from puretune.tuning import LoopTuner, learning_rate, render_rows, rows_of_step, steps_per_epoch
 from puretune.tuning._rows import batch
 from puretune.tuning._schedule import stream
-from puretune.tuning.loop import summed_loss
+from puretune.tuning.loop import token_losses
 from tests.tiny import FAMILIES, tiny_base, tiny_gpt2
 from tests.tuning.conditions import condition, last, rows, tune
 
@@ -108,7 +108,7 @@ def test_the_loss_is_the_plain_loss(family: str, tmp_path: Path) -> None:
             ids = torch.tensor([row.ids])
             labels = ids.masked_fill(~torch.tensor([row.loss_mask]), -100)
             expected += float(base.model(input_ids=ids, labels=labels).loss) * row.trained
-        assert float(summed_loss(base.model, part)) == pytest.approx(expected, rel=1e-5)
+        assert float(token_losses(base.model, part).sum()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_accumulation_equals_a_larger_batch(llama: Any, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from puretune.errors import EnvironmentFault, InputError
@@ -60,10 +60,15 @@ def prepare(condition: Condition, base: BaseModel, tuner: str) -> Job:
     kept = {step: ref for step in keep if (ref := _existing(condition.out / f"step-{step}", inputs))}
     if keep and set(keep) == set(kept):
         return Job(condition, inputs, tuner, (), kept, keep, None)
-    rows = render_rows(condition, base.renderer, base.context_length)
-    lora = _initial(condition, base)
-    make_directory(condition.out)
-    return Job(condition, inputs, tuner, rows, kept, keep, lora)
+    return readied(Job(condition, inputs, tuner, (), kept, keep, None), base)
+
+
+def readied(job: Job, base: BaseModel) -> Job:
+    """The job with its rows and the adapter before the first step."""
+    rows = render_rows(job.condition, base.renderer, base.context_length)
+    lora = _initial(job.condition, base)
+    make_directory(job.condition.out)
+    return replace(job, rows=rows, lora=lora)
 
 
 def _existing(directory: Path, inputs: str) -> AdapterRef | None:

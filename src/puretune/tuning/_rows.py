@@ -67,11 +67,11 @@ def render_rows(condition: Condition, renderer: Renderer, longest: int) -> tuple
     return _with_shared(condition, rendered)
 
 
-def batch(rows: Sequence[Row], device: Any) -> Batch:
-    """One micro-batch on the device."""
+def batch(rows: Sequence[Row], device: Any, at_least: int = 0) -> Batch:
+    """One micro-batch on the device, as wide as its longest row or ``at_least``."""
     import torch
 
-    width = max(len(row.ids) for row in rows) - 1
+    width = max(at_least, max(len(row.ids) for row in rows) - 1)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     places, targets = [], []
     for i, row in enumerate(rows):

@@ -101,7 +101,7 @@ def _step(job: Job, base: BaseModel, lora: Lora, optimizer: Optimizer, step: int
         chosen = rows[start : start + recipe.batch_size]
         part = batch(chosen, base.device)
         with attached(base.model, lora, streams.on_padded(chosen, start)):
-            part_loss = summed_loss(base.model, part) / trained
+            part_loss = token_losses(base.model, part).sum() / trained
         part_loss.backward()  # type: ignore[no-untyped-call]
         loss += part_loss.item()
     if not math.isfinite(loss):
@@ -117,8 +117,8 @@ def _step(job: Job, base: BaseModel, lora: Lora, optimizer: Optimizer, step: int
     return loss
 
 
-def summed_loss(model: Any, part: Batch) -> Tensor:
-    """Cross-entropy in float32, summed over the trained tokens; the head of the model sees no others."""
+def token_losses(model: Any, part: Batch) -> Tensor:
+    """Cross-entropy, in float32 at least, of each trained token; the head of the model sees no others."""
     from torch.nn.functional import cross_entropy
 
     def choose(head: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -134,4 +134,11 @@ def summed_loss(model: Any, part: Batch) -> Tensor:
         handle.remove()
     if len(logits) != len(part.places):  # a model that does not call its head as a module
         logits = logits[part.places]
-    return cross_entropy(logits.float(), part.targets, reduction="sum")
+    return cross_entropy(at_least_float32(logits), part.targets, reduction="none")
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision made float32; float64 stays."""
+    import torch
+
+    return x.to(torch.promote_types(x.dtype, torch.float32))

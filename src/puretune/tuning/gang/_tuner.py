@@ -1,0 +1,192 @@
+"""The gang tuner: conditions of the same shape go through training together, step by step.
+
+What training means is the reference tuner's affair (``loop.py``): rows of a step, loss, optimiser, schedule
+and random streams are the same, per adapter. Here they are only computed together.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from puretune.errors import CheckFailed
+from puretune.events import Advanced, EventSink, Finished, Started, ignore
+from puretune.models import AdapterRef, BaseModel
+from puretune.tuning._dropout import DropoutStreams
+from puretune.tuning._jobs import Job, Meter, prepare, publish, readied
+from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._types import Condition
+from puretune.tuning.gang._options import GangOptions
+from puretune.tuning.gang._pack import Part
+from puretune.tuning.gang._passes import Limits, Passes, limits_for
+from puretune.tuning.gang._stack import Stack
+from puretune.tuning.gang._state import load_state, save_state, unfinished_gangs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Kept = tuple[Condition, int, AdapterRef]
+
+
+class GangTuner:
+    """Trains LoRA adapters on one frozen base, together. Implements ``Tuner``."""
+
+    name = "gang"
+    version = "1"
+    Options = GangOptions
+
+    def __init__(self, base: BaseModel, options: GangOptions | None = None, /) -> None:
+        self.base = base
+        self.options = options or GangOptions()
+
+    def tune(self, conditions: Sequence[Condition], on_event: EventSink = ignore) -> Iterator[_Kept]:
+        """Yields (condition, optimiser step, adapter), all of one condition together, gang by gang.
+
+        Each adapter is the one that ``LoopTuner`` makes, up to rounding. All conditions are checked before
+        the first step. What is there already is not made again, and an interrupted training goes on to
+        bit-identical adapters. InputError for rows or recipes that cannot be trained, CheckFailed where a
+        loss is not a number, EnvironmentFault where memory does not suffice for one row.
+        """
+        jobs = [prepare(condition, self.base, f"{self.name} {self.version}") for condition in conditions]
+        for members in gangs(jobs, self.base):
+            if any(job.missing for job in members):
+                yield from _Gang(members, self.base, self.options).run(on_event)
+            else:
+                yield from (one for job in members for one in _kept(job))
+
+
+def gangs(jobs: Sequence[Job], base: BaseModel) -> list[list[Job]]:
+    """The jobs by gangs, in the order of their first members.
+
+    A gang that was interrupted is formed again as it was; other jobs go together where the shape of the
+    adapter and the steps are the same. What is finished stays by itself.
+    """
+    found: list[list[Job]] = []
+    taken: set[str] = set()
+    for members in unfinished_gangs(jobs):
+        if not taken & {job.inputs for job in members}:
+            taken |= {job.inputs for job in members}
+            found.append([job if job.missing else readied(job, base) for job in members])
+    by_shape: dict[Any, list[Job]] = {}
+    for job in jobs:
+        if job.inputs not in taken:
+            by_shape.setdefault(_shape(job), []).append(job)
+    order = {job.inputs: place for place, job in reversed(list(enumerate(jobs)))}
+    return sorted([*found, *by_shape.values()], key=lambda members: order[members[0].inputs])
+
+
+def _shape(job: Job) -> Any:
+    if job.lora is None:
+        return job.inputs
+    recipe = job.condition.recipe
+    return (
+        tuple((name, a.shape, b.shape) for name, (a, b) in job.lora.pairs.items()),
+        (job.lora.alpha, job.lora.scaling),
+        job.lora.targets,
+        (recipe.batch_size, recipe.accumulation, plan_steps(recipe, len(job.rows))),
+    )
+
+
+def _kept(job: Job) -> Iterator[_Kept]:
+    return ((job.condition, step, ref) for step, ref in sorted(job.kept.items()))
+
+
+class _Gang:
+    """Jobs that train together."""
+
+    def __init__(self, jobs: Sequence[Job], base: BaseModel, options: GangOptions) -> None:
+        self.jobs, self.base = jobs, base
+        self.recipes = [job.condition.recipe for job in jobs]
+        self.stack = Stack([job.lora for job in jobs if job.lora is not None])
+        rows = [row for job in jobs for row in job.rows]
+        limits = limits_for(base, rows, self.recipes[0].batch_size, options)
+        self.passes = Passes(base, self.stack, options, limits)
+        self.meter = Meter()
+
+    def run(self, on_event: EventSink) -> Iterator[_Kept]:
+        """Trains and publishes; all adapters are yielded when the last step is done."""
+        for job in self.jobs:
+            for left in job.condition.out.glob(".step-*.tmp"):
+                shutil.rmtree(left, ignore_errors=True)
+        self._train(on_event)
+        for job in self.jobs:
+            shutil.rmtree(job.resume, ignore_errors=True)
+        for job in self.jobs:
+            yield from _kept(job)
+
+    def _train(self, on_event: EventSink) -> None:
+        limits = load_state(self.jobs, self.stack)
+        if limits is not None:
+            self.passes.limits = Limits(**limits)
+        first, others = self.jobs[0].condition.name, len(self.jobs) - 1
+        work = f"tune {first}" + (f" and {others} more" if others else "")
+        last = max(step for job in self.jobs for step in job.missing)
+        checkpoint = min(recipe.checkpoint_every for recipe in self.recipes)
+        on_event(Started(work, last))
+        losses: list[float] = []
+        while self.stack.done < last:
+            losses = self._step()
+            self._publish(losses)
+            if self.stack.done % checkpoint == 0 and self.stack.done < last:
+                save_state(self.jobs, self.stack, self.passes.limits.to_json())
+            on_event(Advanced(work, self.stack.done, f"{_span(losses)}, {self.meter.rate:,.0f} tokens/s"))
+        note = f"{self.meter.tokens:,} tokens in {self.meter.seconds:.1f} s"
+        on_event(Finished(work, f"{_span(losses)}, {note}"))
+
+    def _publish(self, losses: Sequence[float]) -> None:
+        for number, (job, loss) in enumerate(zip(self.jobs, losses, strict=True)):
+            step = self.stack.done
+            if step in job.missing:
+                job.kept[step] = publish(job, self.base, self.stack.lora(number), step, loss)
+
+    def _step(self) -> list[float]:
+        """One optimiser step of everybody; returns each adapter's mean loss per trained token, in nats."""
+        losses, gradients = self._gradients(self.stack.done)
+        for job, loss in zip(self.jobs, losses, strict=True):
+            if not math.isfinite(loss):
+                raise CheckFailed(
+                    f"condition {job.condition.name!r}: the loss is {loss} at step {self.stack.done + 1}. "
+                    "Lower recipe.learning_rate, or use dtype float32."
+                )
+        self.stack.step(gradients, [_rate(job, self.stack.done) for job in self.jobs], self.recipes)
+        return losses
+
+    def _gradients(self, step: int) -> tuple[list[float], Tensor]:
+        """(losses, gradients) of an optimiser step, counted from 0, summed over its micro-batches."""
+        import torch
+
+        losses, gradients = [0.0] * len(self.jobs), torch.zeros_like(self.stack.weights)
+        wholes = [_part(job, step) for job in self.jobs]
+        size = self.recipes[0].batch_size
+        for start in range(0, size * self.recipes[0].accumulation, size):
+            parts = [_micro(whole, start, size) for whole in wholes]
+            if any(part.rows for part in parts):
+                found, gradient = self.passes.gradients(parts)
+                losses = [loss + more for loss, more in zip(losses, found, strict=True)]
+                gradients += gradient
+        self.meter.count(sum(len(row.ids) for whole in wholes for row in whole.rows))
+        return losses, gradients
+
+
+def _rate(job: Job, step: int) -> float:
+    recipe, rows = job.condition.recipe, len(job.rows)
+    return learning_rate(recipe, step, plan_steps(recipe, rows), steps_per_epoch(recipe, rows))
+
+
+def _part(job: Job, step: int) -> Part:
+    """All rows of the job's optimiser step."""
+    condition = job.condition
+    rows = [job.rows[i] for i in rows_of_step(condition.recipe, len(job.rows), condition.seed, step)]
+    streams = DropoutStreams(condition.seed, step, condition.recipe.dropout)
+    return Part(tuple(rows), 0, streams, 1 / sum(row.trained for row in rows))
+
+
+def _micro(whole: Part, start: int, size: int) -> Part:
+    return Part(whole.rows[start : start + size], whole.first + start, whole.streams, whole.weight)
+
+
+def _span(losses: Sequence[float]) -> str:
+    low, high = f"{min(losses):.3f}", f"{max(losses):.3f}"
+    return f"loss {low}" if low == high else f"loss {low} to {high}"
