@@ -5,6 +5,7 @@ from puretune.tuning._named import BUILTIN_TUNERS, DEFAULT_TUNER, ChosenTuner, T
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, learning_rate, plan_steps, rows_of_step, steps_per_epoch
 from puretune.tuning._types import Condition, NoOptions, Recipe, Schedule, TrainingRow, Tuner
+from puretune.tuning.gang import GangOptions, GangTuner
 from puretune.tuning.loop import LoopTuner
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "DEFAULT_TUNER",
     "ChosenTuner",
     "Condition",
+    "GangOptions",
+    "GangTuner",
     "LoopTuner",
     "NoOptions",
     "Recipe",

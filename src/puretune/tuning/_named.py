@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from puretune.errors import InputError, unknown
 from puretune.models import BaseModel
 from puretune.tuning._types import Tuner
+from puretune.tuning.gang import GangTuner
 from puretune.tuning.loop import LoopTuner
 
 GROUP = "puretune.tuners"
@@ -39,7 +40,7 @@ class TunerFactory(Protocol):
     def __call__(self, base: BaseModel, options: Any = ..., /) -> Tuner: ...
 
 
-BUILTIN_TUNERS: Mapping[str, TunerFactory] = {"loop": LoopTuner}
+BUILTIN_TUNERS: Mapping[str, TunerFactory] = {"gang": GangTuner, "loop": LoopTuner}
 DEFAULT_TUNER = "loop"
 
 
