@@ -1,13 +1,16 @@
-"""The decode loop: one batch of prompts, padded on the left, until every row has stopped."""
+"""The decode loop: a queue of prompts, a batch of rows that they enter and leave one by one.
+
+What the model is stands behind :class:`Rows`. The loop is the same on every device; which prompts share a batch
+at which moment follows from the queue and the batch size alone, so the same queue is decoded the same way again.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
-from puretune.inference._cache import new_cache, select_rows
 from puretune.inference._choose import choose, uniforms
 from puretune.inference._types import Decoding, Finish
 
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WORTH_COMPACTING = 0.75
-"""Rows leave the batch when fewer than this share of them still run."""
+"""Rows leave the batch for good when fewer than this share of them still run and nobody waits."""
+_WORTH_ENTERING = 8
+"""New rows enter when one row in so many is free: a forward pass over a few short prompts is a poor one."""
 
 
 @dataclass(frozen=True)
@@ -27,101 +32,112 @@ class Item:
     sample: int
 
 
+class Rows(Protocol):
+    """A batch of sequences under way in a model, numbered from 0."""
+
+    refills: bool
+    """Whether rows can enter while others run."""
+
+    def enter(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Start these prompts in these rows; logits [prompts, vocabulary] after each."""
+        ...
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """One token more in every row; logits [rows, vocabulary]."""
+        ...
+
+    def keep(self, rows: Sequence[int]) -> bool:
+        """Drop all rows but these, which are numbered anew; False, and nothing changed, where it cannot."""
+        ...
+
+
 def decode(
-    model: Any, items: Sequence[Item], stops: frozenset[int]
+    batch: Rows, items: Sequence[Item], stops: frozenset[int], size: int
 ) -> Iterator[tuple[int, tuple[int, ...], Finish]]:
-    """Yields (place in ``items``, new token ids, finish) as rows finish.
+    """Yields (place in ``items``, new token ids, finish) as rows finish; at most ``size`` run at once.
 
     All items have the same temperature and top_p; their lengths and limits may differ.
     """
-    running = _Running(model, items)
-    logits = running.forward(running.prompts)
+    state = _State(items, stops, min(size, len(items)))
     while True:
-        chosen = running.choose(logits)
-        for row, place in enumerate(running.places):
-            if not running.active[row]:
-                continue
-            made = running.made[place]
-            made.append(chosen[row])
-            if chosen[row] in stops or len(made) == items[place].decoding.max_new_tokens:
-                running.active[row] = False
-                yield place, tuple(made), "stop" if chosen[row] in stops else "length"
-        if not any(running.active):
+        rows = state.entering(batch.refills)
+        if rows:
+            logits = batch.enter(rows, [items[state.places[row]].prompt for row in rows])
+            yield from state.add(rows, logits)
+        elif state.active:
+            state.compact(batch)
+            yield from state.add(range(len(state.places)), batch.step(state.tokens))
+        else:
             return
-        logits = running.forward(running.compacted(chosen))
 
 
-class _Running:
-    """The state of a batch: which item each row is, its cache and its attention mask."""
+class _State:
+    """Which item each row is, and what it has written."""
 
-    def __init__(self, model: Any, items: Sequence[Item]) -> None:
-        import torch
-
-        self.model = model
+    def __init__(self, items: Sequence[Item], stops: frozenset[int], size: int) -> None:
         self.items = items
-        self.places = list(range(len(items)))
-        self.active = [True] * len(items)
-        self.made: list[list[int]] = [[] for _ in items]
-        self.cache = new_cache(model)
-        self.step = 0
-        self.accepts = signature(model.forward).parameters
-        width = max(len(item.prompt) for item in items)
-        self.prompts = torch.zeros((len(items), width), dtype=torch.long, device=model.device)
-        self.mask = torch.zeros((len(items), width), dtype=torch.long, device=model.device)
-        for row, item in enumerate(items):
-            self.prompts[row, width - len(item.prompt) :] = torch.tensor(item.prompt)
-            self.mask[row, width - len(item.prompt) :] = 1
-        self.drawn = self._draw()
+        self.stops = stops
+        self.waiting = deque(range(len(items)))
+        self.places = [-1] * size
+        """Row -> place of its item; -1: free."""
+        self.tokens = [0] * size
+        """Row -> its last token."""
+        self.made: dict[int, list[int]] = {}
+        self.drawn: dict[int, list[float]] = {}
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Logits [rows, vocabulary] after ``ids`` [rows, tokens], which enter the cache."""
+    @property
+    def active(self) -> list[int]:
+        return [row for row, place in enumerate(self.places) if place >= 0]
+
+    def entering(self, refills: bool) -> list[int]:
+        """The rows that the next waiting items take now."""
+        free = [row for row, place in enumerate(self.places) if place < 0]
+        size = len(self.places)
+        enough = len(free) == size or (refills and len(free) * _WORTH_ENTERING >= size)
+        if not self.waiting or not enough:
+            return []
+        rows = free[: len(self.waiting)]
+        for row in rows:
+            self._start(row, self.waiting.popleft())
+        return rows
+
+    def add(self, rows: Sequence[int], logits: Tensor) -> Iterator[tuple[int, tuple[int, ...], Finish]]:
+        """Choose a token for each of the rows; yields what is finished by it."""
+        for row, token in zip(rows, self._chosen(rows, logits), strict=True):
+            place = self.places[row]
+            if place < 0:
+                continue
+            made = self.made[place]
+            made.append(token)
+            self.tokens[row] = token
+            stopped = token in self.stops
+            if stopped or len(made) == self.items[place].decoding.max_new_tokens:
+                self.places[row] = -1
+                yield place, tuple(self.made.pop(place)), "stop" if stopped else "length"
+
+    def compact(self, batch: Rows) -> None:
+        """Let finished rows leave where that is worth it."""
+        rows = self.active
+        if not self.waiting and len(rows) < _WORTH_COMPACTING * len(self.places) and batch.keep(rows):
+            self.places = [self.places[row] for row in rows]
+            self.tokens = [self.tokens[row] for row in rows]
+
+    def _start(self, row: int, place: int) -> None:
+        item = self.items[place]
+        self.places[row], self.made[place] = place, []
+        if item.decoding.temperature > 0:
+            self.drawn[place] = uniforms(item.prompt, item.decoding, item.sample).tolist()
+
+    def _chosen(self, rows: Sequence[int], logits: Tensor) -> list[int]:
         import torch
 
-        more: dict[str, Any] = {}
-        if "position_ids" in self.accepts:
-            positions = (self.mask.cumsum(-1) - 1).clamp_(min=0)
-            more["position_ids"] = positions[:, -ids.shape[1] :]
-        if "logits_to_keep" in self.accepts:
-            more["logits_to_keep"] = 1
-        with torch.inference_mode():
-            output = self.model(
-                input_ids=ids,
-                attention_mask=self.mask,
-                past_key_values=self.cache,
-                use_cache=True,
-                **more,
-            )
-        self.cache = output.past_key_values
-        logits: Tensor = output.logits[:, -1]
-        return logits
-
-    def choose(self, logits: Tensor) -> list[int]:
-        """The next token of every row."""
-        drawn = None if self.drawn is None else self.drawn[:, self.step]
-        self.step += 1
+        drawn = None
+        if self.items[0].decoding.temperature > 0:
+            numbers = [self._number(self.places[row]) for row in rows]
+            drawn = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
         chosen: list[int] = choose(logits, self.items[0].decoding, drawn).tolist()
         return chosen
 
-    def compacted(self, chosen: list[int]) -> Tensor:
-        """The tokens to go on with [rows, 1], after finished rows have left if that is worth it."""
-        import torch
-
-        rows = [row for row, active in enumerate(self.active) if active]
-        ids = torch.tensor(chosen, device=self.model.device)
-        if len(rows) < _WORTH_COMPACTING * len(self.active):
-            index = torch.tensor(rows, device=self.model.device)
-            if select_rows(self.cache, index):
-                ids, self.mask = ids[index], self.mask[index]
-                self.drawn = None if self.drawn is None else self.drawn[index]
-                self.places = [self.places[row] for row in rows]
-                self.active = [True] * len(rows)
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(ids), 1)], dim=1)
-        return ids.unsqueeze(1)
-
-    def _draw(self) -> Tensor | None:
-        from torch.nn.utils.rnn import pad_sequence
-
-        if self.items[0].decoding.temperature == 0:
-            return None
-        drawn = [uniforms(item.prompt, item.decoding, item.sample) for item in self.items]
-        return pad_sequence(drawn, batch_first=True).to(self.model.device)
+    def _number(self, place: int) -> float:
+        """The uniform number that decides an item's next token; a free row's does not matter."""
+        return self.drawn[place][len(self.made[place])] if place >= 0 else 0.0

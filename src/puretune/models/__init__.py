@@ -14,6 +14,7 @@ from puretune.models._apply import applied, save_merged
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import resolved_device, resolved_dtype
 from puretune.models._lazy import LazyBase
+from puretune.models._llama import PlainLlama, plain_llama
 from puretune.models._load import (
     BaseModel,
     context_length,
@@ -47,6 +48,7 @@ __all__ = [
     "Lora",
     "Manifest",
     "ModelSpec",
+    "PlainLlama",
     "adapter_config",
     "adapter_ref",
     "applied",
@@ -62,6 +64,7 @@ __all__ = [
     "merged",
     "new_lora",
     "parameters_per_token",
+    "plain_llama",
     "provisional_fingerprint",
     "read_manifest",
     "renderer_for",
