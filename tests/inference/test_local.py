@@ -24,6 +24,7 @@ PROMPTS: list[tuple[int, ...]] = [
     (1, 400, 402),
     tuple(range(300, 345)),
 ]
+PREFIX = (1, *range(20, 40))
 
 
 def requests(
@@ -69,6 +70,31 @@ def fitting(base: Any) -> list[Request]:
     return requests([tuple(token % size for token in prompt) for prompt in PROMPTS])
 
 
+def beginning_alike(base: Any) -> list[Request]:
+    """Requests of different lengths and limits behind one prefix."""
+    size = base.model.config.vocab_size
+    return [
+        Request(
+            f"p{i}", (*PREFIX, *(t % size for t in prompt)), None, Decoding(6 + 3 * i), shared=len(PREFIX)
+        )
+        for i, prompt in enumerate(PROMPTS)
+    ]
+
+
+def watched(base: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(rows, tokens) of every forward pass from now on; the model runs as a module while it is watched."""
+    seen = []
+    forward = base.model.forward
+
+    def watch(*args: Any, **kwargs: Any) -> Any:
+        seen.append(tuple(kwargs["input_ids"].shape))
+        return forward(*args, **kwargs)
+
+    watch.__wrapped__ = forward  # type: ignore[attr-defined]
+    monkeypatch.setattr(base.model, "forward", watch)
+    return seen
+
+
 def test_greedy_answers_equal_generate_token_for_token(family: Any) -> None:
     asked = fitting(family)
     found = answers(family, asked)
@@ -87,32 +113,61 @@ def test_batching_and_order_change_no_answer(family: Any) -> None:
     assert answers(family, asked, batch_tokens=130) == together
 
 
+@pytest.mark.parametrize("switch", ["plain", "share_prefix", "refill"])
+@pytest.mark.parametrize("size", [None, 2])
+def test_no_way_of_being_fast_changes_an_answer(family: Any, switch: str, size: int | None) -> None:
+    asked = [*fitting(family), *beginning_alike(family)]
+    together = answers(family, asked)
+    assert answers(family, asked, batch_size=size, **{switch: False}) == together
+    module = {"plain": False, "batch_size": size}
+    assert answers(family, asked, **{**module, switch: False}) == together
+
+
+def test_answers_behind_a_shared_prefix_equal_generate(family: Any) -> None:
+    asked = beginning_alike(family)
+    for how in ({}, {"plain": False}, {"batch_size": 3}, {"plain": False, "batch_size": 3}):
+        found = answers(family, asked, **how)
+        for request in asked:
+            assert found[request.key, 0].token_ids == expected(family.model, family, request)
+
+
+def test_a_shared_prefix_is_computed_once(llama_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tiny_base(llama_path)
+    seen = watched(base, monkeypatch)
+    asked = [Request(str(i), (*PREFIX, 60 + i, 7), None, Decoding(1), shared=len(PREFIX)) for i in range(5)]
+    list(LocalEngine(base).generate(asked))
+    assert seen == [(1, len(PREFIX)), (5, 2)]
+
+
+def test_rows_enter_while_others_run(llama_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tiny_base(llama_path)
+    base.renderer.stop_ids = frozenset()
+    seen = watched(base, monkeypatch)
+    asked = [Request(f"{n}", (1, 30 + n), None, Decoding(n)) for n in (9, 5, 4)]
+    list(LocalEngine(base, batch_size=2).generate(asked))
+    # 5 tokens beside 9, then 4 in its place: nobody waits for the longest
+    assert seen == [(2, 2), *[(2, 1)] * 4, (1, 2), *[(2, 1)] * 3, (1, 1)]
+
+
 def test_a_cache_that_cannot_lose_rows_gives_the_same_answers(
     family: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from puretune.inference import _decode
+    from puretune.inference import _module
 
     asked = fitting(family)
     together = answers(family, asked)
-    monkeypatch.setattr(_decode, "select_rows", lambda cache, rows: False)
-    monkeypatch.setattr(_decode, "new_cache", lambda model: None)
-    assert answers(family, asked) == together
+    monkeypatch.setattr(_module, "select_rows", lambda cache, rows: False)
+    monkeypatch.setattr(_module, "new_cache", lambda model: None)
+    assert answers(family, asked, plain=False) == together
+    assert answers(family, asked, plain=False, batch_size=4) == together
 
 
 def test_finished_rows_leave_the_batch(llama_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tiny_base(llama_path)
-    sizes = []
-    forward = base.model.forward
-
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        sizes.append(len(kwargs["input_ids"]))
-        return forward(*args, **kwargs)
-
-    watched.__wrapped__ = forward  # type: ignore[attr-defined]
-    monkeypatch.setattr(base.model, "forward", watched)
+    seen = watched(base, monkeypatch)
     short = [Request(f"s{i}", p, None, Decoding(max_new_tokens=2)) for i, p in enumerate(PROMPTS[:4])]
     list(LocalEngine(base).generate([*short, Request("long", PROMPTS[4], None, Decoding(max_new_tokens=9))]))
-    assert sizes == [5, 5] + [1] * 7
+    assert [rows for rows, _ in seen] == [5, 5] + [1] * 7
 
 
 def test_the_text_has_no_stop_token(llama: Any) -> None:
@@ -236,10 +291,10 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """A machine on which more than ``rows`` rows do not fit."""
     decode = local_module.decode
 
-    def limited(model: Any, items: Any, stops: Any) -> Any:
-        found = decode(model, items, stops)
+    def limited(batch: Any, items: Any, stops: Any, size: int) -> Any:
+        found = decode(batch, items, stops, size)
         yield next(found)
-        if len(items) > rows:
+        if min(size, len(items)) > rows:
             raise torch.OutOfMemoryError("no room")
         yield from found
 

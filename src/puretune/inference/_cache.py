@@ -1,4 +1,4 @@
-"""A key/value cache that does not copy itself at every token.
+"""A key/value cache that does not copy itself at every token, and whose rows can be replaced.
 
 The cache of transformers concatenates: each new token copies all keys and values. Here they are written into
 buffers with room to grow. It stands in for the layers it is equal to; other kinds are left as they are.
@@ -6,6 +6,7 @@ buffers with room to grow. It stands in for the layers it is equal to; other kin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,29 @@ def select_rows(content: Any, rows: Any) -> bool:
     return True
 
 
+def broadcast(model: Any, content: Any, rows: int) -> Any:
+    """A new cache in which every row is the one row of ``content``, a cache of :func:`new_cache`."""
+    wider = new_cache(model)
+    for new, old in zip(wider.layers, content.layers, strict=True):
+        new.update(old.keys.expand(rows, -1, -1, -1), old.values.expand(rows, -1, -1, -1))
+    return wider
+
+
+def shift(content: Any, start: int, end: int, gap: int) -> None:
+    """Puts ``gap`` columns that nobody may look at in place of the columns from ``start`` to ``end``."""
+    for layer in content.layers:
+        layer.shift(start, end, gap)
+
+
+def replace_rows(content: Any, rows: Sequence[int], other: Any, start: int) -> None:
+    """Writes the rows of another cache over these rows; both end at the last column, and the columns before
+    ``start`` are the same in both."""
+    for layer, new in zip(content.layers, other.layers, strict=True):
+        width = new.length - start
+        for buffer, source in zip(layer.buffers, (new.keys, new.values), strict=True):
+            buffer[list(rows), :, layer.length - width : layer.length] = source[..., start:, :]
+
+
 @cache
 def _growing_layer() -> Any:
     import torch
@@ -45,27 +69,45 @@ def _growing_layer() -> Any:
         def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
             if not self.is_initialized:
                 self.lazy_initialization(keys, values)
-                self.buffers = [self._room(keys), self._room(values)]
+                self.buffers = [self._room(new, new.shape[-2] + _GROW) for new in (keys, values)]
                 self.length = 0
             end = self.length + keys.shape[-2]
             if end > self.buffers[0].shape[-2]:
                 self.buffers = [
-                    torch.cat([old[..., : self.length, :], self._room(new)], dim=-2)
+                    torch.cat([old[..., : self.length, :], self._room(new, keys.shape[-2] + _GROW)], dim=-2)
                     for old, new in zip(self.buffers, (keys, values), strict=True)
                 ]
             for buffer, new in zip(self.buffers, (keys, values), strict=True):
                 buffer[..., self.length : end, :] = new
-            self.length = end
-            self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
-            return self.keys, self.values
+            return self._seen(end)
 
         def batch_select_indices(self, indices: Any) -> None:
             self.buffers = [buffer[indices] for buffer in self.buffers]
-            self.keys, self.values = (buffer[..., : self.length, :] for buffer in self.buffers)
+            self._seen(self.length)
+
+        def shift(self, start: int, end: int, gap: int) -> None:
+            self.buffers = [
+                torch.cat(
+                    [
+                        buffer[..., :start, :],
+                        self._room(buffer, gap),
+                        buffer[..., end : self.length, :],
+                        self._room(buffer, _GROW),
+                    ],
+                    dim=-2,
+                )
+                for buffer in self.buffers
+            ]
+            self._seen(self.length - (end - start) + gap)
+
+        def _seen(self, length: int) -> tuple[Any, Any]:
+            self.length = length
+            self.keys, self.values = (buffer[..., :length, :] for buffer in self.buffers)
+            return self.keys, self.values
 
         @staticmethod
-        def _room(new: Any) -> Any:
-            rows, heads, tokens, width = new.shape
-            return new.new_empty(rows, heads, tokens + _GROW, width)
+        def _room(like: Any, tokens: int) -> Any:
+            rows, heads, _, width = like.shape
+            return like.new_zeros(rows, heads, tokens, width)
 
     return GrowingLayer

@@ -1,7 +1,7 @@
 """The decode loop: a queue of prompts, a batch of rows that they enter and leave one by one.
 
-What the model is stands behind :class:`Rows`. The loop is the same on every device; which prompts share a batch
-at which moment follows from the queue and the batch size alone, so the same queue is decoded the same way again.
+What the model is stands behind :class:`Rows`. Which prompts share a batch at which moment follows from the
+queue and the batch size alone, on every device, so the same queue is decoded in the same way again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Rows(Protocol):
         ...
 
     def step(self, tokens: Sequence[int]) -> Tensor:
-        """One token more in every row; logits [rows, vocabulary]."""
+        """One token more in every row (a negative one: the row is free, anything may be written there);
+        logits [rows, vocabulary]."""
         ...
 
     def keep(self, rows: Sequence[int]) -> bool:
@@ -60,7 +61,7 @@ def decode(
     """
     state = _State(items, stops, min(size, len(items)))
     while True:
-        rows = state.entering(batch.refills)
+        rows = state.entering(batch)
         if rows:
             logits = batch.enter(rows, [items[state.places[row]].prompt for row in rows])
             yield from state.add(rows, logits)
@@ -80,8 +81,8 @@ class _State:
         self.waiting = deque(range(len(items)))
         self.places = [-1] * size
         """Row -> place of its item; -1: free."""
-        self.tokens = [0] * size
-        """Row -> its last token."""
+        self.tokens = [-1] * size
+        """Row -> its last token; -1: free."""
         self.made: dict[int, list[int]] = {}
         self.drawn: dict[int, list[float]] = {}
 
@@ -89,14 +90,17 @@ class _State:
     def active(self) -> list[int]:
         return [row for row, place in enumerate(self.places) if place >= 0]
 
-    def entering(self, refills: bool) -> list[int]:
+    def entering(self, batch: Rows) -> list[int]:
         """The rows that the next waiting items take now."""
         free = [row for row, place in enumerate(self.places) if place < 0]
         size = len(self.places)
-        enough = len(free) == size or (refills and len(free) * _WORTH_ENTERING >= size)
+        enough = len(free) == size or (batch.refills and len(free) * _WORTH_ENTERING >= size)
         if not self.waiting or not enough:
             return []
         rows = free[: len(self.waiting)]
+        if len(rows) < size and not batch.refills:
+            batch.keep(rows)
+            self.places, self.tokens = [-1] * len(rows), [-1] * len(rows)
         for row in rows:
             self._start(row, self.waiting.popleft())
         return rows
@@ -112,7 +116,7 @@ class _State:
             self.tokens[row] = token
             stopped = token in self.stops
             if stopped or len(made) == self.items[place].decoding.max_new_tokens:
-                self.places[row] = -1
+                self.places[row] = self.tokens[row] = -1
                 yield place, tuple(self.made.pop(place)), "stop" if stopped else "length"
 
     def compact(self, batch: Rows) -> None:

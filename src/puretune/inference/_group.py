@@ -17,6 +17,8 @@ class Group:
 
     adapter: AdapterRef | None
     wanted: dict[Item, list[tuple[str, int]]] = field(default_factory=dict)
+    shared: dict[Item, int] = field(default_factory=dict)
+    """Leading tokens of an item's prompt that are said to be shared."""
 
 
 def grouped(requests: Iterable[Request], context: int) -> list[Group]:
@@ -32,6 +34,7 @@ def grouped(requests: Iterable[Request], context: int) -> list[Group]:
         for sample in range(request.decoding.n):
             item = _item(request, sample)
             group.wanted.setdefault(item, []).append((request.key, sample))
+            group.shared.setdefault(item, request.shared)
     return list(groups.values())
 
 

@@ -2,7 +2,7 @@
 
 A prefix that all prompts share is computed once and stays one copy: attention to it is a product of all rows'
 queries with the same keys (as in cascade inference, arXiv 2402.05099), joined with each row's own part in one
-softmax. The rows' own keys and values lie as close together as their lengths allow: at this size attention waits
+softmax. The rows' own keys and values lie as close together as their lengths allow, because attention waits
 for memory.
 """
 
@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from puretune.models import PlainLlama
+from puretune.models import Attend, PlainLlama
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from puretune.models._llama import Attend
 
 _SPARE = 16
 """Tokens of free room per row whenever the buffers are laid out anew."""
@@ -25,12 +23,11 @@ _SPARE = 16
 class PlainRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with."""
 
-    refills = True
-
-    def __init__(self, model: PlainLlama, prefix: Sequence[int], rows: int) -> None:
+    def __init__(self, model: PlainLlama, prefix: Sequence[int], rows: int, refills: bool = True) -> None:
         import torch
 
         self.model = model
+        self.refills = refills
         self.shared = len(prefix)
         self.device = model.embedding.device
         shape = (2, len(model.layers), rows, model.key_heads, 0, model.width)
@@ -62,11 +59,13 @@ class PlainRows:
         import torch
 
         with torch.inference_mode():
-            places = torch.tensor(self.lengths, device=self.device)
-            self.lengths = [length + 1 for length in self.lengths]
+            busy = [token >= 0 for token in tokens]
+            at = [length if one else 0 for length, one in zip(self.lengths, busy, strict=True)]
+            self.lengths = [place + 1 if one else 0 for place, one in zip(at, busy, strict=True)]
             if max(self.lengths) > self.own.shape[4]:
                 self._fit()
-            ids = torch.tensor(tokens, device=self.device).unsqueeze(1)
+            places = torch.tensor(at, device=self.device)
+            ids = torch.tensor(tokens, device=self.device).clamp_(min=0).unsqueeze(1)
             positions = (places + self.shared).unsqueeze(1)
             return self.model.head(self.model.hidden(ids, positions, self._stepping(places))[:, 0])
 
@@ -132,37 +131,44 @@ class PlainRows:
         width, room = self.own.shape[4], max(self.lengths)
         if rows is None and room <= width <= room + 2 * _SPARE:
             return
-        new = self.own.new_zeros((*self.own.shape[:2], len(self.lengths), self.own.shape[3], room + _SPARE, self.own.shape[5]))
+        shape = (*self.own.shape[:2], len(self.lengths), self.own.shape[3], room + _SPARE, self.own.shape[5])
+        new = self.own.new_zeros(shape)
         both = min(width, room)
         old = self.own[..., :both, :]
         new[..., :both, :] = old if rows is None else old[:, :, list(rows)]
         self.own = new
 
 
-def attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None
-) -> Tensor:
-    """[rows, tokens, heads * width] from queries [rows, tokens, heads, width], keys and values [rows, key heads,
-    seen, width], and a prefix that every query sees: keys and values [key heads, prefix, width].
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:
+    """[rows, tokens, heads * width] from queries [rows, tokens, heads, width], keys and values [rows, key
+    heads, seen, width], and a prefix that every query sees: keys and values [key heads, prefix, width].
 
     ``mask`` is added to the scores: 0 or -inf, of a shape that broadcasts to [rows, 1, tokens, seen].
     """
     import torch
 
     rows, tokens, heads, width = q.shape
-    key_heads = k.shape[1]
-    group = heads // key_heads
+    key_heads, seen = k.shape[1:3]
     # the query heads of one key head stand behind one another as if they were more tokens
-    q = (q * width**-0.5).unflatten(2, (key_heads, group)).permute(0, 2, 3, 1, 4)
-    q = q.reshape(rows, key_heads, group * tokens, width)
-    scores = (q @ k.transpose(2, 3)).unflatten(2, (group, tokens)).add_(mask.unsqueeze(-3)).flatten(2, 3)
+    q = (q * width**-0.5).view(rows, tokens, key_heads, heads // key_heads, width).permute(0, 2, 3, 1, 4)
+    q = q.reshape(rows, key_heads, -1, width)
+    scores = (q @ k.transpose(2, 3)).view(rows, key_heads, -1, tokens, seen)
+    scores = scores.add_(mask.unsqueeze(-3)).view(rows, key_heads, -1, seen)
     if prefix is None:
         out = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
     else:
-        together = q.transpose(0, 1).flatten(1, 2)
-        common = (together @ prefix[0].transpose(1, 2)).unflatten(1, (rows, -1)).transpose(0, 1)
-        weights = torch.cat([common, scores], -1).softmax(-1, dtype=torch.float32).to(v.dtype)
-        first, own = weights.split([common.shape[-1], scores.shape[-1]], -1)
-        whole = first.transpose(0, 1).flatten(1, 2) @ prefix[1]
-        out = own @ v + whole.unflatten(1, (rows, -1)).transpose(0, 1)
-    return out.view(rows, key_heads, group, tokens, width).permute(0, 3, 1, 2, 4).flatten(2)
+        out = _with_prefix(q, scores, v, *prefix)
+    return out.view(rows, key_heads, -1, tokens, width).permute(0, 3, 1, 2, 4).flatten(2)
+
+
+def _with_prefix(q: Tensor, scores: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """One softmax over the prefix, which all rows' queries meet in one product, and the rows' own scores."""
+    import torch
+
+    rows, key_heads, queries, _ = q.shape
+    together = q.transpose(0, 1).flatten(1, 2)
+    common = (together @ keys.transpose(1, 2)).view(key_heads, rows, queries, -1).transpose(0, 1)
+    weights = torch.cat([common, scores], -1).softmax(-1, dtype=torch.float32).to(v.dtype)
+    first, own = weights[..., : keys.shape[1]], weights[..., keys.shape[1] :]
+    whole = first.transpose(0, 1).flatten(1, 2) @ values
+    return own @ v + whole.view(key_heads, rows, queries, -1).transpose(0, 1)

@@ -39,6 +39,9 @@ class Request:
     decoding: Decoding = Decoding()
     messages: tuple[Message, ...] = ()
     """In place of ``prompt``, for an engine that takes messages: the turns, the template's among them."""
+    shared: int = 0
+    """Leading tokens of the prompt that the other requests of its template begin with too. An engine may
+    compute them once; no answer depends on it beyond rounding."""
 
 
 @dataclass(frozen=True)

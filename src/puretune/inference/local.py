@@ -1,38 +1,54 @@
-"""The local engine: batches of prompts through transformers, in this process, adapter after adapter."""
+"""The local engine: queues of prompts through the model in this process, adapter after adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.inference._decode import Item, decode
+from puretune.inference._decode import Item, Rows, decode
 from puretune.inference._group import grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihoods
+from puretune.inference._module import ModuleRows
+from puretune.inference._plain import PlainRows
+from puretune.inference._pool import Pool, longest, pools
 from puretune.inference._types import Answer, Finish, Request, Takes
-from puretune.models import BaseModel, LazyBase, applied
+from puretune.models import BaseModel, LazyBase, applied, plain_llama
 
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 16 << 30}
 """Room for keys and values of one batch. Fixed: batches, and so rounding, must not depend on free memory."""
+_ROWS, _PLAIN_ROWS = 128, 64
+"""Rows of a batch: 64 are as many as keep a small model's keys and values near the processor."""
 _WORK = "answer"
 
 
 class LocalEngine:
     """Answers requests with the base model and adapters on it. Implements ``Engine``.
 
-    ``batch_size``: most rows in a batch. ``batch_tokens``: most tokens in it, prompts and answers at their
-    longest; None: by the size of the model's cache.
+    Requests of one adapter and one shared prefix are a queue; rows of a batch leave when they are finished
+    and the next ones enter. The arguments are the fields of :class:`LocalSpec`.
     """
 
     name = "local"
-    version = "1"
+    version = "2"
     takes: Takes = "ids"
 
-    def __init__(self, base: BaseModel, batch_tokens: int | None = None, batch_size: int = 128) -> None:
+    def __init__(
+        self,
+        base: BaseModel,
+        batch_tokens: int | None = None,
+        batch_size: int | None = None,
+        plain: bool = True,
+        share_prefix: bool = True,
+        refill: bool = True,
+    ) -> None:
         self.base = base
         self.batch_size = batch_size
+        self.plain = plain
+        self.share_prefix = share_prefix
+        self.refill = refill
         self.batch_tokens = batch_tokens or _CACHE_BYTES[
             "cuda" if base.device.type == "cuda" else "cpu"
         ] // _bytes_per_token(base.model)
@@ -47,11 +63,12 @@ class LocalEngine:
         progress = _Progress(on_event, sum(len(group.wanted) for group in groups))
         for group in groups:
             with applied(self.base, group.adapter) as model:
-                for item, ids, finish in self._items(model, list(group.wanted), progress):
-                    text = self.base.renderer.parse(ids)
-                    progress.advance()
-                    for key, sample in group.wanted[item]:
-                        yield Answer(key, sample, text, ids, finish)
+                for pool in pools(group):
+                    for item, ids, finish in self._items(model, pool, progress):
+                        text = self.base.renderer.parse(ids)
+                        progress.advance()
+                        for key, sample in group.wanted[item]:
+                            yield Answer(key, sample, text, ids, finish)
         progress.finish()
 
     def loglikelihood(
@@ -61,55 +78,68 @@ class LocalEngine:
 
         InputError before any work where a request is empty or longer than the context.
         """
-        return likelihoods(self.base, requests, self.batch_tokens, self.batch_size, on_event)
+        return likelihoods(self.base, requests, self.batch_tokens, self.batch_size or _ROWS, on_event)
 
     def close(self) -> None:
         """Nothing to give back: the base model is its owner's."""
 
     def _items(
-        self, model: Any, items: list[Item], progress: _Progress
+        self, model: Any, pool: Pool, progress: _Progress
     ) -> Iterator[tuple[Item, tuple[int, ...], Finish]]:
-        """All items of one adapter in batches of similar length; less at once when memory runs out."""
+        """All items of one pool, those that may take longest first; fewer at once when memory runs out."""
         import torch
 
-        size = self.batch_size
-        left = sorted(items, key=_cost, reverse=True)
+        left, size = pool.items, self._size(pool)
         while left:
-            part = self._next(left, size)
             done = set()
             try:
-                for place, ids, finish in decode(model, part, self.base.renderer.stop_ids):
+                batch = self._rows(model, pool, min(size, len(left)))
+                for place, ids, finish in decode(batch, left, self.base.renderer.stop_ids, size):
                     done.add(place)
-                    yield part[place], ids, finish
+                    yield left[place], ids, finish
             except torch.OutOfMemoryError as error:
-                if len(part) == 1:
+                if size == 1:
                     raise EnvironmentFault(
                         f"not enough memory on {self.base.device} for one answer of up to "
-                        f"{_longest(part[0])} tokens. Use fewer max_new_tokens or a smaller model."
+                        f"{longest(left[0])} tokens. Use fewer max_new_tokens or a smaller model."
                     ) from error
-                size = max(1, len(part) // 2)
+                size = max(1, min(size, len(left)) // 2)
                 progress.say(f"out of memory: going on with {size} rows a batch")
-            left = [item for place, item in enumerate(part) if place not in done] + left[len(part) :]
+            left = [item for place, item in enumerate(left) if place not in done]
 
-    def _next(self, items: Sequence[Item], size: int) -> list[Item]:
-        """The leading items that make up the next batch: same sampling settings, at most so many tokens."""
-        rows, prompt, new = 0, 0, 0
-        for item in items[:size]:
-            prompt, new = max(prompt, len(item.prompt)), max(new, item.decoding.max_new_tokens)
-            if rows and ((rows + 1) * (prompt + new) > self.batch_tokens or _way(item) != _way(items[0])):
-                break
-            rows += 1
-        return list(items[:rows])
+    def _rows(self, model: Any, pool: Pool, size: int) -> Rows:
+        """The batch that the model runs best: as plain tensors where it can be, in full precision."""
+        prefix = pool.prefix if self.share_prefix else ()
+        if self._plain:
+            known = plain_llama(model, max(map(longest, pool.items)))
+            if known is not None:
+                return PlainRows(known, prefix, size, self.refill)
+        return ModuleRows(model, prefix, self.refill)
+
+    def _size(self, pool: Pool) -> int:
+        """How many rows may run at once: a fixed number, fewer where they are long."""
+        most = self.batch_size or (_PLAIN_ROWS if self._plain and self.base.device.type == "cpu" else _ROWS)
+        return max(1, min(most, self.batch_tokens // max(map(longest, pool.items))))
+
+    @property
+    def _plain(self) -> bool:
+        return self.plain and self.base.dtype_name == "float32"
 
 
 @dataclass(frozen=True)
 class LocalSpec:
     """The local engine before it is started. Batches decide how sums are rounded, so they are in the key."""
 
-    batch_size: int = 128
-    """Most prompts in a batch."""
+    batch_size: int | None = None
+    """Most prompts in a batch; None: the number that measured best (docs/performance.md)."""
     batch_tokens: int | None = None
     """Most tokens in a batch, prompts and answers at their longest; None: by the model's cache."""
+    plain: bool = True
+    """Llama-like models in float32 run as plain tensors, without their modules."""
+    share_prefix: bool = True
+    """What all prompts of a template begin with is computed once."""
+    refill: bool = True
+    """The next prompts enter as soon as answers are finished; otherwise when all of a batch are."""
 
     name = LocalEngine.name
     version = LocalEngine.version
@@ -131,19 +161,7 @@ class LocalSpec:
 
     def open(self, model: LazyBase) -> LocalEngine:
         """The engine on the loaded model."""
-        return LocalEngine(model.base, self.batch_tokens, self.batch_size)
-
-
-def _way(item: Item) -> tuple[float, float]:
-    return item.decoding.temperature, item.decoding.top_p
-
-
-def _cost(item: Item) -> tuple[Any, ...]:
-    return (*_way(item), item.decoding.max_new_tokens, len(item.prompt))
-
-
-def _longest(item: Item) -> int:
-    return len(item.prompt) + item.decoding.max_new_tokens
+        return LocalEngine(model.base, **asdict(self))
 
 
 def _bytes_per_token(model: Any) -> int:

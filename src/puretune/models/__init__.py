@@ -14,7 +14,7 @@ from puretune.models._apply import applied, save_merged
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import resolved_device, resolved_dtype
 from puretune.models._lazy import LazyBase
-from puretune.models._llama import PlainLlama, plain_llama
+from puretune.models._llama import Attend, PlainLlama, plain_llama
 from puretune.models._load import (
     BaseModel,
     context_length,
@@ -42,6 +42,7 @@ __all__ = [
     "ADAPTER_WEIGHTS",
     "MANIFEST",
     "AdapterRef",
+    "Attend",
     "BaseModel",
     "Dtype",
     "LazyBase",

@@ -1,8 +1,8 @@
 """Llama-like models as plain tensors: the same function as transformers' module, without its cost per call.
 
-At a few million parameters the modules around the arithmetic take most of the time. What attention looks at is
-the caller's: ``attend`` gets a layer's queries, keys and values and returns what they come to. Models that this
-file does not know in every detail stay with their own module.
+At a few million parameters the modules around the arithmetic take much of the time. What attention looks at
+is the caller's: ``attend`` gets a layer's queries, keys and values and returns what they come to. Models that
+this file does not know in every detail stay with their own module.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-    """(layer, queries [rows, tokens, heads, width], keys and values [rows, tokens, key heads, width])
-    -> [rows, tokens, heads * width]"""
+Attend = Callable[[int, "Tensor", "Tensor", "Tensor"], "Tensor"]
+"""(layer, queries [rows, tokens, heads, width], keys and values [rows, tokens, key heads, width])
+-> [rows, tokens, heads * width]"""
 
 _KNOWN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 _STATIC_ROPE = ("default", "linear", "llama3", "yarn")
@@ -67,7 +67,7 @@ class PlainLlama:
     cos: Tensor
     """[positions, width]"""
     sin: Tensor
-    """[positions, width], its first half negated: x turned by a position is x * cos + swapped halves * sin."""
+    """[positions, width], its first half negated: turned, x is x * cos + its swapped halves * sin."""
 
     def hidden(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         """[rows, tokens, size] after the last norm, from ids and positions [rows, tokens]."""
@@ -90,7 +90,7 @@ class PlainLlama:
         return rms_norm(x, (x.shape[-1],), weight, self.epsilon)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.width))
+        return x.view(*x.shape[:-1], -1, self.width)
 
 
 def plain_llama(model: Any, positions: int) -> PlainLlama | None:

@@ -1,9 +1,12 @@
-"""Answers and verdicts, a shard at a time: prompts rendered, asked, published; then scored, published."""
+"""Answers and verdicts, shard by shard: prompts rendered, asked, published; then scored, published."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from puretune.data import Example
@@ -27,6 +30,12 @@ from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, AnswerStep, DrawSte
 from puretune.study._resolve import ResolvedSuite
 from puretune.templates import PromptTemplate, Renderer
 
+POOL = 8
+"""Shards that are asked together, and at most lost together."""
+
+_WRITERS = 4
+"""Threads that publish: they wait for the disk, hardly for the processor."""
+
 
 class Prompts:
     """The token ids of every prompt under every test template, rendered once."""
@@ -36,6 +45,7 @@ class Prompts:
         self._templates = {template.name: template for _, template in plan.resolved.cells}
         self._renderer = renderer
         self._known: dict[tuple[str, str], list[tuple[int, ...]]] = {}
+        self._shared: dict[str, int] = {}
 
     def of(self, step: AnswerStep) -> list[tuple[int, ...]]:
         """The prompts of one shard."""
@@ -52,6 +62,15 @@ class Prompts:
                         f"{step.test_template!r} and up to {new} new ones do not fit into the model's "
                         f"context of {context}. Shorten or remove the query, or lower max_new_tokens."
                     )
+
+    def shared(self, template: str) -> int:
+        """Leading tokens that all prompts under a template have in common."""
+        if template not in self._shared:
+            every = [ids for suite in self._suites for ids in self._all(template, suite)]
+            first, last = min(every), max(every)  # what these have in common, all in between have
+            pairs = enumerate(zip(first, last, strict=False))
+            self._shared[template] = next((at for at, (a, b) in pairs if a != b), len(first))
+        return self._shared[template]
 
     def _all(self, template: str, suite: str) -> list[tuple[int, ...]]:
         if (template, suite) not in self._known:
@@ -84,29 +103,66 @@ def answer(
     prompts: Prompts,
     on_event: EventSink,
 ) -> None:
-    """Ask and publish shard by shard, one adapter after the other.
+    """Ask pool by pool: the shards of one adapter under one test template share their batches.
 
-    A shard is asked on its own, so that a resumed run repeats exactly the batches of an uninterrupted one.
+    The shards of a pool are published one after the other when all are done, so that a run that was killed
+    asks the same pools again, in the same batches, as one that was not.
     """
-    suites = suites_of(plan)
-    by_who: dict[Who, list[AnswerStep]] = {}
-    for step in {step.key: step for step in steps}.values():
-        by_who.setdefault(step.who, []).append(step)
-    asked = [step for shards in by_who.values() for step in shards]
-    progress = _Progress(sum(step.prompts * suites[step.suite].decoding.n for step in asked), on_event)
-    for who, shards in by_who.items():
-        adapter = adapter_of(plan, store, who)
-        for step in shards:
-            suite = suites[step.suite]
+    suites, pools = suites_of(plan), _pools(steps)
+    asked = sum(step.prompts * suites[step.suite].decoding.n for pool in pools for step in pool)
+    progress = _Progress(asked, on_event)
+    with _publishing(store) as publish:
+        for pool in pools:
             started = time.monotonic()
-            requests = [
-                Request(str(number), ids, adapter, suite.decoding)
-                for number, ids in enumerate(prompts.of(step))
-            ]
-            answers = progress.watch(engine.generate(requests, progress.note), step)
-            rows = _rows(answers, shard_of(step, suites), suite.decoding.n)
-            store.put_lines(ANSWERS, step.key, rows, {"seconds": round(time.monotonic() - started, 2)})
+            adapter = adapter_of(plan, store, pool[0].who)
+            requests = _requests(pool, suites, prompts, adapter)
+            answers = progress.watch(engine.generate(requests, progress.note), pool)
+            each = (time.monotonic() - started) / sum(step.prompts for step in pool)
+            for step, of_step in zip(pool, answers, strict=True):
+                rows = _rows(of_step, shard_of(step, suites), suites[step.suite].decoding.n)
+                publish(ANSWERS, step.key, rows, {"seconds": round(each * step.prompts, 3)})
     progress.finish()
+
+
+def _pools(steps: Iterable[AnswerStep]) -> list[list[AnswerStep]]:
+    """The shards of each adapter and test template, in their order, at most ``POOL`` together."""
+    together: dict[tuple[Who, str], list[AnswerStep]] = {}
+    for step in {step.key: step for step in steps}.values():
+        together.setdefault((step.who, step.test_template), []).append(step)
+    return [shards[i : i + POOL] for shards in together.values() for i in range(0, len(shards), POOL)]
+
+
+def _requests(
+    pool: Sequence[AnswerStep],
+    suites: Mapping[str, ResolvedSuite],
+    prompts: Prompts,
+    adapter: AdapterRef | None,
+) -> list[Request]:
+    """All prompts of a pool; keys say the place of the shard in it and of the prompt in the shard."""
+    shared = prompts.shared(pool[0].test_template)
+    return [
+        Request(f"{place}/{number}", ids, adapter, suites[step.suite].decoding, shared=shared)
+        for place, step in enumerate(pool)
+        for number, ids in enumerate(prompts.of(step))
+    ]
+
+
+@contextmanager
+def _publishing(store: Store) -> Iterator[Callable[..., None]]:
+    """``put_lines`` that does not wait for the disk; all is published when the block ends without an error,
+    and what was given away before an error as well."""
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        under_way: list[Future[Any]] = []
+
+        def publish(*content: Any) -> None:
+            for one in [one for one in under_way if one.done()]:
+                under_way.remove(one)
+                one.result()
+            under_way.append(writers.submit(store.put_lines, *content))
+
+        yield publish
+        for one in under_way:
+            one.result()
 
 
 def score(plan: Plan, store: Store, on_event: EventSink) -> None:
@@ -123,11 +179,12 @@ def _score(plan: Plan, store: Store, missing: Sequence[ScoreStep], on_event: Eve
     scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
     scorers |= {judge.name: judge for judge in prepared(plan, store, on_event)}
     on_event(Started("score", len(missing)))
-    for number, step in enumerate(missing, 1):
-        shard = shards[step.answers]
-        verdicts = _judge(scorers[step.scorer], shard_of(shard, suites), answers_of(shard, store))
-        store.put_lines(VERDICTS, step.key, verdicts)
-        on_event(Advanced("score", number))
+    with _publishing(store) as publish:
+        for number, step in enumerate(missing, 1):
+            shard = shards[step.answers]
+            verdicts = _judge(scorers[step.scorer], shard_of(shard, suites), answers_of(shard, store))
+            publish(VERDICTS, step.key, verdicts)
+            on_event(Advanced("score", number))
     on_event(Finished("score"))
 
 
@@ -209,17 +266,21 @@ class _Progress:
         self._on_event = on_event
         on_event(Started("answer", total))
 
-    def watch(self, answers: Iterable[Answer], step: AnswerStep) -> list[Answer]:
-        who = step.who.condition if step.who.seed is None else f"{step.who.condition} seed {step.who.seed}"
-        seen = []
+    def watch(self, answers: Iterable[Answer], pool: Sequence[AnswerStep]) -> list[list[Answer]]:
+        """The answers of each shard of the pool."""
+        who = pool[0].who
+        name = who.condition if who.seed is None else f"{who.condition} seed {who.seed}"
+        seen: list[list[Answer]] = [[] for _ in pool]
         for one in answers:
-            seen.append(one)
+            place, _, number = one.key.partition("/")
+            seen[int(place)].append(replace(one, key=number))
             self._done += 1
-            self._on_event(Advanced("answer", self._done, f"{who} -> {step.test_template}, {step.suite}"))
+            suite = pool[int(place)].suite
+            self._on_event(Advanced("answer", self._done, f"{name} -> {pool[0].test_template}, {suite}"))
         return seen
 
     def note(self, event: Event) -> None:
-        """Pass on what the engine has to say; it counts only its own shard."""
+        """Pass on what the engine has to say; it counts only its own pool."""
         if isinstance(event, Advanced) and event.note:
             self._on_event(Advanced("answer", self._done, event.note))
 

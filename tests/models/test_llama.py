@@ -1,0 +1,63 @@
+"""Llama-like models as plain tensors: the same numbers as their modules give, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from puretune.models import attached, new_lora, plain_llama
+from tests.tiny import tiny_base, tiny_gpt2, tiny_llama, tiny_mistral, tiny_qwen2
+
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}  # fmt: skip
+
+
+def variant(**more: Any) -> Callable[[Path], Path]:
+    return lambda directory: tiny_llama(directory, **more)
+
+
+KNOWN = {
+    "plain": variant(),
+    "grouped queries": variant(num_key_value_heads=2),
+    "biases": variant(attention_bias=True, mlp_bias=True),
+    "a head of its own width": variant(head_dim=16),
+    "scaled positions": variant(rope_parameters=LLAMA3),
+    "qwen2": tiny_qwen2,
+}
+
+
+def causal(layer: int, q: Any, k: Any, v: Any) -> Any:
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    return out.transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_logits_are_those_of_the_module(kind: str, tmp_path: Path) -> None:
+    model = tiny_base(KNOWN[kind](tmp_path / "model")).model
+    plain = plain_llama(model, 128)
+    assert plain is not None
+    ids = torch.arange(2 * 90).reshape(2, 90) % model.config.vocab_size
+    with torch.inference_mode():
+        found = plain.head(plain.hidden(ids, torch.arange(90).expand(2, 90), causal))
+        torch.testing.assert_close(found, model(input_ids=ids).logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [tiny_gpt2, tiny_mistral, variant(hidden_act="gelu")])
+def test_models_that_are_not_known_in_every_detail_stay_modules(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    assert plain_llama(tiny_base(make(tmp_path / "model")).model, 8) is None
+
+
+def test_a_model_with_something_attached_stays_a_module(llama: Any) -> None:
+    lora = new_lora(llama.model, 2, 4, ["q_proj"], torch.Generator().manual_seed(0))
+    with attached(llama.model, lora):
+        assert plain_llama(llama.model, 8) is None
+    assert plain_llama(llama.model, 8) is not None
