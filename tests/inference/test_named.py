@@ -16,6 +16,9 @@ def test_the_local_engine_is_described_without_being_started() -> None:
         "version": LocalEngine.version,
         "batch_size": 16,
         "batch_tokens": None,
+        "plain": True,
+        "share_prefix": True,
+        "refill": True,
     }
 
 
