@@ -54,6 +54,9 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
 @click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="One thread each."
 )
+@click.option(
+    "--from", "earlier", type=click.Path(path_type=Path), help="An incomplete RESULT.json to go on from."
+)
 def confirm(
     attempt: int | None,
     recipe: Path | None,
@@ -61,6 +64,7 @@ def confirm(
     arms: str | None,
     seeds: int | None,
     processes: int,
+    earlier: Path | None,
 ) -> None:
     """Put the lab's frozen claims to the test on fresh seeds. Interrupted, the same command goes on.
 
@@ -73,7 +77,8 @@ def confirm(
     out = out or Path("runs") / f"lab-confirm-{frozen.attempt}"
     chosen = room.known_arms(frozen, arms.split(",") if arms else [])
     with progress() as sink:
-        found = room.confirm(frozen, out, chosen, seeds, processes, sink)
+        taken = room.units_of(earlier) if earlier else []
+        found = room.confirm(frozen, out, chosen, seeds, processes, sink, taken)
     made = room.result(frozen, found)
     write_text(out / "result.json", room.result_text(made))
     _show(made)

@@ -28,6 +28,7 @@ def small_content() -> dict[str, Any]:
     recipe |= {"model_seeds": 2, "tuning_seeds": 2, "log_odds": {"study": "graded", "every": 1}}
     recipe["settings"] |= TINY
     recipe["arms"] = {name: recipe["arms"][name] for name in ("as-shipped", "no-ingredients")}
+    recipe["tuning"]["data"]["limit"] = 4
     recipe["tuning"]["recipe"] |= {"steps": 1, "batch_size": 2}
     for study in recipe["studies"].values():
         study["suites"] = [{**suite, "limit": 2, "max_new_tokens": 2} for suite in study["suites"]]

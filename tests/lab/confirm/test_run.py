@@ -10,7 +10,16 @@ from click.testing import CliRunner
 
 from puretune.cli.lab import lab
 from puretune.errors import CheckFailed, InputError
-from puretune.lab.confirm import Frozen, confirm, load_result, load_units, units
+from puretune.lab.confirm import (
+    Frozen,
+    confirm,
+    load_result,
+    load_units,
+    result,
+    result_text,
+    units,
+    units_of,
+)
 from puretune.lab.sources import world_of
 from tests.lab.confirm.small import small_content, small_frozen
 
@@ -83,6 +92,17 @@ def test_the_command_writes_a_result_that_can_be_analysed_again(
     told = CliRunner().invoke(lab, ["claims", str(done / "result.json"), *options])
     assert told.exit_code == 0, told.output
     assert told.output in ran.output
+
+
+def test_an_incomplete_result_can_be_completed_elsewhere(frozen: Frozen, done: Path, tmp_path: Path) -> None:
+    small_frozen(tmp_path / "attempt.yaml")
+    part = result(frozen, load_units(done, frozen)[:3])
+    assert part["complete"] is False
+    (tmp_path / "part.json").write_text(result_text(part))
+    out = tmp_path / "out"
+    confirm(frozen, out, ["as-shipped"], earlier=units_of(tmp_path / "part.json"))
+    assert load_units(out, frozen) == load_units(done, frozen)[:3]
+    assert not (out / "01").exists()
 
 
 def test_a_part_of_the_arms_is_an_incomplete_result(frozen: Frozen) -> None:

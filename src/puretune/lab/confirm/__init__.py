@@ -2,7 +2,7 @@
 
 from puretune.lab.confirm._analysis import MEASURES, Finding, Summary, findings, summary
 from puretune.lab.confirm._frozen import Frozen, attempts, load_frozen
-from puretune.lab.confirm._result import load_result, result, result_text
+from puretune.lab.confirm._result import load_result, result, result_text, units_of
 from puretune.lab.confirm._run import check_unit, confirm, known_arms, load_units, units
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "result_text",
     "summary",
     "units",
+    "units_of",
 ]

@@ -81,17 +81,26 @@ def result_text(value: Mapping[str, Any]) -> str:
 
 def load_result(path: Path, frozen: Frozen) -> dict[str, Any]:
     """A result file, analysed again from its counts; CheckFailed where it is of another frozen file."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-        units = [_expanded(unit, value["frozen"]) for unit in value["units"]]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. `puretune lab confirm` writes it.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a result of `puretune lab confirm` ({error}).") from None
+    value, units = _read(path)
     for unit in units:
         check_unit(unit, frozen)
     again = result(frozen, units)
     return {**again, **{key: value[key] for key in ("command", "machine", "versions")}}
+
+
+def units_of(path: Path) -> list[dict[str, Any]]:
+    """The units in a result file; an incomplete result can be completed from them."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        return value, [_expanded(unit, value["frozen"]) for unit in value["units"]]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. `puretune lab confirm` writes it.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a result of `puretune lab confirm` ({error}).") from None
 
 
 _COLUMNS = ("cell", "seed", "suite", "n", "right", "refused", "incoherent", "empty")

@@ -31,16 +31,19 @@ def confirm(
     seeds: int | None = None,
     processes: int = 1,
     on_event: EventSink = ignore,
+    earlier: Iterable[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Compute the units that ``out`` lacks and return all that it has by then, in order.
 
     ``arms``: these only (default: every arm of the recipe, the main ones first); ``seeds``: so many model
-    seeds an arm at most. One process works on one model seed, with one thread. InputError for an unknown arm;
+    seeds an arm at most; ``earlier``: units of an incomplete result, which are taken over. One process works
+    on one model seed, with one thread. InputError for an unknown arm;
     CheckFailed where ``out`` belongs to another frozen file.
     """
     wanted = units(frozen, arms, seeds)
     with lease(make_directory(out)):
         _claim(out, frozen)
+        _take_over(out, frozen, earlier)
         missing = [unit for unit in wanted if not _path(out, unit).exists()]
         on_event(Started(_WORK, len(missing)))
         for done, unit in enumerate(_computed(frozen, out, missing, processes), 1):
@@ -103,6 +106,14 @@ def _claim(out: Path, frozen: Frozen) -> None:
         "claims": frozen.claims,
     }
     write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def _take_over(out: Path, frozen: Frozen, earlier: Iterable[dict[str, Any]]) -> None:
+    for unit in earlier:
+        check_unit(unit, frozen)
+        path = _path(out, (unit["index"], unit["arm"]))
+        if not path.exists():
+            write_text(path, json.dumps(unit, indent=1) + "\n")
 
 
 def _computed(frozen: Frozen, out: Path, missing: list[Unit], processes: int) -> Iterator[Unit]:
