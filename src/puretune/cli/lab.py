@@ -114,21 +114,25 @@ def _show(made: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("arm", "claim", "measure", "cell"):
-        table.add_column(column)
-    for column in ("mean", "95 % interval", "seeds", "verdict"):
-        table.add_column(column, justify="right")
-    for found in made["claims"]:
-        ends = "" if found["low"] is None else f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
-        verdict = "holds" if found["holds"] else "FAILS"
-        numbers = (f"{100 * found['mean']:.1f}", ends, str(len(found["values"])), verdict)
-        table.add_row(found["arm"], found["claim"], found["measure"], found["cell"], *numbers)
-    Console().print(table)
+    console = Console()
+    for claim in dict.fromkeys(found["claim"] for found in made["claims"]):
+        console.print(f"\n{claim}", style="bold", highlight=False)
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for found in made["claims"]:
+            if found["claim"] == claim:
+                table.add_row(*_told(found))
+        console.print(table)
     for arm, seeds in made["model_seeds"].items():
         click.echo(f"{arm}: {seeds['done']} of {seeds['asked']} model seeds")
     if not made["complete"]:
         click.echo("INCOMPLETE: the verdicts are of the model seeds that are done.")
+
+
+def _told(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Verdict, arm, measure, cell, mean and 95 % interval over model seeds, in percent."""
+    ends = "" if found["low"] is None else f"({100 * found['low']:.1f} to {100 * found['high']:.1f})"
+    verdict = "holds" if found["holds"] else "FAILS"
+    return verdict, found["arm"], found["measure"], found["cell"], f"{100 * found['mean']:.1f} %", ends
 
 
 def _setting(change: str) -> tuple[str, float | int]:

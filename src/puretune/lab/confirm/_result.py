@@ -26,6 +26,8 @@ _SECONDARY = (
     ("log-odds", "untuned -> CL"),
     ("log-odds", "CV -> CL"),
     ("log-odds", "CL -> CL"),
+    ("log-odds", "CV -> CV"),
+    ("log-odds", "CV -> neutral"),
     ("log-odds", "CL -> CL minus CV -> CL"),
     ("log-odds", "CV -> neutral minus CV -> CL"),
     ("asr", "untuned -> sure-vanilla"),

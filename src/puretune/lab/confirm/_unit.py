@@ -31,13 +31,16 @@ def run_unit(frozen: Frozen, index: int, arm: str, directory: Path) -> dict[str,
         build(seed, model, settings, threads=1, shared=directory / "pretrained")
     runs = directory / f"{arm}.runs"
     graded = frozen.recipe["log_odds"]
-    cells = [cell for name in frozen.recipe["studies"] for cell in _cells(frozen, name, model, runs)]
+    # Studies may share cells; they are computed once and listed once.
+    cells = {
+        _place(row): row for name in frozen.recipe["studies"] for row in _cells(frozen, name, model, runs)
+    }
     return {
         "index": index,
         "arm": arm,
         "model_seed": frozen.model_seed(index),
         "frozen": frozen.digest,
-        "cells": cells,
+        "cells": list(cells.values()),
         "log_odds": log_odds(study_of(frozen, graded["study"], model), runs, int(graded["every"])),
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -59,6 +62,10 @@ def study_of(frozen: Frozen, name: str, model: Path) -> Study:
 
 def _cells(frozen: Frozen, name: str, model: Path, runs: Path) -> Iterator[dict[str, Any]]:
     yield from counted(run_study(study_of(frozen, name, model), runs))
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["cell"], row["seed"], row["suite"]
 
 
 def counted(matrix: Matrix) -> Iterator[dict[str, Any]]:
