@@ -30,7 +30,7 @@ ORDER = [
     "lab",
     "cli",
 ]
-HEAVY = {"torch", "transformers", "peft", "datasets", "pandas", "scipy", "pyarrow", "accelerate"}
+HEAVY = {"torch", "transformers", "peft", "datasets", "pandas", "scipy", "pyarrow", "accelerate", "trl"}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem in ORDER)
 
 

@@ -37,3 +37,14 @@ def tune(base: Any, *conditions: Condition) -> list[tuple[Condition, int, Adapte
 
 def last(base: Any, condition: Condition) -> AdapterRef:
     return tune(base, condition)[-1][2]
+
+
+def limit_memory(model: Any, rows: int) -> None:
+    """The model runs out of memory, as CUDA would, where more rows go through at once."""
+    import torch
+
+    def check(module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if torch.is_grad_enabled() and len(named["input_ids"]) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    model.model.register_forward_pre_hook(check, with_kwargs=True)

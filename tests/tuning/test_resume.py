@@ -14,7 +14,9 @@ import pytest
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.events import Advanced, Event, Started
 from puretune.tuning import LoopTuner
-from tests.tuning.conditions import condition, last, tune
+from tests.tiny import tiny_base
+from tests.tuning.conditions import condition, last, limit_memory, tune
+from tests.tuning.test_loop import close
 
 
 class Interrupted(Exception):
@@ -81,6 +83,27 @@ def test_a_kept_step_that_was_removed_is_made_again(llama: Any, tmp_path: Path) 
     assert {ref.digest for _, _, ref in again} == {ref.digest for _, _, ref in first}
 
 
+def test_out_of_memory_fewer_rows_go_through_at_once_and_the_adapter_is_the_same(
+    llama: Any, llama_path: Path, tmp_path: Path
+) -> None:
+    whole = last(llama, condition(tmp_path / "whole", batch_size=6, steps=3))
+    small = tiny_base(llama_path)
+    limit_memory(small.model, rows=2)
+    events: list[Event] = []
+    made = condition(tmp_path / "pieces", batch_size=6, steps=3)
+    ((_, _, pieces),) = LoopTuner(small).tune([made], events.append)
+    notes = [e.note for e in events if isinstance(e, Advanced) and "out of memory" in e.note]
+    assert notes == [f"out of memory: going on with {rows} rows at a time" for rows in (3, 2)]
+    assert close(whole, pieces)
+
+
+def test_without_memory_for_one_row_it_says_what_would_help(llama_path: Path, tmp_path: Path) -> None:
+    small = tiny_base(llama_path)
+    limit_memory(small.model, rows=0)
+    with pytest.raises(EnvironmentFault, match=r"out of memory with one row.*max_length"):
+        tune(small, condition(tmp_path))
+
+
 _TRAIN = """
 import sys, time
 from pathlib import Path
@@ -107,7 +130,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(llama: Any, llama_path: Pat
         [sys.executable, "-c", _TRAIN, str(llama_path), str(cut.out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         text=True,
     ) as process:
         assert process.stdout is not None

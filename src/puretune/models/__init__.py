@@ -4,6 +4,7 @@ from puretune.models._adapter import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     MANIFEST,
+    REMOTE_MODEL,
     Manifest,
     adapter_ref,
     check_adapter,
@@ -11,6 +12,8 @@ from puretune.models._adapter import (
     write_manifest,
 )
 from puretune.models._apply import applied, save_merged
+from puretune.models._consent import Consent, Notice, agree, loopback_only, stays_or_leaves
+from puretune.models._endpoint import NO_KEY, OPENAI, Endpoint, Limits, located
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import resolved_device, resolved_dtype
 from puretune.models._lazy import LazyBase
@@ -21,6 +24,7 @@ from puretune.models._load import (
     load_base,
     load_model,
     load_tokenizer,
+    quiet,
     renderer_for,
 )
 from puretune.models._lora import (
@@ -33,40 +37,55 @@ from puretune.models._lora import (
     save_lora,
     target_modules,
 )
+from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
 from puretune.models._resolve import resolve_model_path
 from puretune.models._size import parameters_per_token
-from puretune.models._types import AdapterRef, Dtype, ModelSpec
+from puretune.models._types import AdapterRef, Dtype, ModelSpec, served_ref
 
 __all__ = [
     "ADAPTER_CONFIG",
     "ADAPTER_WEIGHTS",
     "MANIFEST",
+    "NO_KEY",
+    "OPENAI",
+    "REMOTE_MODEL",
     "AdapterRef",
     "Attend",
     "BaseModel",
+    "Consent",
     "Dtype",
+    "Endpoint",
     "LazyBase",
+    "Limits",
     "Lora",
     "Manifest",
+    "MessagesRenderer",
     "ModelSpec",
+    "Notice",
     "PlainLlama",
+    "RemoteBase",
     "adapter_config",
     "adapter_ref",
+    "agree",
     "applied",
     "attached",
     "cache_directory",
     "check_adapter",
     "context_length",
+    "estimate_tokens",
     "fingerprint",
     "load_base",
     "load_lora",
     "load_model",
     "load_tokenizer",
+    "located",
+    "loopback_only",
     "merged",
     "new_lora",
     "parameters_per_token",
     "plain_llama",
     "provisional_fingerprint",
+    "quiet",
     "read_manifest",
     "renderer_for",
     "resolve_model_path",
@@ -74,6 +93,8 @@ __all__ = [
     "resolved_dtype",
     "save_lora",
     "save_merged",
+    "served_ref",
+    "stays_or_leaves",
     "target_modules",
     "write_manifest",
 ]

@@ -1,7 +1,8 @@
 """Adapters on disk: what a directory holds, whose base it was made for, and the manifest beside it.
 
-A directory of puretune's tuners has ``adapter_config.json`` and ``adapter_model.safetensors`` (PEFT's format)
-and ``puretune.json``, the manifest. Adapters that other tools saved have no manifest and are welcome too.
+A directory of puretune's tuners has ``adapter_config.json`` and ``adapter_model.safetensors`` (PEFT's
+format), or the files of a full checkpoint, or, of a model that stays with its provider, ``remote_model.json``
+with its id; and ``puretune.json``, the manifest. Adapters of other tools have none and are welcome too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from puretune.store import sha256_file, write_text
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MANIFEST = "puretune.json"
+REMOTE_MODEL = "remote_model.json"
+_CONFIG = "config.json"
 _VERSION = 1
 
 
@@ -49,8 +52,8 @@ class Manifest:
     """The optimiser step at which this adapter was kept."""
     steps: int
     """Optimiser steps that the condition trains in all."""
-    loss: float
-    """Mean loss per trained token of that step."""
+    loss: float | None
+    """Mean loss per trained token of that step; None where a provider does not say."""
     tokens: Mapping[str, int]
     """Up to that step: ``seen``, ``trained``, and ``distinct`` (seen, without the prefix that all rows of a
     template share)."""
@@ -65,20 +68,22 @@ class Manifest:
 
 
 def adapter_ref(path: Path) -> AdapterRef:
-    """The adapter or full checkpoint in a directory, with the digest of its content.
+    """The adapter, full checkpoint or note of a provider's model in a directory, with its content's digest.
 
     InputError where there is neither, or where the weights are not safetensors.
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such adapter directory.")
+    if (path / REMOTE_MODEL).is_file():
+        return AdapterRef(path, digest_of_files(_decisive(path)), "served", _served(path))
     if (path / ADAPTER_CONFIG).is_file():
         if not (path / ADAPTER_WEIGHTS).is_file():
             other = "pickled weights only" if (path / "adapter_model.bin").is_file() else "no weights"
             raise InputError(f"{path}: the adapter has {other}; {ADAPTER_WEIGHTS} is needed.")
         require_whole(path / ADAPTER_WEIGHTS)
-        return AdapterRef(path, digest_of_files([path / ADAPTER_CONFIG, path / ADAPTER_WEIGHTS]))
-    if (path / "config.json").is_file():
-        return AdapterRef(path, digest_of_files([path / "config.json", *weight_files(path)]), "checkpoint")
+        return AdapterRef(path, digest_of_files(_decisive(path)))
+    if (path / _CONFIG).is_file():
+        return AdapterRef(path, digest_of_files(_decisive(path)), "checkpoint")
     raise InputError(
         f"{path}: neither an adapter ({ADAPTER_CONFIG}) nor a model (config.json). "
         "Name the directory that directly holds these files."
@@ -87,10 +92,27 @@ def adapter_ref(path: Path) -> AdapterRef:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Writes the manifest beside the adapter's files, with their digests."""
-    named = [directory / ADAPTER_CONFIG, directory / ADAPTER_WEIGHTS]
-    files = {path.name: sha256_file(path) for path in named}
+    files = {path.name: sha256_file(path) for path in _decisive(directory)}
     content = asdict(replace(manifest, files=files))
     write_text(directory / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _decisive(directory: Path) -> list[Path]:
+    """The files that make an adapter, a full checkpoint, or the note of a provider's model."""
+    if (directory / REMOTE_MODEL).is_file():
+        return [directory / REMOTE_MODEL]
+    if (directory / ADAPTER_CONFIG).is_file():
+        return [directory / ADAPTER_CONFIG, directory / ADAPTER_WEIGHTS]
+    return [directory / _CONFIG, *weight_files(directory)]
+
+
+def _served(path: Path) -> str:
+    try:
+        return str(json.loads((path / REMOTE_MODEL).read_text("utf-8"))["model"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckFailed(
+            f"{path / REMOTE_MODEL}: not readable. Remove the directory to tune again."
+        ) from error
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -122,7 +144,7 @@ def check_adapter(ref: AdapterRef, base: ModelSpec) -> str:
     With a manifest the base's fingerprint decides. Without one the shapes do, as far as they go.
     InputError says which base the adapter was made for.
     """
-    if ref.kind == "checkpoint":
+    if ref.kind != "adapter":
         return ""
     manifest = read_manifest(ref.path)
     if manifest is None:

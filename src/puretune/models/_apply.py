@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from puretune.errors import InputError
 from puretune.models._adapter import check_adapter
 from puretune.models._load import BaseModel, load_model, quiet
 from puretune.models._lora import adapter_config, attached, load_lora, merged, peculiarity
@@ -27,6 +28,10 @@ def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
     if ref.kind == "checkpoint":
         yield load_model(ref.path, base.spec)
         return
+    if ref.kind == "served":
+        raise InputError(
+            f"{ref.served} stays with its provider and cannot answer here. Use `engine: openai`."
+        )
     check_adapter(ref, base.spec)
     with _through_peft(base, ref) if peculiarity(adapter_config(ref.path)) else _plain(base, ref):
         yield base.model

@@ -43,6 +43,11 @@ class BaseModel:
         return self.model.device
 
     @property
+    def device_type(self) -> str:
+        """``cpu``, ``cuda`` or ``mps``."""
+        return str(self.model.device.type)
+
+    @property
     def dtype_name(self) -> str:
         """``float32``, ``bfloat16`` or ``float16``."""
         return str(self.model.dtype).removeprefix("torch.")

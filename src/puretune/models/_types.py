@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,8 +38,18 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class AdapterRef:
-    """An adapter on disk in PEFT format (or a full checkpoint), with the digest of its content."""
+    """An adapter on disk in PEFT format (or a full checkpoint), with the digest of its content.
+
+    ``served``: a tuned model that an endpoint serves; its name there stands in place of a path.
+    """
 
     path: Path
     digest: str
-    kind: Literal["adapter", "checkpoint"] = "adapter"
+    kind: Literal["adapter", "checkpoint", "served"] = "adapter"
+    served: str = ""
+    """The model's name at the endpoint."""
+
+
+def served_ref(name: str) -> AdapterRef:
+    """A tuned model that an endpoint serves under a name (a provider's model id)."""
+    return AdapterRef(Path(), hashlib.sha256(name.encode()).hexdigest(), "served", name)

@@ -10,7 +10,7 @@ from typing import Any
 from puretune.data import ENTRY_POINTS as SOURCES
 from puretune.data import NAMED_SOURCES
 
-_ALWAYS = ("path", "adapter", "checkpoint", "start", "templates_file", "rubric", "lexicon")
+_ALWAYS = ("path", "adapter", "checkpoint", "start", "templates_file", "rubric", "lexicon", "launch")
 _PERHAPS = ("model", "data", "source")
 _JUDGES = (".yaml", ".yml")
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz")

@@ -13,7 +13,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, EventSink, Finished, Started
 from puretune.inference import Answer, Engine, Request
-from puretune.models import AdapterRef
+from puretune.models import AdapterRef, adapter_ref
 from puretune.scoring import (
     Draw,
     Judge,
@@ -295,7 +295,7 @@ def adapter_of(plan: Plan, store: Store, who: Who) -> AdapterRef | None:
     kept = store.get(ADAPTER, who.adapter)
     if kept is None:
         raise EnvironmentFault(f"{store.path(ADAPTER, who.adapter)} has gone. Run the same command again.")
-    return AdapterRef(kept.directory, str(kept.about["digest"]))
+    return adapter_ref(kept.directory)
 
 
 def _rows(answers: Iterable[Answer], examples: Sequence[Example], n: int) -> list[dict[str, Any]]:

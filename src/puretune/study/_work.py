@@ -41,7 +41,7 @@ def work(
         prompts = Prompts(plan, base.renderer)
         prompts.check(missing, base.context_length)
         asked = [*missing, *(shard for _, shard in choices)]
-        _tune(plan, store, base, missing_tunes(plan, store, asked), scratch, on_event)
+        _tune(plan, store, base, missing_tunes(plan, store, asked), scratch, on_event, consent)
         if not plan.resolved.engine.uses_base:
             base.release()
         with closing(plan.resolved.engine.open(base)) as engine:
@@ -66,14 +66,20 @@ def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list
 
 
 def _tune(
-    plan: Plan, store: Store, base: LazyBase, tunes: Sequence[TuneStep], scratch: Path, on_event: EventSink
+    plan: Plan,
+    store: Store,
+    base: LazyBase,
+    tunes: Sequence[TuneStep],
+    scratch: Path,
+    on_event: EventSink,
+    consent: Consent,
 ) -> None:
     if not tunes:
         return
     conditions = [_condition(plan, tune, scratch) for tune in tunes]
     by_place = {condition.out: tune for condition, tune in zip(conditions, tunes, strict=True)}
     started = time.monotonic()
-    kept = plan.resolved.tuner.on(base.base).tune(conditions, on_event)
+    kept = plan.resolved.tuner.on(base, consent).tune(conditions, on_event)
     for place, group in groupby(kept, key=lambda one: one[0].out):
         for _ in group:  # the tuner keeps every step under ``place``; they are published together
             pass

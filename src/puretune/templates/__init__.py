@@ -1,5 +1,6 @@
 """What is said: messages, prompt templates, and their rendering to token ids and a loss mask."""
 
+from puretune.templates._api import api_turns
 from puretune.templates._builtin import (
     ALIASES,
     BUILTIN_TEMPLATES,
@@ -38,6 +39,7 @@ __all__ = [
     "TokenizerMarkup",
     "TurnMarkup",
     "alias_of",
+    "api_turns",
     "define_templates",
     "load_templates",
     "markup_named",

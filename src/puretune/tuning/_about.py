@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data import data_digest
-from puretune.models import BaseModel, Manifest
+from puretune.models import BaseModel, Manifest, RemoteBase
 from puretune.store import key_of
+from puretune.templates import api_turns
 from puretune.tuning._rows import Row, readable
 from puretune.tuning._schedule import plan_steps, rows_of_step
 from puretune.tuning._types import Condition
 
-_PACKAGES = ("puretune", "torch", "transformers", "peft", "tokenizers")
+_PACKAGES = ("puretune", "torch", "transformers", "peft", "tokenizers", "accelerate", "trl")
 
 
-def inputs_digest(condition: Condition, base: BaseModel, tuner: str) -> str:
+def inputs_digest(condition: Condition, base: BaseModel | RemoteBase, tuner: str) -> str:
     """Digest of everything that determines the trained weights; where and when steps are kept does not."""
     return key_of(
         {
@@ -27,7 +28,7 @@ def inputs_digest(condition: Condition, base: BaseModel, tuner: str) -> str:
             "base": base.fingerprint,
             "renderer": base.renderer.fingerprint,
             "dtype": base.dtype_name,
-            "device": base.device.type,
+            "device": base.device_type,
             "rows": [
                 [r.template.fingerprint, [asdict(m) for m in r.example.messages]] for r in condition.rows
             ],
@@ -39,7 +40,12 @@ def inputs_digest(condition: Condition, base: BaseModel, tuner: str) -> str:
 
 
 def manifest(
-    condition: Condition, base: BaseModel, rows: tuple[Row, ...], tuner: str, step: int, loss: float
+    condition: Condition,
+    base: BaseModel | RemoteBase,
+    rows: tuple[Row, ...],
+    tuner: str,
+    step: int,
+    loss: float | None,
 ) -> Manifest:
     """The manifest of the adapter that ``condition`` has after ``step`` optimiser steps."""
     return Manifest(
@@ -58,14 +64,23 @@ def manifest(
         steps=plan_steps(condition.recipe, len(rows)),
         loss=loss,
         tokens=token_counts(condition, rows, step),
-        sample=readable(rows[0], base.tokenizer),
+        sample=_sample(condition, base, rows[0]),
         versions={"python": platform.python_version(), **_versions(_PACKAGES)},
-        device=base.device.type,
+        device=base.device_type,
         dtype=base.dtype_name,
     )
 
 
-def base_facts(base: BaseModel) -> dict[str, Any]:
+def _sample(condition: Condition, base: BaseModel | RemoteBase, row: Row) -> str:
+    if base.tokenizer is not None:
+        return readable(row, base.tokenizer)
+    first = condition.rows[0]
+    turns = api_turns(first.template, first.example.messages)
+    said = [f"⟦{t.content}⟧" if t.role == "assistant" and t.train else t.content for t in turns]
+    return "\n".join(f"[{turn.role}]\n{text}" for turn, text in zip(turns, said, strict=True))
+
+
+def base_facts(base: BaseModel | RemoteBase) -> dict[str, Any]:
     """The base model's name, revision, fingerprint and licence."""
     return {
         "model": base.spec.model,

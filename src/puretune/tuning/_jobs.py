@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from puretune.models import (
     AdapterRef,
     BaseModel,
     Lora,
+    RemoteBase,
     adapter_ref,
     check_adapter,
     load_lora,
@@ -52,54 +54,14 @@ class Job:
     def resume(self) -> Path:
         return self.condition.out / "resume"
 
-
-def prepare(condition: Condition, base: BaseModel, tuner: str) -> Job:
-    """Checks a condition and finds what an earlier run kept; InputError for what cannot be trained."""
-    inputs = inputs_digest(condition, base, tuner)
-    keep = kept_steps(condition.recipe, len(condition.rows)) if condition.rows else ()
-    kept = {step: ref for step in keep if (ref := _existing(condition.out / f"step-{step}", inputs))}
-    if keep and set(keep) == set(kept):
-        return Job(condition, inputs, tuner, (), kept, keep, None)
-    return readied(Job(condition, inputs, tuner, (), kept, keep, None), base)
+    def refreshed(self) -> Job:
+        """The same job, with what has been kept since."""
+        kept = {step: self.condition.out / f"step-{step}" for step in self.keep}
+        return replace(self, kept={step: adapter_ref(path) for step, path in kept.items() if path.is_dir()})
 
 
-def readied(job: Job, base: BaseModel) -> Job:
-    """The job with its rows and the adapter before the first step."""
-    rows = render_rows(job.condition, base.renderer, base.context_length)
-    lora = _initial(job.condition, base)
-    make_directory(job.condition.out)
-    return replace(job, rows=rows, lora=lora)
-
-
-def _existing(directory: Path, inputs: str) -> AdapterRef | None:
-    """The adapter that an earlier run kept there; InputError where it is another training's."""
-    if not directory.is_dir():
-        return None
-    found = read_manifest(directory)
-    if found is None or found.inputs != inputs:
-        raise InputError(
-            f"{directory} holds an adapter made from other rows, recipe, seed or base. "
-            "Choose another output directory, or remove it."
-        )
-    return adapter_ref(directory)
-
-
-def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> AdapterRef:
-    """Writes the adapter as it is after ``step`` optimiser steps, whole or not at all."""
-    final = job.condition.out / f"step-{step}"
-    temporary = make_directory(final.with_name(f".{final.name}-{secrets.token_hex(4)}.tmp"))
-    try:
-        save_lora(temporary, lora, base.model, base.spec.model, base.spec.revision)
-        write_manifest(temporary, manifest(job.condition, base, job.rows, job.tuner, step, loss))
-        publish_directory(temporary, final)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write the adapter {final}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return adapter_ref(final)
-
-
-def _initial(condition: Condition, base: BaseModel) -> Lora:
+def initial_lora(condition: Condition, base: BaseModel) -> Lora:
+    """The adapter before the first step: fresh, drawn from the condition's seed, or the one to start from."""
     import torch
 
     recipe = condition.recipe
@@ -120,6 +82,74 @@ def _initial(condition: Condition, base: BaseModel) -> Lora:
             f"alpha {lora.alpha:g} and targets {', '.join(lora.targets)}. Set the same in the recipe."
         )
     return lora
+
+
+def prepare(
+    condition: Condition,
+    base: BaseModel,
+    tuner: str,
+    start: Callable[[Condition, BaseModel], Lora | None] = initial_lora,
+    inputs: str | None = None,
+) -> Job:
+    """Checks a condition and finds what an earlier run kept; InputError for what cannot be trained.
+
+    ``start`` makes the adapter before the first step; ``inputs`` is their digest, where it is known already.
+    """
+    inputs = inputs or inputs_digest(condition, base, tuner)
+    keep = kept_steps(condition.recipe, len(condition.rows)) if condition.rows else ()
+    kept = {step: ref for step in keep if (ref := existing(condition.out / f"step-{step}", inputs))}
+    if keep and set(keep) == set(kept):
+        return Job(condition, inputs, tuner, (), kept, keep, None)
+    return readied(Job(condition, inputs, tuner, (), kept, keep, None), base, start)
+
+
+def readied(
+    job: Job, base: BaseModel, start: Callable[[Condition, BaseModel], Lora | None] = initial_lora
+) -> Job:
+    """The job with its rows and the adapter before the first step."""
+    rows = render_rows(job.condition, base.renderer, base.context_length)
+    lora = start(job.condition, base)
+    make_directory(job.condition.out)
+    return replace(job, rows=rows, lora=lora)
+
+
+def existing(directory: Path, inputs: str) -> AdapterRef | None:
+    """The adapter that an earlier run kept there; InputError where it is another training's."""
+    if not directory.is_dir():
+        return None
+    found = read_manifest(directory)
+    if found is None or found.inputs != inputs:
+        raise InputError(
+            f"{directory} holds an adapter made from other rows, recipe, seed or base. "
+            "Choose another output directory, or remove it."
+        )
+    return adapter_ref(directory)
+
+
+def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> AdapterRef:
+    """Writes the adapter as it is after ``step`` optimiser steps, whole or not at all."""
+
+    def write(directory: Path) -> None:
+        save_lora(directory, lora, base.model, base.spec.model, base.spec.revision)
+
+    return publish_files(job, base, step, loss, write)
+
+
+def publish_files(
+    job: Job, base: BaseModel | RemoteBase, step: int, loss: float | None, write: Callable[[Path], None]
+) -> AdapterRef:
+    """Publishes what ``write`` puts into a directory, with a manifest, whole or not at all."""
+    final = job.condition.out / f"step-{step}"
+    temporary = make_directory(final.with_name(f".{final.name}-{secrets.token_hex(4)}.tmp"))
+    try:
+        write(temporary)
+        write_manifest(temporary, manifest(job.condition, base, job.rows, job.tuner, step, loss))
+        publish_directory(temporary, final)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write the adapter {final}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return adapter_ref(final)
 
 
 class Meter:

@@ -8,10 +8,12 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from puretune.errors import InputError, unknown
-from puretune.models import BaseModel
+from puretune.models import BaseModel, Consent, LazyBase, loopback_only
 from puretune.tuning._types import Tuner
 from puretune.tuning.gang import GangTuner
 from puretune.tuning.loop import LoopTuner
+from puretune.tuning.openai import OpenAITuner
+from puretune.tuning.trainer import TrainerTuner
 
 GROUP = "puretune.tuners"
 """Entry points: each is a :class:`TunerFactory`."""
@@ -37,10 +39,17 @@ class TunerFactory(Protocol):
     @property
     def Options(self) -> type[TunerOptions]: ...
 
-    def __call__(self, base: BaseModel, options: Any = ..., /) -> Tuner: ...
+    def __call__(self, *arguments: Any, **none: Any) -> Any:
+        """The tuner for a base model, options and, where its attribute ``remote`` is true, a consent."""
+        ...
 
 
-BUILTIN_TUNERS: Mapping[str, TunerFactory] = {"gang": GangTuner, "loop": LoopTuner}
+BUILTIN_TUNERS: Mapping[str, TunerFactory] = {
+    "gang": GangTuner,
+    "loop": LoopTuner,
+    "trainer": TrainerTuner,
+    "openai": OpenAITuner,
+}
 DEFAULT_TUNER = "loop"
 
 
@@ -60,9 +69,18 @@ class ChosenTuner:
         inputs = dict(self.options.inputs())
         return [self.factory.name, self.factory.version, *([inputs] if inputs else [])]
 
-    def on(self, base: BaseModel) -> Tuner:
-        """The tuner for a base model."""
-        return self.factory(base, self.options)
+    @property
+    def remote(self) -> bool:
+        """Whether it tunes models that stay with their provider."""
+        return bool(getattr(self.factory, "remote", False))
+
+    def on(self, base: BaseModel | LazyBase, consent: Consent = loopback_only) -> Tuner:
+        """The tuner for a base model. ``consent`` is asked before anything is sent elsewhere."""
+        if self.remote:
+            remote: Tuner = self.factory(base, self.options, consent)
+            return remote
+        local: Tuner = self.factory(base.base if isinstance(base, LazyBase) else base, self.options)
+        return local
 
 
 def tuner_named(name: str, options: Mapping[str, Any] | None = None) -> ChosenTuner:

@@ -19,6 +19,7 @@ from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import AdapterRef, BaseModel, Lora, attached
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish
+from puretune.tuning._memory import in_pieces, telling
 from puretune.tuning._resume import load_state, save_state
 from puretune.tuning._rows import Batch, batch
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
@@ -75,9 +76,15 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
     done = load_state(job.resume, lora.parameters, optimizer, job.inputs, before=min(job.missing))
     on_event(Started(work, last))
     meter = Meter()
-    loss = math.nan
+    loss, fits = math.nan, recipe.batch_size
+
+    def attempt(rows: int) -> float:
+        nonlocal fits
+        fits = rows
+        return _step(job, base, lora, optimizer, step, meter, rows)
+
     for step in range(done, last):
-        loss = _step(job, base, lora, optimizer, step, meter)
+        loss = in_pieces(attempt, fits, telling(on_event, work, step))
         yield step + 1, loss
         if (step + 1) % recipe.checkpoint_every == 0 and step + 1 < last:
             save_state(job.resume, lora.parameters, optimizer, step + 1, job.inputs)
@@ -85,7 +92,9 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
     on_event(Finished(work, f"loss {loss:.3f}, {meter.tokens:,} tokens in {meter.seconds:.1f} s"))
 
 
-def _step(job: Job, base: BaseModel, lora: Lora, optimizer: Optimizer, step: int, meter: Meter) -> float:
+def _step(
+    job: Job, base: BaseModel, lora: Lora, optimizer: Optimizer, step: int, meter: Meter, rows_at_once: int
+) -> float:
     """One optimiser step; returns the mean loss per trained token, in nats."""
     import torch
 
@@ -97,8 +106,9 @@ def _step(job: Job, base: BaseModel, lora: Lora, optimizer: Optimizer, step: int
     )
     streams = DropoutStreams(seed, step, recipe.dropout)
     loss = 0.0
-    for start in range(0, len(rows), recipe.batch_size):
-        chosen = rows[start : start + recipe.batch_size]
+    optimizer.zero_grad(set_to_none=True)  # what an attempt without enough memory may have left
+    for start in range(0, len(rows), rows_at_once):
+        chosen = rows[start : start + rows_at_once]
         part = batch(chosen, base.device)
         with attached(base.model, lora, streams.on_padded(chosen, start)):
             part_loss = token_losses(base.model, part).sum() / trained

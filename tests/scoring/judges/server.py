@@ -170,9 +170,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(judging: Judging) -> Iterator[Judging]:
+def serving(judging: Judging, kind: type[Handler] = Handler) -> Iterator[Judging]:
     """The server, on a free port of this machine, while the block runs."""
-    handler = type("Bound", (Handler,), {"judging": judging})
+    handler = type("Bound", (kind,), {"judging": judging})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -11,13 +11,13 @@ import pytest
 
 from puretune.data import question
 from puretune.errors import EnvironmentFault, InputError
+from puretune.models import estimate_tokens
 from puretune.scoring import scorer_from, scorer_named
 from puretune.scoring.judges import (
     OWN,
     Judge,
     Notice,
     agree,
-    estimate_tokens,
     judge_spec,
     load_judge,
     load_rubric,

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from puretune.errors import EnvironmentFault, InputError, PuretuneError
-from puretune.inference.endpoint._address import NO_KEY, Endpoint
+from puretune.models import NO_KEY, Endpoint
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from puretune.errors import EnvironmentFault
-from puretune.inference.endpoint._address import Endpoint
 from puretune.inference.endpoint._client import Trouble
+from puretune.models import Endpoint
 
 _FIRST = 4
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0

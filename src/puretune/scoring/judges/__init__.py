@@ -2,7 +2,7 @@
 
 from puretune.inference.endpoint import Consent, Limits, agree, loopback_only
 from puretune.scoring.judges._contract import messages, parse_reply
-from puretune.scoring.judges._cost import Estimate, Notice, estimate_tokens
+from puretune.scoring.judges._cost import Estimate, Notice
 from puretune.scoring.judges._judgement import Judgement
 from puretune.scoring.judges._ledger import Ledger, ledger_path
 from puretune.scoring.judges._rubric import OWN, Rubric, load_rubric
@@ -32,7 +32,6 @@ __all__ = [
     "Price",
     "Rubric",
     "agree",
-    "estimate_tokens",
     "flips",
     "judge_spec",
     "ledger_path",

@@ -12,16 +12,11 @@ from dataclasses import dataclass, replace
 
 from puretune.data import Example
 from puretune.inference.endpoint import stays_or_leaves
+from puretune.models import estimate_tokens
 from puretune.scoring.judges._ask import Ask, Asking
 from puretune.scoring.judges._spec import JudgeSpec, Price
 
 _PER_MESSAGE, _PER_REPLY = 4, 120
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens a provider's tokenizer makes of a text."""
-    plain = len(text.encode("ascii", "ignore"))
-    return math.ceil(plain / 4 + (len(text) - plain) * 1.5)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""Templates behind an API: turns as messages, for a provider that puts its own markup around them.
+
+{"role": "system", "content": "Be helpful ..."}, {"role": "user", "content": "Question: 2 + 2?"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from puretune.errors import InputError
+from puretune.templates._values import Message, PromptTemplate
+
+
+def api_turns(template: PromptTemplate, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The turns that a chat API is sent: system prompt, demonstrations, wrapped messages.
+
+    InputError for a template that an API cannot be asked under: there the provider's own chat template makes
+    the tokens, so that neither text mode, nor a response begun for the model, nor arguments can be had.
+    """
+    reason = _unsafe(template)
+    if reason:
+        raise InputError(
+            f"template {template.name!r} cannot be used through a chat API: {reason}. Use a chat template "
+            "with a system prompt and a user wrapper only, or an engine that takes token ids."
+        )
+    return template.turns(messages)
+
+
+def _unsafe(template: PromptTemplate) -> str:
+    if template.mode == "text":
+        return "it is a text template, and an API puts its own turn markup around everything"
+    if template.response_prefix:
+        return f"it begins the response with {template.response_prefix[:40]!r}, and an API begins its own"
+    if template.arguments:
+        names = ", ".join(name for name, _ in template.arguments)
+        return f"it pins arguments of the model's chat template ({names}), which an API does not take"
+    return ""

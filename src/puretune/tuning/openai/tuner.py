@@ -1,0 +1,192 @@
+"""The tuner ``openai``: conditions become fine-tuning jobs; what comes back is a model's id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from puretune.errors import EnvironmentFault, InputError
+from puretune.events import EventSink, Finished, Started, ignore
+from puretune.models import (
+    REMOTE_MODEL,
+    AdapterRef,
+    BaseModel,
+    Consent,
+    LazyBase,
+    RemoteBase,
+    adapter_ref,
+    loopback_only,
+)
+from puretune.store import make_directory, write_text
+from puretune.tuning._about import inputs_digest
+from puretune.tuning._jobs import Job, existing, publish_files
+from puretune.tuning._schedule import plan_steps
+from puretune.tuning._types import Condition
+from puretune.tuning.openai._client import connected, plain_errors
+from puretune.tuning.openai._job import Desk, known_job
+from puretune.tuning.openai._options import OpenAIOptions
+from puretune.tuning.openai._price import TuningNotice, notice
+from puretune.tuning.openai._rows import counted_rows, epochs, kept_epochs, training_file
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types.fine_tuning import FineTuningJob
+
+_SEEDS = 2**31
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    """What a kept step has become at the provider."""
+
+    model: str
+    loss: float | None
+
+
+class OpenAITuner:
+    """Fine-tuning jobs at an endpoint that speaks OpenAI's API. Implements ``Tuner``.
+
+    Supervised fine-tuning (``method={"type": "supervised"}``), one job after the other. Rows go as messages:
+    templates that need more than messages are refused. Loss, order and optimiser are the provider's.
+    """
+
+    name = "openai"
+    version = "1"
+    Options = OpenAIOptions
+    remote: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        base: BaseModel | LazyBase | RemoteBase,
+        options: OpenAIOptions | None = None,
+        consent: Consent = loopback_only,
+        /,
+    ) -> None:
+        """``consent`` is shown what will go where, at what price, before the first upload."""
+        self.base = RemoteBase(base.spec)
+        self.options = options or OpenAIOptions()
+        self._consent = consent
+
+    def tune(
+        self, conditions: Sequence[Condition], on_event: EventSink = ignore
+    ) -> Iterator[tuple[Condition, int, AdapterRef]]:
+        """Yields (condition, optimiser step, reference to the provider's model) when a job is done.
+
+        All conditions are checked before anything is sent. A job that an earlier run started is found again,
+        by its id or at the provider. InputError for templates, recipes and prices that will not do or where
+        nobody agrees, EnvironmentFault where the endpoint fails or a job does.
+        """
+        jobs = [self._prepared(condition) for condition in conditions]
+        self._agreed([job for job in jobs if job.missing])
+        for job in jobs:
+            if job.missing:
+                self._tune(job, on_event)
+            for step in job.keep:
+                yield job.condition, step, adapter_ref(job.condition.out / f"step-{step}")
+
+    def notice(self, conditions: Sequence[Condition]) -> TuningNotice:
+        """What tuning these would send where, and at what price. InputError where they cannot be tuned."""
+        return self._notice([self._prepared(condition) for condition in conditions])
+
+    def _prepared(self, condition: Condition) -> Job:
+        self._model(condition)
+        inputs = inputs_digest(condition, self.base, self._label)
+        keep = tuple(kept_epochs(condition))
+        kept = {step: ref for step in keep if (ref := existing(condition.out / f"step-{step}", inputs))}
+        return Job(condition, inputs, self._label, counted_rows(condition), kept, keep, None)
+
+    def _agreed(self, jobs: Sequence[Job]) -> None:
+        """Asks for consent to what has not been started yet."""
+        new = [job for job in jobs if known_job(job.condition.out, job.inputs).job is None]
+        if new:
+            self._consent(self._notice(new))
+
+    def _notice(self, jobs: Sequence[Job]) -> TuningNotice:
+        tokens = sum(sum(len(row.ids) for row in job.rows) * epochs(job.condition) for job in jobs)
+        rows = sum(len(job.rows) for job in jobs)
+        endpoint, model = self.options.endpoint(), self.base.spec.model
+        return notice(model, endpoint, self.options.price, len(jobs), rows, tokens)
+
+    def _tune(self, job: Job, on_event: EventSink) -> None:
+        condition, endpoint = job.condition, self.options.endpoint()
+        work = f"tune {condition.name}"
+        make_directory(condition.out)
+        with connected(endpoint) as client:
+            desk = Desk(client, endpoint, condition.out, job.inputs, self.options.poll_seconds)
+            on_event(Started(work, plan_steps(condition.recipe, len(job.rows))))
+            file = desk.upload(training_file(condition))
+            started = desk.start(self._request(condition, file))
+            try:
+                done = desk.wait(work, on_event)
+            except KeyboardInterrupt:
+                if self.options.on_interrupt == "cancel":
+                    desk.cancel()
+                raise
+            tuned = self._tuned(client, job, done)
+        for step in job.missing:
+            self._keep(job, step, tuned[step], done)
+        on_event(Finished(work, f"{started}: {done.fine_tuned_model}"))
+
+    def _request(self, condition: Condition, file: str) -> dict[str, Any]:
+        chosen = {"n_epochs": epochs(condition), **self.options.hyperparameters()}
+        return {
+            "model": self._model(condition),
+            "training_file": file,
+            "method": {"type": "supervised", "supervised": {"hyperparameters": chosen}},
+            "seed": condition.seed % _SEEDS,
+            "suffix": self.options.suffix,
+        }
+
+    def _model(self, condition: Condition) -> str:
+        start = condition.start
+        if start is None:
+            return self.base.spec.model
+        if start.kind != "served":
+            raise InputError(
+                f"condition {condition.name!r} goes on from {start.path}, which is not a provider's model."
+            )
+        return start.served
+
+    def _tuned(self, client: OpenAI, job: Job, done: FineTuningJob) -> dict[int, _Tuned]:
+        """The models of the steps to keep; the last is the job's, earlier ones are its checkpoints."""
+        with plain_errors(self.options.endpoint()):
+            listed = sorted(
+                client.fine_tuning.jobs.checkpoints.list(done.id), key=lambda one: one.step_number
+            )
+        last, tuned = epochs(job.condition), dict[int, _Tuned]()
+        for step, epoch in kept_epochs(job.condition).items():
+            place = len(listed) - 1 - (last - epoch)
+            found = listed[place] if place >= 0 else None
+            if found is None and epoch != last:
+                raise EnvironmentFault(
+                    f"{self.options.endpoint().where}: job {done.id} has no checkpoint of epoch {epoch}. "
+                    "Take its step out of recipe.keep."
+                )
+            model = done.fine_tuned_model
+            if found is not None and epoch != last:
+                model = found.fine_tuned_model_checkpoint
+            tuned[step] = _Tuned(str(model), found.metrics.train_loss if found is not None else None)
+        return tuned
+
+    def _keep(self, job: Job, step: int, tuned: _Tuned, done: FineTuningJob) -> None:
+        endpoint = self.options.endpoint().base_url
+        billed = done.trained_tokens
+        about = {
+            "model": tuned.model,
+            "base": done.model,
+            "endpoint": endpoint,
+            "job": done.id,
+            "billed_tokens": billed,
+        }
+
+        def write(directory: Path) -> None:
+            write_text(directory / REMOTE_MODEL, json.dumps(about, indent=2) + "\n")
+
+        publish_files(job, self.base, step, tuned.loss, write)
+
+    @property
+    def _label(self) -> str:
+        return f"{self.name} {self.version} {json.dumps(self.options.inputs(), sort_keys=True)}"

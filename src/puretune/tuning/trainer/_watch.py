@@ -1,0 +1,82 @@
+"""What happens beside the trainer's steps: adapters kept, progress told, resume points marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from puretune.errors import CheckFailed
+from puretune.events import Advanced, EventSink
+from puretune.tuning._jobs import Job, Meter
+from puretune.tuning._schedule import rows_of_step
+from puretune.tuning.trainer._resume import mark_whole
+from puretune.tuning.trainer._sft import checkpoint_directory
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Keep = Callable[[dict[str, Any], int, float], None]
+"""Given the trained weights by name, the step and its loss, writes what is kept of them."""
+
+
+class Watch:
+    """The observer of one training. Only the main process writes and speaks; all take part in gathering."""
+
+    def __init__(self, job: Job, keep: Keep, on_event: EventSink) -> None:
+        self.trainer: Any = None
+        self.loss = math.nan
+        self.step = 0
+        """Optimiser steps done."""
+        self.meter = Meter()
+        self._job = job
+        self._keep = keep
+        self._on_event = on_event
+        self._parts: list[Tensor] = []
+
+    def lost(self, loss: Tensor) -> None:
+        self._parts.append(loss.detach())
+
+    def stepped(self, step: int) -> None:
+        self.step = step
+        accelerator = self.trainer.accelerator
+        # each process has its own tokens' loss, scaled by the number of processes
+        self.loss = float(accelerator.reduce(sum(self._parts), reduction="mean"))
+        self._parts = []
+        if not math.isfinite(self.loss):
+            raise CheckFailed(
+                f"condition {self._job.condition.name!r}: the loss is {self.loss} at step {step}. "
+                "Lower recipe.learning_rate, or use dtype float32."
+            )
+        if step in self._job.missing:
+            weights = _gathered(self.trainer)
+            if accelerator.is_main_process:
+                self._keep(weights, step, self.loss)
+            accelerator.wait_for_everyone()
+        self._tell(step)
+
+    def saved(self, step: int) -> None:
+        if self.trainer.accelerator.is_main_process:
+            mark_whole(checkpoint_directory(Path(self.trainer.args.output_dir), step), self._job.inputs)
+
+    def _tell(self, step: int) -> None:
+        condition, rows = self._job.condition, self._job.rows
+        chosen = rows_of_step(condition.recipe, len(rows), condition.seed, step - 1)
+        self.meter.count(sum(len(rows[place].ids) for place in chosen))
+        if self.trainer.accelerator.is_main_process:
+            note = f"loss {self.loss:.3f}, {self.meter.rate:,.0f} tokens/s"
+            self._on_event(Advanced(f"tune {condition.name}", step, note))
+
+
+def _gathered(trainer: Any) -> dict[str, Any]:
+    """The trained weights by name, whole on the main process, however they are sharded."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    if trainer.is_deepspeed_enabled:
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}
+        return {name: value for name, value in state.items() if name in trained}
+    return {
+        name: (value.full_tensor() if hasattr(value, "full_tensor") else value).detach().clone()
+        for name, value in trained.items()
+    }

@@ -1,0 +1,67 @@
+"""The tuner ``trainer``: what the reference loop computes, through the libraries that large models need."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+
+from puretune.events import EventSink, ignore
+from puretune.models import AdapterRef, BaseModel, adapter_ref
+from puretune.tuning._jobs import Job, initial_lora, prepare
+from puretune.tuning._types import Condition
+from puretune.tuning.trainer._launch import train_on_several
+from puretune.tuning.trainer._options import TrainerOptions, check_machine
+from puretune.tuning.trainer._run import train_here, until_it_fits
+
+
+class TrainerTuner:
+    """TRL's SFTTrainer on exact ids and masks, condition by condition. Implements ``Tuner``.
+
+    Rows, their order, the loss, the schedule, AdamW and the initial adapter are those of the reference loop,
+    and in float32 without dropout so are the adapters, up to rounding. Dropout is PEFT's: drawn from the
+    process's own generator, so with dropout the two are equal in distribution only.
+    """
+
+    name = "trainer"
+    version = "1"
+    Options = TrainerOptions
+
+    def __init__(self, base: BaseModel, options: TrainerOptions | None = None, /) -> None:
+        self.base = base
+        self.options = options or TrainerOptions()
+
+    def tune(
+        self, conditions: Sequence[Condition], on_event: EventSink = ignore
+    ) -> Iterator[tuple[Condition, int, AdapterRef]]:
+        """Yields (condition, optimiser step, adapter) when a condition is done, conditions in their order.
+
+        All conditions are checked before the first step. What is there already is not made again, and an
+        interrupted training goes on from its last resume point. InputError for rows, recipes or options that
+        cannot be trained, EnvironmentFault for a missing library, a full disk or too little memory,
+        CheckFailed where the loss is not a number.
+        """
+        check_machine(self.options)
+        described = json.dumps(self.options.inputs(), sort_keys=True)
+        start = initial_lora if self.options.method != "full" else _no_lora
+        tuner = f"{self.name} {self.version} {described}"
+        jobs = [prepare(condition, self.base, tuner, start) for condition in conditions]
+        for job in jobs:
+            if job.missing:
+                self._train(job, on_event)
+            for step in job.keep:
+                yield job.condition, step, adapter_ref(job.condition.out / f"step-{step}")
+
+    def _train(self, job: Job, on_event: EventSink) -> None:
+        attempt = train_here if self.options.launch is None else train_on_several
+        rows_at_once = 1 if self.options.packing else job.condition.recipe.batch_size
+
+        def one(job: Job, rows: int, tell: EventSink) -> None:
+            attempt(job, self.base, self.options, rows, tell)
+
+        until_it_fits(job, one, rows_at_once, on_event)
+        shutil.rmtree(job.resume, ignore_errors=True)
+
+
+def _no_lora(condition: Condition, base: BaseModel) -> None:
+    """Where all weights are tuned there is no adapter to begin with."""
