@@ -108,6 +108,8 @@ def show_plan(
     _print_compute(counted.compute, tune_tflops, answer_tflops)
     for notice in judge_notices(planned, out):
         click.echo(notice)
+    if planned.resolved.allowance is not None:
+        click.echo(f"judge budget: {planned.resolved.allowance}, parted among {len(planned.draw):,} cells")
     for lacking in planned.resolved.lacking:
         click.echo(f"Counted without something that the run will need: {lacking}")
     click.echo(f"run directory: {out}")

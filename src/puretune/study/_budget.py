@@ -32,6 +32,10 @@ class Allowance:
         price = self.judge.spec.price
         return asdict(price) if price is not None and self.budget.dollars is not None else None
 
+    def __str__(self) -> str:
+        cheap = ", ".join(f"{found[0].name if found else 'chance'} in {s}" for s, found in self.cheap.items())
+        return f"{self.budget.words} for judge {self.judge.name}; which answers it sees is decided by {cheap}"
+
     def facts(self) -> dict[str, Any]:
         """What a matrix says about its budget."""
         cheap = {
