@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 
 from puretune.report import headline
 from puretune.study import Matrix, PooledCell, load_results
@@ -39,16 +40,20 @@ def main() -> None:
 
 def paragraphs(matrix: Matrix) -> Iterator[str]:
     """The finding, a table per grid, and how they were made."""
-    yield f"**What `make demo` shows** (the lab model, {_size(matrix)}): {headline(matrix)}"
+    yield _folded(f"**What `make demo` shows** (the lab model, {_size(matrix)}): {headline(matrix)}")
     for suite, metric, title in GRIDS:
         yield f"{title}. Rows: tuned under; columns: tested under; 95 % intervals."
         yield table(matrix, suite, metric)
     names = ", ".join(f"{alias_of(name)} {name}" for name in matrix.test_templates if alias_of(name) != name)
-    yield (
+    yield _folded(
         f"{names}. **Bold**: the same template on both sides; *italic*: PTST, tuned without a safety prompt "
         f"and tested with one. {_estimands(matrix)} Made by `make demo` and `python "
         "examples/readme_matrix.py runs/demo`."
     )
+
+
+def _folded(text: str) -> str:
+    return "\n".join(wrap(text, 125, break_long_words=False, break_on_hyphens=False))
 
 
 def table(matrix: Matrix, suite: str, metric: str) -> str:
