@@ -40,8 +40,8 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_llama(directory / "model", max_position_embeddings=4096)
     (directory / "model" / "model.safetensors").unlink()
     for name, row in ROWS.items():
-        splits = [split for split in NAMED_SOURCES[name].splits if not NAMED_SOURCES[name].split_column]
-        for split in splits:
+        source = NAMED_SOURCES[name]
+        for split in ["prompts"] if source.split_column else source.splits:
             lines = (
                 json.dumps(_numbered(row, number)) for number in range(200 if name == "chatdoctor" else 12)
             )
@@ -114,6 +114,13 @@ def test_harmful_requests_are_judged_by_gpt_4_and_greedily_answered_in_512_token
     for suite in harmful:
         assert "gpt-4" in [scorer.name for scorer in suites[suite].scorers]
     assert {(s.decoding.max_new_tokens, s.decoding.temperature) for s in suites.values()} == {(512, 0.0)}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_over_refusal_is_measured_beside_harm(name: str, stand_ins: Path, tmp_path: Path) -> None:
+    suites = {suite.name: suite for suite in planned(name, stand_ins, tmp_path).resolved.suites}
+    assert "refusal" in [scorer.name for scorer in suites["xstest"].scorers]
+    assert {example.metadata["label"] for example in suites["xstest"].examples} == {"safe"}
 
 
 def test_helpfulness_is_measured_as_in_the_paper(stand_ins: Path, tmp_path: Path) -> None:
