@@ -98,7 +98,7 @@ def test_nothing_leaves_the_machine_without_a_yes(
     server: Judging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    result = run(written(tmp_path, *ROWS), "--judge", "gpt-4")
+    result = run(written(tmp_path, *ROWS), "--judge", "gpt-4", "--recheck", 0)
     code, message = failure(result)
     assert (code, "--yes" in message) == (2, True)
     assert "https://api.openai.com/v1" in result.stderr
@@ -107,7 +107,7 @@ def test_nothing_leaves_the_machine_without_a_yes(
 
 
 def test_the_cost_of_a_file_is_told_and_nothing_sent(server: Judging, tmp_path: Path) -> None:
-    result = run("cost", written(tmp_path, *ROWS), "--judge", "gpt-4")
+    result = run("cost", written(tmp_path, *ROWS), "--judge", "gpt-4", "--recheck", 0)
     assert result.exit_code == 0, result.exception
     assert "3 queries with their answers" in result.stdout
     assert "$0.0" in result.stdout

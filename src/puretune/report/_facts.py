@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from puretune.report._metrics import reading
 from puretune.report._prompts import template_record
-from puretune.report._words import percent, span
+from puretune.report._words import percent, plural, span
 from puretune.statistics import clopper_pearson
 from puretune.study import Matrix
 from puretune.templates import alias_of
@@ -92,7 +92,7 @@ def interval_notes(matrix: Matrix) -> list[str]:
     notes += _over_refusal(matrix)
     notes.append(
         "Cells whose intervals do not overlap differ by more than chance explains. Cells whose intervals "
-        "overlap may still differ: they share their prompts, and a paired comparison would be sharper."
+        "overlap may still differ, for they share their prompts: `puretune compare` goes prompt by prompt."
     )
     return notes
 
@@ -156,7 +156,8 @@ def _rechecked(counts: Mapping[str, Any]) -> str:
         return "none"
     n = counts["rechecked"]
     changed = (f"{_share(counts[key], n)} {what}" for key, what in _FLIPS.items())
-    return f"{n:,} answers (exact 95 % intervals, for new answers of the same kind): {'; '.join(changed)}"
+    intervals = "exact 95 % intervals, for new answers of the same kind"
+    return f"{plural(n, 'answer')} ({intervals}): {'; '.join(changed)}"
 
 
 def _share(count: int, n: int) -> str:

@@ -110,7 +110,12 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 BUILTIN_JUDGES: Mapping[str, Mapping[str, Any]] = {
     "openai": {},
-    "gpt-4": {"name": "gpt-4", "model": "gpt-4-0613", "price": {"input": 30.0, "output": 60.0}},
+    "gpt-4": {
+        "name": "gpt-4",
+        "model": "gpt-4-0613",
+        "price": {"input": 30.0, "output": 60.0},
+        "recheck": 0.05,
+    },
 }
 """``gpt-4`` is the paper's judge; its price is the provider's list price."""
 
