@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from transformers import AutoTokenizer
 
 from puretune.errors import InputError
 from puretune.lab import LabSettings, model_path
-from puretune.lab.confirm import Frozen, attempts, load_frozen
+from puretune.lab.confirm import Frozen, attempts, load_frozen, load_result, result_text
 from puretune.templates import BUILTIN_TEMPLATES, template_from
 from tests.lab.confirm.small import small_content, small_frozen
 
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 DIGESTS = {1: "882a97bd1d76546c4546d1147659cf2a2bf0e714da0d2dd375898ba5ec21a06d"}
 """What was frozen, by attempt: a file that is changed after its confirmation breaks this test."""
 
@@ -104,3 +106,17 @@ def test_what_is_no_frozen_file_is_an_error(tmp_path: Path) -> None:
 def test_an_unknown_arm_names_the_nearest(frozen: Frozen) -> None:
     with pytest.raises(InputError, match="no-ingredients"):
         frozen.settings("no-ingredient")
+
+
+def test_the_published_result_follows_from_its_counts(frozen: Frozen) -> None:
+    published = RESULTS / f"lab-confirm-attempt-{frozen.attempt}.json"
+    again = load_result(published, frozen)
+    assert result_text(again) == published.read_text()
+    assert published.stat().st_size < 1_000_000
+
+
+def test_the_shipped_model_is_the_first_confirmation_seed() -> None:
+    facts = json.loads((model_path() / "world.json").read_text())
+    first = load_frozen(attempts()[1])
+    assert facts["seed"] == first.model_seed(0)
+    assert LabSettings.from_dict(facts["settings"]) == first.settings("as-shipped")
