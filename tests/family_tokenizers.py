@@ -104,7 +104,10 @@ def _pieces(first: Sequence[str], added: Sequence[AddedToken] = (), bos: str = "
 @cache
 def _trained_pieces(first: tuple[str, ...]) -> str:
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    # a new line is a byte and never part of a longer piece, as in the real vocabularies
+    lines = pre_tokenizers.Split("\n", "removed")
+    words = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([lines, words])
     trainer = trainers.BpeTrainer(
         vocab_size=900, special_tokens=[*first, *_BYTES], initial_alphabet=["▁"], show_progress=False
     )

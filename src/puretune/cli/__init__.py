@@ -11,10 +11,11 @@ from puretune.cli._lazy import command_in
 from puretune.errors import PuretuneError
 
 _COMMANDS = {
+    "show": ("puretune.cli.show:show", "Show what a model sees of a template, token by token."),
     "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
     "run": ("puretune.cli.run:run", "Run a study: tune, answer, score, report. Goes on where it was."),
     "compare": ("puretune.cli.compare:compare", "Compare conditions of a finished run, prompt by prompt."),
-    "templates": ("puretune.cli.templates:templates", "List prompt templates; show what a model sees."),
+    "templates": ("puretune.cli.templates:templates", "List prompt templates; show one with all its fields."),
     "data": ("puretune.cli.data:data", "List sources; show and check examples."),
     "score": ("puretune.cli.score:score", "Score a file of answers."),
     "judge": ("puretune.cli.judge:judge", "Judge a file of answers; say before what it costs."),

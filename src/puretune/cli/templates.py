@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from puretune.cli import _tokens as draw
+from puretune.cli.show import QUERY, RESPONSE, print_sides, side_of
 from puretune.templates import (
     ALIASES,
     BUILTIN_TEMPLATES,
@@ -20,9 +22,6 @@ from puretune.templates import (
     resolve_template,
 )
 
-if TYPE_CHECKING:
-    from puretune.templates import Renderer, Rendering
-
 _FILE = click.option(
     "--file", "file", type=click.Path(path_type=Path), help="YAML file with templates of your own."
 )
@@ -30,7 +29,7 @@ _FILE = click.option(
 
 @click.group()
 def templates() -> None:
-    """List prompt templates; show what a model sees."""
+    """List prompt templates; show one with all its fields."""
 
 
 @templates.command("list")
@@ -59,25 +58,20 @@ def list_(file: Path | None) -> None:
 @click.option(
     "--markup", default="auto", show_default=True, help="auto, or an explicit turn markup (llama-2, ...)."
 )
-@click.option("--query", default="How many are there in all?", help="The user's text.")
-@click.option("--response", default="Add both. #### 7", help="The trained response.")
-def show(name: str, file: Path | None, model: str, markup: str, query: str, response: str) -> None:
-    """A template's fields, its text, and its tokens; the trained tokens stand out."""
-    from puretune.models import ModelSpec, renderer_for
+@click.option("--query", default=QUERY, help="The user's text.")
+@click.option("--response", default=RESPONSE, help="The trained response.")
+def show(name: str, file: Path | None, model: str, markup: str, query: str, response: str) -> int:
+    """A template's fields, and its tokens on a model; `puretune show` compares two."""
+    from puretune.models import ModelSpec
 
     template = resolve_template(name, _own(file))
-    console = Console()
+    console = draw.console()
     _print_fields(console, template)
-    renderer = renderer_for(ModelSpec(model, markup=markup))
-    asked = (Message("user", query),)
-    example = renderer.example(template, (*asked, Message("assistant", response)))
-    prompt = renderer.prompt(template, asked)
-    console.print(
-        f"\n[bold]training example[/] on {model}: {len(example.ids)} tokens, {example.trained} trained"
-    )
-    console.print(_tokens(renderer, example))
-    console.print(f"\n[bold]prompt[/]: the first {len(prompt.ids)} of these tokens")
-    console.print(Text("trained tokens are underlined; each is set apart by ·", style="dim"))
+    messages = (Message("user", query), Message("assistant", response))
+    side = side_of(template, ModelSpec(model, markup=markup), messages)
+    console.print()
+    print_sides(console, [side], messages)
+    return 2 if side.problem else 0
 
 
 def _own(file: Path | None) -> dict[str, PromptTemplate]:
@@ -101,12 +95,3 @@ def _print_fields(console: Console, template: PromptTemplate) -> None:
     for key, value in fields.items():
         table.add_row(key, Text(str(value)))
     console.print(table)
-
-
-def _tokens(renderer: Renderer, rendering: Rendering) -> Text:
-    text = Text()
-    for token_id, trained in zip(rendering.ids, rendering.loss_mask, strict=True):
-        spelled = renderer.tokenizer.decode([token_id]).replace("\n", "⏎\n")
-        text.append(spelled or "∅", style="underline green" if trained else "")
-        text.append("·", style="dim")
-    return text

@@ -10,9 +10,10 @@ from puretune.templates._builtin import (
     resolve_template,
 )
 from puretune.templates._chat_template import TokenizerMarkup, markup_named
+from puretune.templates._compare import Difference, chat_template_ids, differences
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
 from puretune.templates._render import Renderer, Rendering
-from puretune.templates._text import show_tokens
+from puretune.templates._text import pieces, show_tokens
 from puretune.templates._values import (
     DefaultSystem,
     Message,
@@ -28,6 +29,7 @@ __all__ = [
     "BUILTIN_TEMPLATES",
     "MARKUPS",
     "DefaultSystem",
+    "Difference",
     "ExplicitMarkup",
     "Message",
     "Mode",
@@ -40,9 +42,12 @@ __all__ = [
     "TurnMarkup",
     "alias_of",
     "api_turns",
+    "chat_template_ids",
     "define_templates",
+    "differences",
     "load_templates",
     "markup_named",
+    "pieces",
     "resolve_template",
     "show_tokens",
     "template_from",

@@ -19,6 +19,8 @@ from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup, dige
 from puretune.templates._text import MARK, show_tokens
 from puretune.templates._values import DefaultSystem, Message
 
+_NO_DAY = "the model's chat template writes today's date"
+_DIRECTIVES = "aAbBcdHIjmMpSuUVwWxXyYGfZz%"  # of strftime
 CLOCK = "strftime_now"
 """The function that chat templates ask for today's date; a template's argument of this name pins the day."""
 
@@ -54,22 +56,28 @@ class TokenizerMarkup:
 
     def _apply(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
         chat = [{"role": m.role, "content": m.content} for m in turns]
-        known = {**self._checked(arguments), CLOCK: _clock(arguments.get(CLOCK))}
+        source = self._source(arguments)
+        given = {name: value for name, value in arguments.items() if name != CLOCK}
         try:
             text = self.tokenizer.apply_chat_template(
-                chat, tokenize=False, add_generation_prompt=generation, **known
+                chat, chat_template=source, tokenize=False, add_generation_prompt=generation, **given
             )
-        except InputError:
-            raise
         except Exception as error:  # a chat template may raise anything it likes
+            if _NO_DAY in str(error):
+                raise InputError(
+                    f"{_NO_DAY}, so tomorrow the same prompt has other tokens. Pin it in the template: "
+                    f"`arguments: {{{CLOCK}: 2024-07-26}}`, or by the name that the chat template has for it "
+                    "(often `date_string`)."
+                ) from error
             raise InputError(
                 f"the model's chat template rejects the turns {[m.role for m in turns]}: {error}. "
                 f"Use an explicit markup ({', '.join(MARKUPS)}) in the study's `model: {{markup: ...}}`."
             ) from error
         return str(text)
 
-    def _checked(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        source = str(self.tokenizer.chat_template)
+    def _source(self, arguments: Mapping[str, Any]) -> str:
+        """The chat template, with a clock of ours where it asks for the day; errors for unknown arguments."""
+        source = str(self.tokenizer.get_chat_template())
         for name in arguments:
             if not re.search(rf"\b{re.escape(name)}\b", source):
                 raise unknown(
@@ -78,7 +86,7 @@ class TokenizerMarkup:
                     set(re.findall(r"\b(\w+) is (?:not )?defined", source)),
                     where="the model's chat template does not use it (the template's `arguments`)",
                 )
-        return arguments
+        return _clock(arguments.get(CLOCK)) + source if CLOCK in source else source
 
     def _require_nothing_added(self, turns: Sequence[Message], arguments: Mapping[str, Any]) -> None:
         asked = any(m.role == "system" for m in turns)
@@ -150,21 +158,15 @@ def _shared_end(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _clock(pinned: Any) -> Any:
-    """What a chat template gets when it asks for the date: the pinned day, or an error."""
-    if pinned is not None:
-        try:
-            return date.fromisoformat(str(pinned)).strftime
-        except ValueError:
-            raise InputError(
-                f"the template's argument {CLOCK!r} is {pinned!r}; give a day as 2024-07-26."
-            ) from None
-
-    def refuse(form: str) -> str:
+def _clock(pinned: Any) -> str:
+    """The function for today's date, as a Jinja macro: it spells the pinned day, or raises an error."""
+    if pinned is None:
+        return f"{{%- macro {CLOCK}(format) -%}}{{{{ raise_exception({_NO_DAY!r}) }}}}{{%- endmacro -%}}"
+    try:
+        day = date.fromisoformat(str(pinned))
+    except ValueError:
         raise InputError(
-            "the model's chat template writes today's date, so tomorrow the same prompt has other tokens. "
-            f"Pin it in the template: `arguments: {{{CLOCK}: 2024-07-26}}`, or by the name that the chat "
-            "template has for it (often `date_string`)."
-        )
-
-    return refuse
+            f"the template's argument {CLOCK!r} is {pinned!r}; give a day as 2024-07-26."
+        ) from None
+    spelled = "".join(f" | replace('%{c}', '{day.strftime(f'%{c}')}')" for c in _DIRECTIVES)
+    return f"{{%- macro {CLOCK}(format) -%}}{{{{ format{spelled} }}}}{{%- endmacro -%}}"

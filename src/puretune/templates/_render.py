@@ -53,6 +53,11 @@ class Renderer:
         first = tokenizer("a")["input_ids"][:1]
         self._bos: int | None = tokenizer.bos_token_id if first == [tokenizer.bos_token_id] else None
 
+    @property
+    def writes_bos(self) -> bool:
+        """Whether every rendering begins with the tokenizer's BOS token."""
+        return self._bos is not None
+
     @cached_property
     def stop_ids(self) -> frozenset[int]:
         """Ids that end an answer: EOS, the given ones, and what closes the markup's assistant turn."""

@@ -78,3 +78,16 @@ def show_tokens(tokenizer: Any, ids: Sequence[int]) -> str:
     if left_out > 1:
         shown[_SHOWN // 2 : -_SHOWN // 2] = [f"... {left_out} more ..."]
     return " ".join(shown) or "nothing"
+
+
+def pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """The text that each id adds to the text before it; � stands for a part of a character."""
+    found, said = [], ""
+    for end in range(1, len(ids) + 1):
+        whole = str(tokenizer.decode(list(ids[:end]), skip_special_tokens=False))
+        if whole.endswith("\ufffd"):
+            found.append("\ufffd")
+        else:
+            found.append(whole[len(said) :])
+            said = whole
+    return found

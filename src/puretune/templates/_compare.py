@@ -1,0 +1,40 @@
+"""Two renderings beside each other, and one beside what ``apply_chat_template`` makes of the same turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from puretune.templates._chat_template import TokenizerMarkup
+from puretune.templates._text import Guard
+from puretune.templates._values import Message, PromptTemplate
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two sequences of token ids part: ``left[start:end]`` stands in place of ``right[start:end]``."""
+
+    left: range
+    right: range
+
+
+def differences(left: Sequence[int], right: Sequence[int]) -> list[Difference]:
+    """The places where two sequences of token ids differ, in their order; empty where they are the same."""
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    return [
+        Difference(range(i, j), range(k, n)) for tag, i, j, k, n in matcher.get_opcodes() if tag != "equal"
+    ]
+
+
+def chat_template_ids(
+    tokenizer: Any, template: PromptTemplate, messages: Sequence[Message]
+) -> tuple[int, ...]:
+    """What the tokenizer's ``apply_chat_template`` makes of the template's turns, whatever it adds or drops.
+
+    InputError where the chat template rejects the turns.
+    """
+    guard = Guard(tokenizer)
+    own = TokenizerMarkup(tokenizer, default_system="keep")
+    return guard.encode(own.render(template.turns(guard.protect(messages)), False, dict(template.arguments)))

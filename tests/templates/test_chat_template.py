@@ -1,0 +1,122 @@
+"""What a model's own chat template may not do unasked, and how arguments pin it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from puretune.errors import InputError
+from puretune.templates import Message, PromptTemplate, Renderer, markup_named, resolve_template
+from puretune.templates import _chat_template as module
+from tests import families
+from tests.small_tokenizers import CHATML, byte_level
+
+ASKED = (Message("user", "How many?"),)
+TODAY = (
+    "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
+    "{% if loop.first and m['role'] == 'system' %} Today is {{ date_string }}.{% endif %}<|im_end|>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def renderer(chat_template: str, default_system: Any = "forbid") -> Renderer:
+    tokenizer = byte_level(chat_template)
+    return Renderer(tokenizer, markup_named("auto", tokenizer, default_system))
+
+
+@pytest.mark.parametrize(
+    ("style", "template", "shown"),
+    [
+        ("qwen2.5", "CV", r"writes a system message(.|\n)*'You'(.|\n)*default_system: keep(.|\n)*chatml"),
+        ("llama-3.1", "CV", r"writes a system message(.|\n)*default_system: keep"),
+        ("llama-3.1", "CL", r"adds text of its own to the system message(.|\n)*default_system: keep"),
+    ],
+)
+def test_a_default_system_message_is_an_error_that_shows_it_and_names_the_setting(
+    style: str, template: str, shown: str
+) -> None:
+    made = renderer(families.chat_template(style).replace("bos_token", "''"))
+    with pytest.raises(InputError, match=shown):
+        made.prompt(resolve_template(template), ASKED)
+
+
+@pytest.mark.parametrize("style", ["qwen2.5", "llama-3.1"])
+def test_keep_makes_it_part_of_every_chat_prompt_and_of_the_fingerprint(style: str) -> None:
+    source = families.chat_template(style).replace("bos_token", "''")
+    kept = renderer(source, "keep")
+    text = kept.prompt(resolve_template("CV"), ASKED).text
+    assert "system" in text.partition("Question:")[0]
+    assert kept.fingerprint != renderer(source).fingerprint
+
+
+def test_a_system_message_in_place_of_the_default_one_is_pure() -> None:
+    made = renderer(families.chat_template("qwen2.5"))
+    assert "You are Qwen" not in made.prompt(resolve_template("CL"), ASKED).text
+
+
+@pytest.mark.parametrize("style", ["chatml", "qwen3", "llama-2", "mistral", "gemma", "phi-3"])
+def test_templates_that_add_nothing_are_let_through(style: str) -> None:
+    source = families.chat_template(style).replace("bos_token", "''").replace("eos_token", "'<|im_end|>'")
+    assert "Question: How many?" in renderer(source).prompt(resolve_template("CV"), ASKED).text
+
+
+def test_text_templates_do_not_care_what_the_chat_template_adds() -> None:
+    made = renderer(families.chat_template("qwen2.5"))
+    example = made.example(resolve_template("TV"), (*ASKED, Message("assistant", "72")))
+    assert example.text.startswith("Question: How many?\nAnswer: 72")
+
+
+def test_todays_date_is_an_error_until_it_is_pinned() -> None:
+    made, template = renderer(TODAY), PromptTemplate("t", system="Safe.")
+    with pytest.raises(InputError, match=r"today's date(.|\n)*strftime_now: 2024-07-26(.|\n)*date_string"):
+        made.prompt(template, ASKED)
+    by_clock = replace(template, arguments=(("strftime_now", date(2024, 7, 26)),))
+    by_name = replace(template, arguments=(("date_string", "26 Jul 2024"),))
+    assert "Today is 26 Jul 2024." in made.prompt(by_clock, ASKED).text
+    assert made.prompt(by_clock, ASKED) == made.prompt(by_name, ASKED)
+    assert len({t.fingerprint for t in (template, by_clock, by_name)}) == 3
+
+
+def test_a_day_that_is_none_is_an_error() -> None:
+    template = PromptTemplate("t", system="Safe.", arguments=(("strftime_now", "yesterday"),))
+    with pytest.raises(InputError, match="'yesterday'; give a day as 2024-07-26"):
+        renderer(TODAY).prompt(template, ASKED)
+
+
+def test_enable_thinking_is_pinned_in_tokens_and_fingerprint() -> None:
+    made = renderer(families.chat_template("qwen3"))
+    on, off = (PromptTemplate("t", arguments=(("enable_thinking", value),)) for value in (True, False))
+    assert made.prompt(off, ASKED).text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert made.prompt(on, ASKED).text.endswith("<|im_start|>assistant\n")
+    assert on.fingerprint != off.fingerprint
+
+
+def test_an_argument_that_the_chat_template_does_not_know_gets_the_nearest_name() -> None:
+    template = PromptTemplate("t", arguments=(("enable_thinkng", False),))
+    with pytest.raises(InputError, match=r"argument 'enable_thinkng'\. Did you mean 'enable_thinking'"):
+        renderer(families.chat_template("qwen3")).prompt(template, ASKED)
+
+
+def test_an_argument_must_be_plain() -> None:
+    with pytest.raises(InputError, match="'tools'"):
+        PromptTemplate("t", arguments=(("tools", {1, 2}),))
+
+
+def test_what_is_added_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    real = module.TokenizerMarkup._added_text
+
+    def counted(self: Any, system: bool, arguments: Any) -> str:
+        asked.append(system)
+        return real(self, system, arguments)
+
+    monkeypatch.setattr(module.TokenizerMarkup, "_added_text", counted)
+    made = renderer(CHATML)
+    for name in ("CV", "CL", "CV", "CM"):
+        made.prompt(resolve_template(name), ASKED)
+    assert asked == [False, True]
