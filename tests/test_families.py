@@ -77,3 +77,26 @@ def test_an_adapter_tuned_on_another_base_is_refused_with_both_fingerprints(tmp_
         list(LocalEngine(other).generate([Request("r", asked, adapter, Decoding(max_new_tokens=2))]))
     for part in (str(path), one.fingerprint[:12], other.spec.model, other.fingerprint[:12]):
         assert part in str(refused.value)
+
+
+def test_a_study_stops_where_the_chat_template_adds_a_system_message_and_names_the_setting(
+    tmp_path: Path,
+) -> None:
+    from puretune.study import Study, count, plan
+
+    def planned(**model: str) -> None:
+        study = Study(
+            name="pure",
+            model={"path": str(path), "device": "cpu", "threads": 1, **model},
+            train=["untuned"],
+            test=["CV"],
+            suites=[{"name": "sums", "source": str(asked), "scorers": ["gsm8k"], "max_new_tokens": 2}],
+        )
+        count(plan(study), tmp_path / "run")
+        study.run(tmp_path / "run")
+
+    path, asked = families.save("qwen2", tmp_path / "qwen2"), tmp_path / "asked.jsonl"
+    asked.write_text('{"question": "1 plus 1?", "answer": "#### 2"}\n')
+    with pytest.raises(InputError, match="default_system: keep"):
+        planned()
+    planned(default_system="keep")

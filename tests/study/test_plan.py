@@ -48,6 +48,15 @@ def test_planning_again_gives_the_same_keys_wherever_the_files_lie(tmp_path: Pat
     assert planned(tmp_path / "a", model).to_json() == planned(tmp_path / "b", model).to_json()
 
 
+def test_keeping_the_chat_templates_own_system_message_changes_every_key(tmp_path: Path, model: Path) -> None:
+    usual = planned(tmp_path / "a", model)
+    kept = planned(tmp_path / "b", model, model={"path": "./model", "default_system": "keep"})
+    forbid = planned(tmp_path / "c", model, model={"path": "./model", "default_system": "forbid"})
+    assert not keys(usual.answer) & keys(kept.answer)
+    assert not keys(usual.tune) & keys(kept.tune)
+    assert usual.to_json() == forbid.to_json()
+
+
 def test_the_tuner_is_named_or_described(tmp_path: Path, model: Path) -> None:
     usual = planned(tmp_path, model, tuning={**STUDY["tuning"], "tuner": "loop"})
     described = planned(tmp_path, model, tuning={**STUDY["tuning"], "tuner": {"name": "loop"}})
