@@ -45,8 +45,10 @@ def in_batches(base: BaseModel, asked: Sequence[Request], size: int) -> Tokens:
 
 def continuous(base: BaseModel, asked: Sequence[Request]) -> Tokens:
     """transformers' continuous batching (``generate_batch``), adapters merged into the weights."""
-    from transformers import GenerationConfig
+    from transformers import ContinuousBatchingConfig, GenerationConfig
 
+    # Left alone it takes nearly all of the machine's memory for its cache, and hours to fill it with zeros
+    room = ContinuousBatchingConfig(page_size=32, num_blocks=2048, max_batch_tokens=2048)
     found: Tokens = {}
     for adapter, mine in _by_adapter(asked):
         model = _model(base, adapter, merge=True)
@@ -59,7 +61,11 @@ def continuous(base: BaseModel, asked: Sequence[Request]) -> Tokens:
                 pad_token_id=_stops(base)[0],
             )
             with silence():
-                answers = model.generate_batch([list(r.prompt) for r in alike], generation_config=config)
+                answers = model.generate_batch(
+                    [list(r.prompt) for r in alike],
+                    generation_config=config,
+                    continuous_batching_config=room,
+                )
             found |= _in_order(alike, answers)
     return found
 

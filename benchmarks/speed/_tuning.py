@@ -23,7 +23,7 @@ from benchmarks.speed._record import Record, cores, has_bf16
 from benchmarks.speed._steps import Steps, steps_of
 
 from puretune.events import ignore
-from puretune.tuning import DEFAULT_TUNER, tuner_named
+from puretune.tuning import tuner_named
 
 NAME = "B5"
 _SLICE_STEPS, _TRIAL_STEPS = 8, 4
@@ -37,7 +37,7 @@ Adapters = dict[str, Tensors]
 class Ours:
     """How puretune tunes."""
 
-    tuner: str = DEFAULT_TUNER
+    tuner: str = "gang"
     options: tuple[tuple[str, Any], ...] = ()
     dtype: str = "float32"
     threads: int = 1

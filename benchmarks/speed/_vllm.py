@@ -49,7 +49,7 @@ def server(job: dict[str, Any]) -> Iterator[Server | str]:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"},
+                env={**os.environ, "HF_HUB_OFFLINE": "1"},
             )
             try:
                 yield _started(process, errors)
