@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from puretune.models import AdapterRef, LazyBase
 from puretune.tuning import DEFAULT_TUNER, tuner_named
 
 NAME = "B6"
-_SLICE_PROMPTS = 6
+_SLICE_PROMPTS = 8
+_SLICE_ADAPTERS = ("chat:vanilla", "chat:llama")
 _BATCHES = (32, 64, 128, 256)
 DEFAULT_ENGINE = "local"
 
@@ -37,6 +39,8 @@ def measure(
 ) -> None:
     """Adds to the record what it lacks of this item; ``steps`` and ``prompts`` cut it down."""
     made = matrix(steps=steps, prompts=prompts or (None if full else _SLICE_PROMPTS))
+    if not full:
+        made = replace(made, train=tuple(one for one in made.train if one.name in _SLICE_ADAPTERS))
     item = record.item(NAME)
     with tempfile.TemporaryDirectory() as scratch:
         work = Work(made, Path(scratch))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +38,17 @@ class Setting:
     threads: int = 1
 
 
-def train(steps: Steps, base: BaseModel, setting: Setting, scratch: Path, model: Any = None) -> Tensors:
-    """One adapter; its matrices under PEFT's names. ``model``: the weights, if they are not to be loaded."""
+@dataclass(frozen=True)
+class Made:
+    """An adapter, and how long it took from the first step to the last, without setting up."""
+
+    tensors: Tensors
+    """Its matrices under PEFT's names."""
+    training_seconds: float
+
+
+def train(steps: Steps, base: BaseModel, setting: Setting, scratch: Path, model: Any = None) -> Made:
+    """One adapter. ``model``: the weights, if they are not to be loaded."""
     import torch
     from peft import get_peft_model_state_dict
     from trl import SFTTrainer
@@ -52,14 +62,15 @@ def train(steps: Steps, base: BaseModel, setting: Setting, scratch: Path, model:
             train_dataset=_dataset(steps),
             processing_class=base.tokenizer,
         )
+        started = time.perf_counter()
         trainer.train()
+        taken = time.perf_counter() - started
         made = get_peft_model_state_dict(adapted)
-    made = {name: weight.detach().cpu() for name, weight in made.items()}
-    plain = adapted.unload()
-    plain.gradient_checkpointing_disable()
+        plain = adapted.unload()
+        plain.gradient_checkpointing_disable()
     plain.config.use_cache = True
     plain.eval().requires_grad_(False)
-    return made
+    return Made({name: weight.detach().cpu() for name, weight in made.items()}, taken)
 
 
 def _model(steps: Steps, base: BaseModel, start: Path, model: Any) -> Any:

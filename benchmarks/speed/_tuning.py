@@ -26,7 +26,7 @@ from puretune.events import ignore
 from puretune.tuning import tuner_named
 
 NAME = "B5"
-_SLICE_STEPS, _TRIAL_STEPS = 8, 4
+_SLICE_STEPS, _TRIAL_STEPS = 4, 4
 
 Tensors = dict[str, Any]
 Adapters = dict[str, Tensors]
@@ -142,10 +142,10 @@ class _Bench:
         def run() -> dict[str, Any]:
             started = time.perf_counter()
             if isinstance(setting, Ours):
-                adapters = _ours(setting, self.made, self.steps, self.scratch)
+                adapters, facts = _ours(setting, self.made, self.steps, self.scratch), {}
             else:
-                adapters = _theirs(setting, self.made, self.steps, self.scratch)
-            facts = {"seconds": time.perf_counter() - started}
+                adapters, facts = _theirs(setting, self.made, self.steps, self.scratch)
+            facts["seconds"] = time.perf_counter() - started
             return facts | ({"difference": difference(adapters, self.reference)} if check else {})
 
         return run
@@ -170,9 +170,13 @@ def _ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) ->
         shutil.rmtree(out)
 
 
-def _theirs(setting: _trl.Setting, made: Matrix, steps: Sequence[Steps], scratch: Path) -> Adapters:
+def _theirs(
+    setting: _trl.Setting, made: Matrix, steps: Sequence[Steps], scratch: Path
+) -> tuple[Adapters, dict[str, float]]:
     base = base_model(made)
-    return {one.condition.name: _trl.train(one, base, setting, scratch) for one in steps}
+    adapters = {one.condition.name: _trl.train(one, base, setting, scratch) for one in steps}
+    training = sum(one.training_seconds for one in adapters.values())
+    return {name: one.tensors for name, one in adapters.items()}, {"training_seconds": round(training, 4)}
 
 
 def difference(adapters: Adapters, reference: Adapters) -> float:

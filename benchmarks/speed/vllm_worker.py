@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",

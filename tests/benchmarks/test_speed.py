@@ -91,7 +91,7 @@ def test_tables_hold_the_medians_and_their_ratios() -> None:
         "items": {"B5": ITEM, "B9": {"runs": {"import puretune": [{"seconds": 0.25}]}}},
     }
     text = tables.tables(record)
-    assert "| puretune | 1 | 4.00 (3.00 to 5.00) | 10.0 | 5.0 | 200 | 125 | 2.0e-06 |" in text
+    assert "| puretune | 1 | 4.00 (3.00 to 5.00) | 10.0 | 5.0 | - | 200 | 125 | 2.0e-06 |" in text
     assert "puretune is 10.0 times TRL, defaults and 5.0 times TRL, tuned" in text
     assert "| + gang | 6.00 (5.00 to 7.00) | - | 2.0 |" in text
     assert "Not measured: vLLM (not installed here)." in text
