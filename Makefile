@@ -27,11 +27,11 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 # Beside TRL, transformers and (after `make test-vllm`) vLLM; goes on where it was interrupted.
-bench: .venv/installed-bench
+bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.speed.tables
 
-bench-full: .venv/installed-bench
+bench-full: .venv/installed-dev
 	$(BIN)/python -m benchmarks.speed --full
 	$(BIN)/python -m benchmarks.speed.tables benchmarks/results/speed-full.json
 
@@ -50,10 +50,6 @@ bench-full: .venv/installed-bench
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --editable .
-	touch $@
-
-.venv/installed-bench: .venv/installed-dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,train]'
 	touch $@
 
 clean:

@@ -58,7 +58,7 @@ def _tuning(item: Item) -> list[str]:
         f"{work['seen']:,} tokens without padding, {shared:,} of them in prefixes that all rows of a "
         "template share.",
         "",
-        "| side | threads | seconds | TRL's defaults take so many times as long | TRL tuned | of it in train() "
+        "| side | threads | seconds | TRL's defaults take so many times as long | TRL tuned | in `train()` "
         "| tokens/s | shared ones not counted | largest difference |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
