@@ -178,10 +178,11 @@ def _kept(resolved: Resolved) -> tuple[int, ...]:
 
 
 def _answer_steps(resolved: Resolved, tunes: _Tunes) -> Iterator[AnswerStep]:
-    shards = [shard for suite in resolved.suites for shard in _shards(suite)]
+    fixed = {**_base_inputs(resolved), "engine": resolved.engine.identity()}
+    shards = [shard for suite in resolved.suites for shard in _shards(suite, fixed)]
     for way, template in resolved.cells:
         for who in _answerers(way, resolved.seeds, tunes):
-            yield from (_answer_step(resolved, way, who, template, shard) for shard in shards)
+            yield from (_answer_step(way, who, template, shard) for shard in shards)
 
 
 def _answerers(way: Way, seeds: tuple[int, ...], tunes: _Tunes) -> Iterator[Who]:
@@ -198,31 +199,27 @@ def _answerers(way: Way, seeds: tuple[int, ...], tunes: _Tunes) -> Iterator[Who]
 
 @dataclass(frozen=True)
 class _Shard:
-    suite: ResolvedSuite
+    suite: str
     first: int
-    examples: tuple[Example, ...]
-    digest: str
+    size: int
+    inputs: Mapping[str, Any]
+    """What determines its answers whoever gives them, under whatever template."""
 
 
-def _shards(suite: ResolvedSuite) -> Iterator[_Shard]:
+def _shards(suite: ResolvedSuite, fixed: Mapping[str, Any]) -> Iterator[_Shard]:
     for first in range(0, len(suite.examples), SHARD):
         examples = suite.examples[first : first + SHARD]
-        yield _Shard(suite, first, examples, data_digest(examples))
+        inputs = {**fixed, "prompts": data_digest(examples), "decoding": asdict(suite.decoding)}
+        yield _Shard(suite.name, first, len(examples), inputs)
 
 
-def _answer_step(
-    resolved: Resolved, way: Way, who: Who, template: PromptTemplate, shard: _Shard
-) -> AnswerStep:
+def _answer_step(way: Way, who: Who, template: PromptTemplate, shard: _Shard) -> AnswerStep:
     inputs = {
-        **_base_inputs(resolved),
-        "engine": resolved.engine.identity(),
+        **shard.inputs,
         "adapter": {"tuned": who.adapter, "existing": way.existing.digest if way.existing else None},
         "template": template.fingerprint,
-        "prompts": shard.digest,
-        "decoding": asdict(shard.suite.decoding),
     }
-    size = len(shard.examples)
-    return AnswerStep(key_of(inputs), who, template.name, shard.suite.name, shard.first, size, inputs)
+    return AnswerStep(key_of(inputs), who, template.name, shard.suite, shard.first, shard.size, inputs)
 
 
 def _score_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator[ScoreStep]:
@@ -268,12 +265,13 @@ def _matrix_key(
     resolved: Resolved, answers: tuple[AnswerStep, ...], scores: Sequence[ScoreStep | DrawStep]
 ) -> str:
     """The key of the finished matrix: its cells in their order, and how they are computed and shown."""
+    whos = {step.who: asdict(step.who) for step in answers}
     return key_of(
         {
             "version": [CELLS_VERSION, metadata.version("puretune")],
             "study": resolved.study.name,
             "note": resolved.study.note,
-            "cells": [[asdict(step.who), step.test_template, step.suite, step.key] for step in answers],
+            "cells": [[whos[step.who], step.test_template, step.suite, step.key] for step in answers],
             "scores": [[step.key, step.scorer] for step in scores],
         }
     )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal
 
 from puretune.errors import InputError, unknown
@@ -66,7 +67,7 @@ class PromptTemplate:
         pinned = tuple(sorted((key, self._plain(key, value)) for key, value in self.arguments))
         object.__setattr__(self, "arguments", pinned)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over everything that can change a token: all fields but the name (16 hex digits)."""
         fields = {key: value for key, value in asdict(self).items() if key != "name"}
