@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from puretune.data import Example, data_digest
+from puretune.data import data_digest
 from puretune.scoring import Budget, shared
 from puretune.store import key_of
 from puretune.study._conditions import Way
