@@ -21,6 +21,7 @@ from puretune.lab.suites import held
 from puretune.lab.tokenizer import BOS, EOS, PAD, save_tokenizer
 from puretune.lab.training import Outcome, Stage, train
 from puretune.lab.vocabulary import texts
+from puretune.models import quiet
 
 
 def build(
@@ -108,14 +109,16 @@ def _load(directory: Path) -> tuple[Any, Outcome]:
     from transformers import LlamaForCausalLM
 
     facts = json.loads((directory / WORLD_FILE).read_text())
-    return LlamaForCausalLM.from_pretrained(directory), Outcome(**facts["pretraining"])
+    with quiet():
+        return LlamaForCausalLM.from_pretrained(directory), Outcome(**facts["pretraining"])
 
 
 def _publish(out: Path, model: Any, work: Path, facts: dict[str, Any]) -> None:
     """Weights, tokenizer and facts, complete or not at all."""
     partial = work / (out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
+    with quiet():
+        model.save_pretrained(partial)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(work / name, partial / name)
     (partial / WORLD_FILE).write_text(json.dumps(facts, indent=2) + "\n")
