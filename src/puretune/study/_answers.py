@@ -14,18 +14,9 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, EventSink, Finished, Started
 from puretune.inference import Answer, Engine, Request
 from puretune.models import AdapterRef, adapter_ref
-from puretune.scoring import (
-    Draw,
-    Judge,
-    Scorer,
-    Verdict,
-    agree,
-    cheap_scores,
-    judge_within,
-    reads_options,
-)
+from puretune.scoring import Judge, Scorer, Verdict, reads_options
 from puretune.store import Store
-from puretune.study._judging import Item, items_of, prepared
+from puretune.study._judging import items_of, prepared
 from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, AnswerStep, DrawStep, Plan, ScoreStep, Who
 from puretune.study._resolve import ResolvedSuite
 from puretune.templates import PromptTemplate, Renderer
@@ -169,12 +160,8 @@ def score(plan: Plan, store: Store, on_event: EventSink) -> None:
     """Score the shards that have no verdict yet; every answer of the plan is in the store by now."""
     missing = [step for step in plan.score if not store.has(VERDICTS, step.key)]
     missing = list({step.key: step for step in missing}.values())
-    if missing:
-        _score(plan, store, missing, on_event)
-    draw(plan, store, on_event)
-
-
-def _score(plan: Plan, store: Store, missing: Sequence[ScoreStep], on_event: EventSink) -> None:
+    if not missing:
+        return
     suites, shards = suites_of(plan), {step.key: step for step in plan.answer}
     scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
     scorers |= {judge.name: judge for judge in prepared(plan, store, on_event)}
@@ -186,44 +173,6 @@ def _score(plan: Plan, store: Store, missing: Sequence[ScoreStep], on_event: Eve
             publish(VERDICTS, step.key, verdicts)
             on_event(Advanced("score", number))
     on_event(Finished("score"))
-
-
-def draw(plan: Plan, store: Store, on_event: EventSink) -> None:
-    """Let the judge with a budget judge its part of every cell; the cheap verdicts are in the store."""
-    missing = list({step.key: step for step in plan.draw if not store.has(VERDICTS, step.key)}.values())
-    if not missing:
-        return
-    allowed = plan.resolved.allowance
-    assert allowed is not None
-    judge = allowed.judge.attended(agree, on_event)
-    rows = [_cell_rows(plan, store, step) for step in missing]
-    draws = [
-        Draw(items, _cheap(plan, store, step, len(items)), step.budget)
-        for step, (items, _) in zip(missing, rows, strict=True)
-    ]
-    for step, (_, answers), verdicts in zip(missing, rows, judge_within(judge, draws), strict=True):
-        lines = [verdict_row(row, verdict) for row, verdict in zip(answers, verdicts, strict=True)]
-        store.put_lines(VERDICTS, step.key, lines)
-
-
-def _cell_rows(plan: Plan, store: Store, step: DrawStep) -> tuple[list[Item], list[dict[str, Any]]]:
-    """All answers of a cell, as items for a scorer and as they are stored."""
-    suites, shards = suites_of(plan), {shard.key: shard for shard in plan.answer if shard.suite == step.suite}
-    items: list[Item] = []
-    answers: list[dict[str, Any]] = []
-    for key in step.answers:
-        rows = answers_of(shards[key], store)
-        items += items_of(shard_of(shards[key], suites), rows)
-        answers += rows
-    return items, answers
-
-
-def _cheap(plan: Plan, store: Store, step: DrawStep, size: int) -> list[float]:
-    if step.cheap is None or step.metric is None:
-        return [0.0] * size
-    steps = {(one.answers, one.scorer): one for one in plan.score}
-    verdicts = [row for key in step.answers for row in verdicts_of(steps[key, step.cheap], store)]
-    return cheap_scores((row["values"] for row in verdicts), step.metric)
 
 
 def check_scorers(plan: Plan) -> None:

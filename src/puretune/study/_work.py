@@ -18,6 +18,7 @@ from puretune.scoring import Consent, loopback_only
 from puretune.store import Store
 from puretune.study._answers import Prompts, answer, check_scorers, score
 from puretune.study._choices import choose, missing_choices
+from puretune.study._draw import draw
 from puretune.study._judging import check_judges
 from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, TuneStep
@@ -49,6 +50,7 @@ def work(
                 answer(plan, store, engine, missing, prompts, on_event)
             choose(plan, store, engine, base.renderer, choices, on_event)
     score(plan, store, on_event)
+    draw(plan, store, on_event)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
