@@ -18,6 +18,7 @@ from puretune.statistics import (
     mcnemar,
     paired_bootstrap,
     paired_difference,
+    seeds_differ,
     t_interval,
 )
 
@@ -178,3 +179,11 @@ def test_equivalence_that_cannot_be_tested_is_refused() -> None:
             equivalence_of_means([0.5, 0.6], [0.5, 0.5], margin)
     with pytest.raises(InputError, match="alpha"):
         equivalence_of_means([0.5, 0.6], [0.5, 0.5], 0.05, alpha=0.95)
+
+
+def test_seeds_that_differ_are_tested_by_t_on_their_means() -> None:
+    # Differences 0.1, 0.2, 0.3: t = 2 sqrt(3) on 2 degrees of freedom.
+    assert seeds_differ([0.2, 0.4, 0.6], [0.1, 0.2, 0.3]) == pytest.approx(0.07418, abs=1e-5)
+    assert seeds_differ([0.3, 0.4], [0.1, 0.2]) is None, "differences that do not vary give t no scale"
+    with pytest.raises(InputError, match="use mcnemar"):
+        seeds_differ([0.2], [0.1])

@@ -8,7 +8,7 @@ import sys
 import click
 
 from puretune.cli._lazy import command_in
-from puretune.errors import PuretuneError
+from puretune.errors import PuretuneError, unknown
 
 _COMMANDS = {
     "show": ("puretune.cli.show:show", "Show what a model sees of a template, token by token."),
@@ -32,6 +32,14 @@ class _Commands(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         return command_in(_COMMANDS, name)
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """InputError, with the nearest name, for a command that does not exist."""
+        if args and args[0] not in _COMMANDS and not context.resilient_parsing:
+            raise unknown("command", args[0], _COMMANDS)
+        return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
