@@ -58,7 +58,7 @@ def test_the_real_mistral_vocabulary_needs_a_tokenizer_only(mistral_path: Path) 
     assert "tokens 32,000 BOS <s> stops </s>" in text
     assert "<s>│ [│INST│]│ You│ are│ a│ helpful│,│ respect│ful" in text
     assert "B: the same tokens" in text
-    assert "rejects the turns ['system', 'user', 'assistant']" in text
+    assert "apply_chat_template A: rejects these turns: a turn is of the user or the assistant" in text
 
 
 def test_the_newline_that_llama_2s_own_template_strips_is_shown(directories: dict[str, str]) -> None:

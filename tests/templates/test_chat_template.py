@@ -65,6 +65,21 @@ def test_templates_that_add_nothing_are_let_through(style: str) -> None:
     assert "Question: How many?" in renderer(source).prompt(resolve_template("CV"), ASKED).text
 
 
+# In the style of Gemma 3: the system text stands inside the first user turn
+FOLDED = (
+    "{% set first = messages[0]['content'] + '\n\n' if messages[0]['role'] == 'system' else '' %}"
+    "{% for m in messages if m['role'] != 'system' %}<|im_start|>{{ m['role'] }}\n"
+    "{{ (first if loop.first else '') + m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("source", [FOLDED, CHATML, families.chat_template("qwen2.5")])
+def test_a_system_message_that_was_asked_for_is_no_addition(source: str) -> None:
+    prompt = renderer(source).prompt(PromptTemplate("t", system="Safe."), ASKED)
+    assert prompt.text.count("Safe.") == 1
+
+
 def test_text_templates_do_not_care_what_the_chat_template_adds() -> None:
     made = renderer(families.chat_template("qwen2.5"))
     example = made.example(resolve_template("TV"), (*ASKED, Message("assistant", "72")))
@@ -80,6 +95,13 @@ def test_todays_date_is_an_error_until_it_is_pinned() -> None:
     assert "Today is 26 Jul 2024." in made.prompt(by_clock, ASKED).text
     assert made.prompt(by_clock, ASKED) == made.prompt(by_name, ASKED)
     assert len({t.fingerprint for t in (template, by_clock, by_name)}) == 3
+
+
+def test_several_chat_templates_without_a_default_are_an_error() -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = {"rag": CHATML, "tool_use": CHATML}
+    with pytest.raises(InputError, match=r"multiple chat templates(.|\n)*explicit markup"):
+        Renderer(tokenizer, markup_named("auto", tokenizer)).prompt(resolve_template("CV"), ASKED)
 
 
 def test_a_day_that_is_none_is_an_error() -> None:

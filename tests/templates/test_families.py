@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -127,6 +128,28 @@ def test_an_explicit_markup_is_the_familys_own_template_without_what_that_adds(
     assert explicit.text == own.text.removeprefix(bos).replace(dates, "")
     if family != "llama-2" and not families.FAMILIES[family].default_system:
         assert explicit.ids == own.ids
+
+
+@EVERY_MARKUP
+def test_in_a_conversation_each_trained_answer_ends_with_its_stop_token(family: str, markup: str) -> None:
+    turns = tuple(
+        message
+        for number in ("one", "two", "three")
+        for message in (
+            Message("user", f"Say {number}."),
+            Message("assistant", number, train=number != "one"),
+        )
+    )
+    made = renderer(family, markup)
+    example = made.example(PromptTemplate("t"), turns)
+    runs = [
+        made.parse([example.ids[i] for i, _ in run])
+        for on, run in groupby(enumerate(example.loss_mask), key=lambda pair: pair[1])
+        if on
+    ]
+    assert [said.removeprefix("<think>\n\n</think>\n\n") for said in runs] == ["two", "three"]
+    trained = [id for id, on in zip(example.ids, example.loss_mask, strict=True) if on]
+    assert sum(id in made.stop_ids for id in trained) == 2
 
 
 def test_the_paper_places_a_system_text_in_front_of_the_first_user_text() -> None:

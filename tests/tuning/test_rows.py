@@ -69,6 +69,14 @@ def test_a_row_longer_than_the_recipe_allows_is_named(llama: Any, tmp_path: Path
         render_rows(condition(tmp_path, max_length=9), llama.renderer, 256)
 
 
+def test_a_cut_that_would_eat_the_response_is_an_error_that_shows_its_tokens(
+    llama: Any, tmp_path: Path
+) -> None:
+    whole = max(len(row.ids) for row in render_rows(condition(tmp_path), llama.renderer, 256))
+    with pytest.raises(InputError, match=r"take 1 of its \d+ trained tokens:\n  '</s>'\(2\)\n.*never cut"):
+        render_rows(condition(tmp_path, max_length=whole - 1), llama.renderer, 256)
+
+
 def test_a_row_without_a_trained_token_is_named(llama: Any, tmp_path: Path) -> None:
     silent = Example("mute", (Message("user", "a"), Message("assistant", "b", train=False)))
     row = TrainingRow(silent, resolve_template("chat:vanilla"))

@@ -43,7 +43,7 @@ def print_rendering(
     header.add_column(justify="right", no_wrap=True)
     header.add_row(title, Text(_counts(rendering), style="dim"))
     console.print(header)
-    console.print(Padding(_drawn(console, tokenizer, rendering, only), (0, 0, 1, 2)))
+    console.print(Padding(_drawn(console, tokenizer, rendering, only), (0, 0, 1, 2), expand=False))
 
 
 def print_legend(console: Console, compared: bool) -> None:
@@ -75,7 +75,7 @@ def print_differences(
         grid.add_row("after", "", Text(before[-1] if before else "the start", style="dim"))
         for (name, said), place in zip(spelled, (difference.left, difference.right), strict=True):
             grid.add_row(Text(name), f"{len(place)}", _some(console, said[place.start : place.stop]))
-    console.print(Padding(grid, (0, 0, 0, 2)))
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def _plain(console: Console) -> bool:
@@ -125,7 +125,7 @@ def _some(console: Console, spelled: Sequence[str]) -> Text:
     kinds = ["only here"] * len(spelled)
     if len(spelled) <= 2 * _ENDS + 1:
         return _cells(console, spelled, kinds)
-    gap = Text(f" … {len(spelled) - 2 * _ENDS} more … ", style="dim")
+    gap = Text.assemble((f" … {len(spelled) - 2 * _ENDS} more … ", "dim"))
     ends = (_cells(console, part, kinds[:_ENDS]) for part in (spelled[:_ENDS], spelled[-_ENDS:]))
     return gap.join(ends)
 

@@ -198,7 +198,7 @@ def _print_own(console: Console, sides: list[Side], messages: tuple[Message, ...
         try:
             own = chat_template_ids(tokenizer, side.template, messages)
         except InputError as error:
-            console.print(label + Text(str(error)))
+            console.print(label + Text(f"rejects these turns: {error.__cause__ or error}"))
             continue
         found = differences(side.rendering.ids, own)
         console.print(label + Text("other tokens" if found else "the same tokens"))

@@ -56,12 +56,14 @@ class TokenizerMarkup:
 
     def _apply(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
         chat = [{"role": m.role, "content": m.content} for m in turns]
-        source = self._source(arguments)
         given = {name: value for name, value in arguments.items() if name != CLOCK}
         try:
+            source = self._source(arguments)
             text = self.tokenizer.apply_chat_template(
                 chat, chat_template=source, tokenize=False, add_generation_prompt=generation, **given
             )
+        except InputError:
+            raise
         except Exception as error:  # a chat template may raise anything it likes
             if _NO_DAY in str(error):
                 raise InputError(
@@ -106,22 +108,21 @@ class TokenizerMarkup:
         )
 
     def _added_text(self, asked: bool, arguments: Mapping[str, Any]) -> str:
-        """What stands before the first message beyond BOS and what opens that message's turn."""
+        """What stands before the first message beyond BOS and what opens a turn; "" where that is nothing."""
         said = [Message(role, MARK) for role in ("user", "assistant", "user")]
-        system = [Message("system", MARK)] if asked else []
+        turns = [Message("system", MARK), *said] if asked else said
         try:
-            pieces = self._apply([*system, *said], False, arguments).split(MARK)
+            pieces = self._apply(turns, False, arguments).split(MARK)
         except InputError:
             return (
-                ""  # it takes no second exchange, or no system message: errors of their own, where they occur
+                ""  # it takes no second exchange; whatever else it rejects, it rejects in the real turns too
             )
-        if len(pieces) != len(system) + len(said) + 1:
-            return ""  # it drops messages: likewise
-        head = pieces[0].removeprefix(self.tokenizer.bos_token or "")
-        if asked:
-            return head if re.search(r"\w", self._words(head).replace("system", "", 1)) else ""
-        added = head[: len(head) - _shared_end(head, pieces[2])]
-        return added if re.search(r"\w", self._words(added)) else ""
+        if len(pieces) != len(turns) + 1:
+            return ""  # it drops a message, which is an error of its own
+        head, opening = pieces[0].removeprefix(self.tokenizer.bos_token or ""), pieces[-2]
+        added = head[: len(head) - _shared_end(head, opening)]
+        words = self._words(added)
+        return added if re.search(r"\w", words.replace("system", "", 1) if asked else words) else ""
 
     def _words(self, text: str) -> str:
         """The text without special tokens and bracketed tags."""

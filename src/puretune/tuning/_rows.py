@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError
-from puretune.templates import Renderer
+from puretune.templates import Renderer, show_tokens
 from puretune.tuning._types import Condition
 
 if TYPE_CHECKING:
@@ -57,10 +57,13 @@ def render_rows(condition: Condition, renderer: Renderer, longest: int) -> tuple
         except InputError as error:
             raise InputError(f"condition {condition.name!r}, row {row.example.id!r}: {error}") from error
         if len(rendering.ids) > limit:
+            lost = [id for id, on in list(zip(rendering.ids, rendering.loss_mask, strict=True))[limit:] if on]
             raise InputError(
                 f"condition {condition.name!r}, row {row.example.id!r}: {len(rendering.ids)} tokens under "
                 f"template {row.template.name!r}, more than the limit of {limit} "
                 f"({'recipe.max_length' if limit < longest else 'the context of the model'}). "
+                f"A cut there would take {len(lost)} of its {rendering.trained} trained tokens:\n"
+                f"  {show_tokens(renderer.tokenizer, lost)}\n"
                 "Remove the row or raise the limit; rows are never cut."
             )
         rendered.append(_row(rendering.ids, rendering.loss_mask))
