@@ -95,7 +95,8 @@ def show_plan(
     """
     from rich.console import Console
 
-    from puretune.study import count, judge_notices, plan
+    from puretune.store import existing_store
+    from puretune.study import count, engine_notices, judge_notices, plan
 
     planned = plan(study, dry=True)
     counted = count(planned, out)
@@ -106,7 +107,7 @@ def show_plan(
         left = steps.total - steps.kept
         click.echo(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
     _print_compute(counted.compute, tune_tflops, answer_tflops)
-    for notice in judge_notices(planned, out):
+    for notice in [*engine_notices(planned, existing_store(out)), *judge_notices(planned, out)]:
         click.echo(notice)
     if planned.resolved.allowance is not None:
         click.echo(f"judge budget: {planned.resolved.allowance}, parted among {len(planned.draw):,} cells")

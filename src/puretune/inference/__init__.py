@@ -5,6 +5,7 @@ from puretune.inference._likelihood import Likelihood, LikelihoodEngine, Likelih
 from puretune.inference._named import BUILTIN_ENGINES, EngineSpec, engine_spec
 from puretune.inference._types import Answer, Decoding, Engine, Finish, Request, Takes
 from puretune.inference.local import LocalEngine, LocalSpec
+from puretune.inference.openai import OpenAIEngine, OpenAISpec
 from puretune.inference.vllm import VllmEngine, VllmSpec
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "LikelihoodRequest",
     "LocalEngine",
     "LocalSpec",
+    "OpenAIEngine",
+    "OpenAISpec",
     "Request",
     "Takes",
     "VllmEngine",

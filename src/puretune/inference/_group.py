@@ -51,16 +51,23 @@ def _item(request: Request, sample: int) -> Item:
 
 
 def _check(request: Request, context: int) -> None:
-    decoding, where = request.decoding, f"request {request.key!r}"
+    where = f"request {request.key!r}"
     if not request.prompt:
         raise InputError(f"{where}: the prompt is empty.")
-    if decoding.max_new_tokens < 1 or decoding.n < 1:
-        raise InputError(f"{where}: max_new_tokens and n must be at least 1.")
-    if decoding.temperature < 0 or not 0 <= decoding.top_p <= 1:
-        raise InputError(f"{where}: temperature must not be negative, top_p must be in [0, 1].")
+    check_decoding(request)
+    decoding = request.decoding
     if len(request.prompt) + decoding.max_new_tokens > context:
         raise InputError(
             f"{where}: the query is longer than the context: {len(request.prompt)} tokens of prompt and "
             f"{decoding.max_new_tokens} new ones do not fit into {context}. "
             "Shorten the query or lower max_new_tokens."
         )
+
+
+def check_decoding(request: Request) -> None:
+    """InputError where a request's decoding makes no sense."""
+    decoding, where = request.decoding, f"request {request.key!r}"
+    if decoding.max_new_tokens < 1 or decoding.n < 1:
+        raise InputError(f"{where}: max_new_tokens and n must be at least 1.")
+    if decoding.temperature < 0 or not 0 <= decoding.top_p <= 1:
+        raise InputError(f"{where}: temperature must not be negative, top_p must be in [0, 1].")

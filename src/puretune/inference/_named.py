@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol
 
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.inference._types import Engine, Takes
+from puretune.inference.endpoint import Notice
 from puretune.inference.local import LocalSpec
+from puretune.inference.openai import OpenAISpec
 from puretune.inference.vllm import VllmSpec
 from puretune.models import LazyBase
 
@@ -39,6 +42,11 @@ class EngineSpec(Protocol):
         ...
 
     @property
+    def remote(self) -> bool:
+        """Whether models are named, not given: it serves its own, and takes no adapter from this disk."""
+        ...
+
+    @property
     def scores(self) -> bool:
         """Whether it can also say how probable given text is (``LikelihoodEngine``)."""
         ...
@@ -52,10 +60,20 @@ class EngineSpec(Protocol):
         """What of the engine decides an answer: name, version, and those options that do."""
         ...
 
-    def open(self, model: LazyBase) -> Engine: ...
+    def notice(self, model: str, answers: int) -> Notice | None:
+        """What is shown before prompts are sent to an endpoint; None where nothing is sent anywhere."""
+        ...
+
+    def open(self, model: LazyBase, kept: Path | None = None) -> Engine:
+        """The engine. ``kept``: a file in which it may keep answers, for a run that is stopped."""
+        ...
 
 
-BUILTIN_ENGINES: Mapping[str, Callable[..., EngineSpec]] = {"local": LocalSpec, "vllm": VllmSpec}
+BUILTIN_ENGINES: Mapping[str, Callable[..., EngineSpec]] = {
+    "local": LocalSpec,
+    "vllm": VllmSpec,
+    "openai": OpenAISpec,
+}
 
 
 def engine_spec(name: str, options: Mapping[str, Any] | None = None) -> EngineSpec:

@@ -56,6 +56,8 @@ class Answer:
     finish: Finish
     reported: str = ""
     """The model's name as an endpoint reports it; empty where the engine holds the model itself."""
+    note: str = ""
+    """What an endpoint says beside the answer: that it was filtered, or refused."""
 
 
 class Engine(Protocol):

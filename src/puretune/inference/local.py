@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from puretune.errors import EnvironmentFault, InputError
@@ -144,6 +145,7 @@ class LocalSpec:
     name = LocalEngine.name
     version = LocalEngine.version
     takes: ClassVar[Takes] = "ids"
+    remote = False
     uses_base = True
     scores = True
     lacking = ""
@@ -159,7 +161,10 @@ class LocalSpec:
         """What of the engine decides an answer."""
         return {"name": self.name, "version": self.version, **asdict(self)}
 
-    def open(self, model: LazyBase) -> LocalEngine:
+    def notice(self, model: str, answers: int) -> None:
+        """Nothing leaves this machine."""
+
+    def open(self, model: LazyBase, kept: Path | None = None) -> LocalEngine:
         """The engine on the loaded model."""
         return LocalEngine(model.base, **asdict(self))
 

@@ -56,6 +56,7 @@ class VllmSpec:
 
     name = "vllm"
     takes: ClassVar[Takes] = "ids"
+    remote = False
     uses_base = False
     scores = True
 
@@ -87,7 +88,10 @@ class VllmSpec:
         """What of the engine decides an answer: batches decide how sums are rounded."""
         return {"name": self.name, "version": self.version, **asdict(self)}
 
-    def open(self, model: LazyBase) -> VllmEngine:
+    def notice(self, model: str, answers: int) -> None:
+        """Nothing leaves this machine."""
+
+    def open(self, model: LazyBase, kept: Path | None = None) -> VllmEngine:
         """The engine on the model's files; it starts when it is first asked."""
         return VllmEngine(model, self)
 

@@ -19,6 +19,7 @@ _OPENAI_KEY = "OPENAI_API_KEY"
 class Limits:
     """How long to wait, in seconds, and how often to try again."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it)
     connect: float = 10.0
     """For a connection."""
     read: float = 90.0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from puretune.study._run import run_study
     from puretune.study._schema import json_schema
     from puretune.study._spec import Study
+    from puretune.study._work import engine_notices
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -45,6 +46,7 @@ __all__ = [
     "Transcript",
     "compare",
     "count",
+    "engine_notices",
     "find_study",
     "json_schema",
     "judge_notices",
@@ -64,6 +66,7 @@ _HOME = {
     "Study": "_spec",
     "Throughput": "_compute",
     "count": "_count",
+    "engine_notices": "_work",
     "find_study": "_named",
     "judge_notices": "_judging",
     "json_schema": "_schema",

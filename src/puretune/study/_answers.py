@@ -12,14 +12,14 @@ from typing import Any
 from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, EventSink, Finished, Started
-from puretune.inference import Answer, Engine, Request
+from puretune.inference import Answer, Decoding, Engine, Request
 from puretune.models import AdapterRef, adapter_ref
 from puretune.scoring import Judge, Scorer, Verdict, reads_options
 from puretune.store import Store
 from puretune.study._judging import items_of, prepared
 from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, AnswerStep, DrawStep, Plan, ScoreStep, Who
 from puretune.study._resolve import ResolvedSuite
-from puretune.templates import PromptTemplate, Renderer
+from puretune.templates import Message, PromptTemplate, Renderer, api_turns
 
 POOL = 8
 """Shards that are asked together, and at most lost together."""
@@ -29,11 +29,13 @@ _WRITERS = 4
 
 
 class Prompts:
-    """The token ids of every prompt under every test template, rendered once."""
+    """Every prompt under every test template, rendered once: as token ids, or as turns for an endpoint."""
 
-    def __init__(self, plan: Plan, renderer: Renderer) -> None:
+    def __init__(self, plan: Plan, renderer: Callable[[], Renderer]) -> None:
+        """``renderer`` is not asked for where prompts are turns."""
         self._suites = suites_of(plan)
         self._templates = {template.name: template for _, template in plan.resolved.cells}
+        self._takes = plan.resolved.engine.takes
         self._renderer = renderer
         self._known: dict[tuple[str, str], list[tuple[int, ...]]] = {}
         self._shared: dict[str, int] = {}
@@ -42,8 +44,39 @@ class Prompts:
         """The prompts of one shard."""
         return self._all(step.test_template, step.suite)[step.first : step.first + step.prompts]
 
-    def check(self, steps: Iterable[AnswerStep], context: int) -> None:
-        """InputError for the first prompt that does not fit, with its answer, into ``context`` tokens."""
+    def requests(
+        self, step: AnswerStep, adapter: AdapterRef | None, decoding: Decoding, place: int
+    ) -> Iterator[Request]:
+        """One request per prompt of a shard; keys say the shard's ``place`` and the prompt's in the shard."""
+        if self._takes == "messages":
+            for number, turns in enumerate(self.turns(step)):
+                yield Request(f"{place}/{number}", (), adapter, decoding, turns)
+            return
+        shared = self.shared(step.test_template)
+        for number, ids in enumerate(self.of(step)):
+            yield Request(f"{place}/{number}", ids, adapter, decoding, shared=shared)
+
+    def turns(self, step: AnswerStep) -> list[tuple[Message, ...]]:
+        """The prompts of one shard for an engine that takes messages.
+
+        InputError for a template that an endpoint cannot be asked under.
+        """
+        template = self._templates[step.test_template]
+        return [api_turns(template, e.prompt_messages) for e in shard_of(step, self._suites)]
+
+    def check(self, steps: Iterable[AnswerStep], context: Callable[[], int]) -> None:
+        """InputError for the first prompt that cannot be asked.
+
+        It is too long for ``context`` tokens with its answer, or no turns for an endpoint. How much one
+        behind an endpoint can read is the endpoint's to say.
+        """
+        if self._takes == "messages":
+            for step in steps:
+                self.turns(step)
+            return
+        self._check_lengths(steps, context())
+
+    def _check_lengths(self, steps: Iterable[AnswerStep], context: int) -> None:
         for step in steps:
             new = self._suites[step.suite].decoding.max_new_tokens
             for example, ids in zip(shard_of(step, self._suites), self.of(step), strict=True):
@@ -71,7 +104,7 @@ class Prompts:
 
     def _ids(self, template: PromptTemplate, suite: str, example: Example) -> tuple[int, ...]:
         try:
-            return self._renderer.prompt(template, example.prompt_messages).ids
+            return self._renderer().prompt(template, example.prompt_messages).ids
         except InputError as error:
             raise InputError(f"suite {suite!r}, prompt {example.id!r}: {error}") from error
 
@@ -129,12 +162,11 @@ def _requests(
     prompts: Prompts,
     adapter: AdapterRef | None,
 ) -> list[Request]:
-    """All prompts of a pool; keys say the place of the shard in it and of the prompt in the shard."""
-    shared = prompts.shared(pool[0].test_template)
+    """All prompts of a pool."""
     return [
-        Request(f"{place}/{number}", ids, adapter, suites[step.suite].decoding, shared=shared)
+        request
         for place, step in enumerate(pool)
-        for number, ids in enumerate(prompts.of(step))
+        for request in prompts.requests(step, adapter, suites[step.suite].decoding, place)
     ]
 
 
@@ -260,6 +292,8 @@ def _rows(answers: Iterable[Answer], examples: Sequence[Example], n: int) -> lis
             "text": one.text,
             "token_ids": list(one.token_ids),
             "finish": one.finish,
+            **({"reported": one.reported} if one.reported else {}),
+            **({"note": one.note} if one.note else {}),
         }
         for one in ordered
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,12 @@ def assemble(plan: Plan, store: Store, out: Path) -> Matrix:
         conditions=tuple(dict.fromkeys(way.name for way, _ in plan.resolved.cells)),
         test_templates=tuple(dict.fromkeys(template.name for _, template in plan.resolved.cells)),
         suites=tuple(suite.name for suite in plan.resolved.suites),
-        provenance={**provenance(plan, store, out), **_judges(plan, read), **_budget(plan)},
+        provenance={
+            **provenance(plan, store, out),
+            **_judges(plan, read),
+            **_budget(plan),
+            **_reported(read),
+        },
     )
 
 
@@ -64,6 +70,13 @@ def _verdicts(read: Mapping[Place, _Cell]) -> dict[tuple[str, str], list[Verdict
 def _budget(plan: Plan) -> dict[str, Any]:
     allowed = plan.resolved.allowance
     return {"judge_budget": allowed.facts()} if allowed else {}
+
+
+def _reported(read: Mapping[Place, _Cell]) -> dict[str, Any]:
+    """The models that an endpoint said it answered with, and how many answers each."""
+    rows = (row for content in read.values() for row in content.answers)
+    models = Counter(row["reported"] for row in rows if row.get("reported"))
+    return {"reported_models": dict(models)} if models else {}
 
 
 def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
@@ -173,6 +186,7 @@ def _answer_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str,
                 "reference": row["reference"],
                 "answer": row["text"],
                 "finish": row["finish"],
+                **{name: row[name] for name in ("reported", "note") if name in row},
             }
 
 

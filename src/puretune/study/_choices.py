@@ -11,11 +11,11 @@ from typing import cast
 
 from puretune.events import Advanced, EventSink, Finished, Started
 from puretune.inference import Engine, LikelihoodEngine
+from puretune.models import LazyBase
 from puretune.scoring import ChoiceLikelihood, reads_options, score_choices
 from puretune.store import Store
 from puretune.study._answers import adapter_of, answers_of, shard_of, suites_of, verdict_row
 from puretune.study._plan import VERDICTS, AnswerStep, Plan, ScoreStep
-from puretune.templates import Renderer
 
 _WORK = "choices"
 
@@ -32,7 +32,7 @@ def choose(
     plan: Plan,
     store: Store,
     engine: Engine,
-    renderer: Renderer,
+    base: LazyBase,
     missing: Sequence[tuple[ScoreStep, AnswerStep]],
     on_event: EventSink,
 ) -> None:
@@ -49,7 +49,7 @@ def choose(
     for number, (step, shard) in enumerate(missing, 1):
         examples, answers = shard_of(shard, suites), answers_of(shard, store)
         template, adapter = templates[shard.test_template], adapter_of(plan, store, shard.who)
-        found = score_choices(readers[step.scorer], examples, asked, renderer, template, adapter)
+        found = score_choices(readers[step.scorer], examples, asked, base.renderer, template, adapter)
         verdicts = {example.id: verdict for example, verdict in zip(examples, found, strict=True)}
         rows = [verdict_row(answer, verdicts[answer["prompt_id"]]) for answer in answers]
         store.put_lines(VERDICTS, step.key, rows)

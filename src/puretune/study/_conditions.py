@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from puretune.errors import InputError, unknown
-from puretune.models import AdapterRef, adapter_ref
+from puretune.models import AdapterRef, adapter_ref, served_ref
 from puretune.study._spec import UNTUNED, Study, TrainSection
 from puretune.templates import PromptTemplate, load_templates, resolve_template, template_from
 
+_WAYS = ("template", "adapter", "checkpoint", "served")
 _A = {"adapter": "an adapter", "checkpoint": "a full checkpoint"}
 
 Templates = Mapping[str, PromptTemplate]
@@ -124,10 +125,10 @@ def _named(study: Study, name: str, place: tuple[str | int, ...], defined: Templ
 
 
 def _check(entry: TrainSection) -> None:
-    given = [key for key in ("template", "adapter", "checkpoint") if getattr(entry, key) is not None]
+    given = [key for key in _WAYS if getattr(entry, key) is not None]
     if len(given) != 1:
         has = " and ".join(given) or "none of them"
-        raise InputError(f"a condition has one of template, adapter, checkpoint; this one has {has}.")
+        raise InputError(f"a condition has one of {', '.join(_WAYS)}; this one has {has}.")
     if entry.start is not None and entry.template in (None, UNTUNED):
         raise InputError("`start` needs `template`: the template that tuning goes on under.")
     if entry.template is None and entry.name is None:
@@ -135,6 +136,8 @@ def _check(entry: TrainSection) -> None:
 
 
 def _existing(entry: TrainSection) -> AdapterRef:
+    if entry.served is not None:
+        return served_ref(entry.served)
     kind: Literal["adapter", "checkpoint"] = "adapter" if entry.adapter else "checkpoint"
     path = entry.adapter or entry.checkpoint
     assert path is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from puretune.models import context_length, parameters_per_token, renderer_for
+from puretune.models import LazyBase, parameters_per_token
 from puretune.store import Store, existing_store
 from puretune.study._answers import Prompts, suites_of
 from puretune.study._compute import Compute
@@ -64,10 +64,10 @@ def count(plan: Plan, out: Path) -> Count:
     InputError where a prompt or a row does not fit into the model's context.
     """
     store, spec = existing_store(out), plan.resolved.base.spec
-    renderer, context = renderer_for(spec), context_length(plan.resolved.base.directory)
-    prompts, suites = Prompts(plan, renderer), suites_of(plan)
-    prompts.check(plan.answer, context)
-    tunes = tuple(_tunes(plan, renderer, context, store))
+    model, suites = LazyBase(spec), suites_of(plan)
+    prompts = Prompts(plan, lambda: model.renderer)
+    prompts.check(plan.answer, lambda: model.context_length)
+    tunes = tuple(_tunes(plan, model.renderer, model.context_length, store)) if plan.tune else ()
     asked = {step.key: step.prompts * suites[step.suite].decoding.n for step in plan.answer}
     kept = sum(number for key, number in asked.items() if _has(store, ANSWERS, key))
     scored = {step.key for step in plan.score} | {step.key for step in plan.draw}
@@ -81,6 +81,8 @@ def count(plan: Plan, out: Path) -> Count:
 
 
 def _compute(plan: Plan, tunes: Iterable[TuneCount], prompts: Prompts, store: Store | None) -> Compute:
+    if plan.resolved.base.directory is None:
+        return Compute(0, 0, 0, 0)  # an endpoint's machines work, not ours
     suites, prompt, new = suites_of(plan), 0, 0
     for step in {step.key: step for step in plan.answer}.values():
         if not _has(store, ANSWERS, step.key):

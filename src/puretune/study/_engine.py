@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import EngineSpec, engine_spec
 from puretune.scoring import Scorer, reads_options
+from puretune.study._conditions import Cells, Way
 from puretune.study._spec import Study
+
+_SERVE = "Serve the model and name it with `served:`, or use another engine."
 
 
 def engine_of(study: Study, dry: bool = False) -> EngineSpec:
@@ -22,6 +25,32 @@ def engine_of(study: Study, dry: bool = False) -> EngineSpec:
     if spec.lacking and not dry:
         raise EnvironmentFault(spec.lacking)
     return spec
+
+
+def check_conditions(study: Study, engine: EngineSpec, cells: Cells, tuner: str) -> None:
+    """InputError for a condition that the engine cannot answer as: an adapter here, or a model elsewhere.
+
+    ``tuner``: what tunes; one of the engine's own name leaves its models where the engine finds them.
+    """
+    for way in {way.name: way for way, _ in cells}.values():
+        wrong = _wrong(engine, way, tuner)
+        if wrong:
+            with study.at(*way.place):
+                raise InputError(wrong)
+
+
+def _wrong(engine: EngineSpec, way: Way, tuner: str) -> str:
+    who, existing = f"engine {engine.name!r}", way.existing
+    if engine.remote and way.template is not None and tuner != engine.name:
+        return f"{who} asks for models by name and cannot be given what is tuned here. {_SERVE}"
+    if existing is None or (existing.kind == "served") == engine.remote:
+        return ""
+    if engine.remote:
+        return f"{who} asks for models by name and cannot be given {existing.path}. {_SERVE}"
+    return (
+        f"{who} loads models and cannot ask for {existing.served!r}. Use `engine: openai` with the endpoint "
+        "that serves it."
+    )
 
 
 def check_likelihoods(study: Study, engine: EngineSpec, scorers: Sequence[Sequence[Scorer]]) -> None:

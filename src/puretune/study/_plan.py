@@ -178,7 +178,7 @@ def _kept(resolved: Resolved) -> tuple[int, ...]:
 
 
 def _answer_steps(resolved: Resolved, tunes: _Tunes) -> Iterator[AnswerStep]:
-    fixed = {**_base_inputs(resolved), "engine": resolved.engine.identity()}
+    fixed = {**_answerer_inputs(resolved), "engine": resolved.engine.identity()}
     shards = [shard for suite in resolved.suites for shard in _shards(suite, fixed)]
     for way, template in resolved.cells:
         for who in _answerers(way, resolved.seeds, tunes):
@@ -275,6 +275,13 @@ def _matrix_key(
             "scores": [[step.key, step.scorer] for step in scores],
         }
     )
+
+
+def _answerer_inputs(resolved: Resolved) -> dict[str, Any]:
+    """What of the base decides an answer; of one behind an endpoint nothing but its name is known."""
+    if resolved.engine.takes == "messages":
+        return {"base": resolved.base.fingerprint}
+    return _base_inputs(resolved)
 
 
 def _base_inputs(resolved: Resolved) -> dict[str, Any]:

@@ -33,13 +33,16 @@ from puretune.study._conditions import (
     own_templates,
     template_named,
 )
-from puretune.study._engine import check_likelihoods, engine_of
+from puretune.study._engine import check_conditions, check_likelihoods, engine_of
 from puretune.study._mix import Part, weighted
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
 from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
 from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
 
 _Value = TypeVar("_Value")
+
+ENDPOINT = "endpoint"
+"""Device and dtype of a model that nobody here holds."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ class Base:
     fingerprint: str
     device: str
     dtype: str
-    directory: Path
-    """Its files (of a hub model perhaps only the small ones), for sources that belong to a model."""
+    directory: Path | None
+    """Its files (of a hub model perhaps only the small ones), for sources that belong to a model; None: the
+    model is known to an endpoint only."""
     lacking: str = ""
     """Why the weights' fingerprint could not be had; only where a study is resolved ``dry``."""
 
@@ -105,7 +109,9 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     scorers = scorers_of(study, suites, dry)
     engine = engine_of(study, dry)
     check_likelihoods(study, engine, scorers)
-    base = _base(study, dry)
+    tuner = _tuner(study)
+    check_conditions(study, engine, cells, tuner.name)
+    base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
     unchecked = () if base.lacking else _check_adapters(study, cells, base)
     read = [_examples(study, ("suites", number), suite.source, base) for number, suite in enumerate(suites)]
@@ -120,7 +126,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
         ),
         parts=_parts(study, base, defined) if any(way.template for way, _ in cells) else (),
         recipe=plain(Recipe, study.tuning.recipe) if study.tuning else Recipe(),
-        tuner=_tuner(study),
+        tuner=tuner,
         seeds=study.tuning.seeds if study.tuning else (),
         unchecked=unchecked,
         allowance=allowance(study, dict(zip((suite.name for suite in suites), scorers, strict=True))),
@@ -132,8 +138,10 @@ def plain(kind: type[_Value], section: _Value) -> _Value:
     return kind(**{field.name: getattr(section, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
-def _base(study: Study, dry: bool) -> Base:
+def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
     spec = _model_spec(study.model)
+    if engine.takes == "messages":
+        return Base(spec, f"served: {spec.model}", ENDPOINT, ENDPOINT, None)
     with study.at("model"):
         path = resolve_model_path(spec, weights=False)
         device, dtype = resolved_device(spec), resolved_dtype(spec)

@@ -38,15 +38,30 @@ def scorers_of(study: Study, suites: Sequence[Suite], dry: bool = False) -> list
 
 
 def on_base(
-    scorers: Sequence[tuple[Scorer, ...]], spec: ModelSpec, fingerprint: str, directory: Path
+    scorers: Sequence[tuple[Scorer, ...]], spec: ModelSpec, fingerprint: str, directory: Path | None
 ) -> list[tuple[Scorer, ...]]:
-    """The scorers on the study's base: one that measures under it offers ``on_base`` (as ``Coherence``)."""
+    """The scorers on the study's base: one that measures under it offers ``on_base`` (as ``Coherence``).
+
+    ``directory`` None: an endpoint has the model. InputError where a scorer needs its weights.
+    """
     made: dict[str, Scorer] = {}
     for scorer in (one for of_suite in scorers for one in of_suite):
-        bind = getattr(scorer, "on_base", None)
         if scorer.name not in made:
-            made[scorer.name] = bind(spec, fingerprint, directory) if bind else scorer
+            made[scorer.name] = _bound(scorer, spec, fingerprint, directory)
     return [tuple(made[one.name] for one in of_suite) for of_suite in scorers]
+
+
+def _bound(scorer: Scorer, spec: ModelSpec, fingerprint: str, directory: Path | None) -> Scorer:
+    bind = getattr(scorer, "on_base", None)
+    if bind is None:
+        return scorer
+    bound: Scorer = bind(spec, fingerprint, directory or Path())
+    if directory is None and bound is not scorer:
+        raise InputError(
+            f"scorer {scorer.name!r} measures answers under the base model, and only an endpoint has "
+            f"{spec.model!r}. Leave its `perplexity` out, or use an engine that holds the model."
+        )
+    return bound
 
 
 def _scorers(study: Study, number: int, suite: Suite, dry: bool) -> tuple[Scorer, ...]:

@@ -182,7 +182,7 @@ class SuiteSection(_SourceSection):
 
 
 class TrainSection(BaseModel):
-    """One condition: a template to tune under, or an adapter or checkpoint that exists already."""
+    """One condition: a template to tune under, or a tuned model that exists already."""
 
     model_config = _FORBID
     name: str | None = None
@@ -195,6 +195,8 @@ class TrainSection(BaseModel):
     """An adapter to test as it is: a directory in PEFT format."""
     checkpoint: Path | None = None
     """A full checkpoint to test as it is: a model directory."""
+    served: str | None = None
+    """A tuned model to test as it is, by its name at the engine's endpoint (``ft:gpt-3.5-turbo:...``)."""
 
 
 class EngineSection(BaseModel):
@@ -202,7 +204,8 @@ class EngineSection(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     name: str = "local"
-    """``local`` (transformers, in this process), or an engine that an installed package offers."""
+    """``local`` (transformers, in this process), ``vllm``, ``openai`` (any compatible endpoint), or an engine
+    that an installed package offers."""
 
     def options(self) -> dict[str, Any]:
         """What the study says to the engine."""

@@ -13,16 +13,20 @@ from itertools import groupby
 from pathlib import Path
 
 from puretune.events import EventSink
+from puretune.inference.endpoint import Notice
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store
-from puretune.study._answers import Prompts, answer, check_scorers, score
+from puretune.study._answers import Prompts, answer, check_scorers, score, suites_of
 from puretune.study._choices import choose, missing_choices
 from puretune.study._draw import draw
 from puretune.study._judging import check_judges
 from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, TuneStep
 from puretune.tuning import Condition
+
+REPLIES = "replies.jsonl"
+"""In the scratch directory: what an endpoint has answered in the run under way."""
 
 
 def work(
@@ -33,25 +37,34 @@ def work(
     InputError, before anything is computed, where a prompt or a row is longer than the model's context.
     """
     missing = missing_answers(plan, store)
-    for notice in check_judges(plan, store):
+    for notice in [*engine_notices(plan, store), *check_judges(plan, store)]:
         consent(notice)
     choices = missing_choices(plan, store)
     if missing or choices:
         check_scorers(plan)
         base = LazyBase(plan.resolved.base.spec, on_event)
-        prompts = Prompts(plan, base.renderer)
-        prompts.check(missing, base.context_length)
+        prompts = Prompts(plan, lambda: base.renderer)
+        prompts.check(missing, lambda: base.context_length)
         asked = [*missing, *(shard for _, shard in choices)]
         _tune(plan, store, base, missing_tunes(plan, store, asked), scratch, on_event, consent)
         if not plan.resolved.engine.uses_base:
             base.release()
-        with closing(plan.resolved.engine.open(base)) as engine:
+        with closing(plan.resolved.engine.open(base, scratch / REPLIES)) as engine:
             if missing:
                 answer(plan, store, engine, missing, prompts, on_event)
-            choose(plan, store, engine, base.renderer, choices, on_event)
+            choose(plan, store, engine, base, choices, on_event)
     score(plan, store, on_event)
     draw(plan, store, on_event)
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def engine_notices(plan: Plan, store: Store | None) -> list[Notice]:
+    """What the engine sends where, if it sends anything anywhere and there is something to answer."""
+    asked = plan.answer if store is None else missing_answers(plan, store)
+    suites = suites_of(plan)
+    answers = sum(s.prompts * suites[s.suite].decoding.n for s in {s.key: s for s in asked}.values())
+    notice = plan.resolved.engine.notice(plan.resolved.base.spec.model, answers) if answers else None
+    return [notice] if notice is not None else []
 
 
 def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:

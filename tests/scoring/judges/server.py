@@ -49,6 +49,8 @@ class Judging:
         return len(self.requests)
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "prompt" in body:
+            return self.text_completion(body)
         user = body["messages"][-1]["content"]
         text = self.reply(user) if self.reply else gullible(user)
         usage = {"prompt_tokens": len(user) // 4, "completion_tokens": len(text) // 4}
@@ -61,6 +63,11 @@ class Judging:
             "choices": choices,
             "usage": usage,
         }
+
+    def text_completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What a completions endpoint makes of token ids: their number, in words."""
+        choices = [{"index": 0, "text": f" {len(body['prompt'])} tokens", "finish_reason": "length"}]
+        return {"id": "x", "object": "text_completion", "model": self.model, "choices": choices}
 
 
 def gullible(user: str) -> str:

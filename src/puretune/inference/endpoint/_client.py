@@ -44,6 +44,8 @@ class Reply:
     output_tokens: int = 0
     finish: str = ""
     """Why it ends, in the endpoint's words."""
+    token_ids: tuple[int, ...] = ()
+    """Its tokens, where the endpoint says them."""
 
 
 class Trouble(Exception):
@@ -72,9 +74,13 @@ class Client:
         self.sdk = _sdk(endpoint, self._key)
 
     async def ask(self, body: Mapping[str, Any]) -> Reply:
-        """The reply to one chat completion request. Raises :class:`Trouble` or a PuretuneError."""
-        # The SDK's method for chat completions knows only some fields; this one sends all as they are.
-        value = await self.call(lambda: self.sdk.post("/chat/completions", body=dict(body), cast_to=object))
+        """The reply to one request: a chat completion where the body has messages, else a completion.
+
+        Raises :class:`Trouble` or a PuretuneError.
+        """
+        path = "/chat/completions" if "messages" in body else "/completions"
+        # The SDK's methods for completions know only some fields; this one sends all as they are.
+        value = await self.call(lambda: self.sdk.post(path, body=dict(body), cast_to=object))
         return read_completion(value, str(body["model"]))
 
     async def call(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -127,15 +133,18 @@ class Client:
 
 
 def read_completion(content: Any, model: str) -> Reply:
-    """A chat completion from a response: its parsed JSON, or its text. Trouble where it is something else.
+    """A completion, of a chat or not, from a response: its parsed JSON, or its text.
+
+    Trouble where it is something else.
 
     ``model``: the name that was asked for, for endpoints that report none.
     """
     try:
         value = json.loads(content) if isinstance(content, str) else content
         choice = value["choices"][0]
-        message = choice["message"]
-        text = message.get("content") or message.get("refusal") or ""
+        message = choice.get("message")
+        said = message if message is not None else {"content": choice["text"]}
+        text = said.get("content") or said.get("refusal") or ""
         usage = value.get("usage") or {}
         if not isinstance(text, str):
             raise TypeError("its content is not text")
@@ -145,6 +154,7 @@ def read_completion(content: Any, model: str) -> Reply:
             input_tokens=_tokens(usage.get("prompt_tokens")),
             output_tokens=_tokens(usage.get("completion_tokens")),
             finish=str(choice.get("finish_reason") or ""),
+            token_ids=tuple(choice.get("token_ids") or ()),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         start = content.lstrip()[:15].lower() if isinstance(content, str) else ""

@@ -1,0 +1,285 @@
+"""The engine behind an endpoint: any server that speaks OpenAI's chat or completions protocol.
+
+Requests are made many at once, as fast as the endpoint bears, and every reply is kept as soon as it is there.
+
+engine:
+  name: openai                     # OpenAI's own API; the study's `model` is the name that is asked for
+engine:
+  name: openai                     # a vLLM server, asked with token ids: rendered here, never there
+  kind: completions
+  base_url: http://127.0.0.1:8000/v1
+  model: served-name
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from puretune.errors import CheckFailed, InputError, PuretuneError
+from puretune.events import Advanced, EventSink, Finished, Started, ignore
+from puretune.inference._choose import stream_seed
+from puretune.inference._group import check_decoding
+from puretune.inference._journal import Journal
+from puretune.inference._types import Answer, Decoding, Finish, Request, Takes
+from puretune.inference.endpoint import (
+    Client,
+    Clock,
+    Endpoint,
+    Limits,
+    Line,
+    Reply,
+    Trouble,
+    WallClock,
+    located,
+    run,
+    stays_or_leaves,
+)
+from puretune.models import LazyBase
+from puretune.store import key_of
+
+_WORK = "answer"
+_OWN_FIELDS = frozenset(("model", "messages", "prompt", "n", "stream"))
+
+
+@dataclass(frozen=True)
+class EngineNotice:
+    """What is shown before prompts go to an endpoint."""
+
+    endpoint: str
+    model: str
+    loopback: bool
+    answers: int
+
+    def __str__(self) -> str:
+        return (
+            f"Engine openai at {self.endpoint}: what is asked {stays_or_leaves(self.loopback)}.\n"
+            f"At most {self.answers:,} prompts are sent to {self.model}; its price per token applies."
+        )
+
+
+@dataclass(frozen=True)
+class OpenAISpec:
+    """The engine behind an endpoint, before anything is asked."""
+
+    model: str = ""
+    """The model's name at the endpoint; empty: the study's model."""
+    base_url: str = ""
+    """The endpoint; empty: ``OPENAI_BASE_URL``, or OpenAI's own."""
+    api_key_env: str | None = None
+    """The environment variable with the API key; None: ``OPENAI_API_KEY``, unless ``base_url`` is given."""
+    kind: Literal["chat", "completions"] = "chat"
+    """``chat`` sends messages, which the endpoint puts its own markup around; ``completions`` sends token
+    ids, rendered here with the study's model."""
+    concurrency: int = 8
+    """Most requests at once; fewer while the endpoint is busy."""
+    token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """How the endpoint calls the longest answer."""
+    omit: tuple[Literal["temperature", "top_p", "seed"], ...] = ()
+    """Fields that are not sent, for models that accept only their own."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """More fields of every request."""
+    allow_model_change: bool = False
+    """Go on where the endpoint reports another model than before."""
+    limits: Limits = field(default_factory=Limits)
+    """Timeouts and retries."""
+
+    name = "openai"
+    remote = True
+    uses_base = False
+    scores = False
+    lacking = ""
+
+    def __post_init__(self) -> None:
+        """InputError, naming the setting, where a value makes no sense."""
+        url, key = located(self.base_url, self.api_key_env)
+        object.__setattr__(self, "base_url", url)
+        object.__setattr__(self, "api_key_env", key)
+        if not 1 <= self.concurrency <= 1024:
+            raise InputError(f"concurrency: {self.concurrency} is out of range. Give a value from 1 to 1024.")
+        clash = _OWN_FIELDS & set(self.extra)
+        if clash:
+            raise InputError(f"extra: {sorted(clash)[0]!r} cannot be set here; it has a place of its own.")
+
+    @property
+    def version(self) -> str:
+        """Of the engine; what answers is known from its replies only."""
+        return OpenAIEngine.version
+
+    @property
+    def takes(self) -> Takes:
+        """``messages`` for chats, ``ids`` for completions."""
+        return "messages" if self.kind == "chat" else "ids"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is asked."""
+        return Endpoint("engine 'openai'", self.base_url, self.api_key_env, self.limits)
+
+    def identity(self) -> dict[str, Any]:
+        """What of the engine decides an answer."""
+        deciding = ("model", "base_url", "kind", "token_limit", "omit", "extra", "allow_model_change")
+        options = {name: value for name, value in asdict(self).items() if name in deciding}
+        return {"name": self.name, "version": self.version, **options}
+
+    def notice(self, model: str, answers: int) -> EngineNotice:
+        """What will be sent where."""
+        return EngineNotice(self.base_url, self.model or model, self.endpoint.loopback, answers)
+
+    def open(self, model: LazyBase, kept: Path | None = None) -> OpenAIEngine:
+        """The engine; ``kept`` is the file of replies so far."""
+        return OpenAIEngine(replace(self, model=self.model or model.spec.model), model, kept)
+
+
+class OpenAIEngine:
+    """Answers requests through an endpoint. Implements ``Engine``; what it asks is asynchronous inside."""
+
+    name = OpenAISpec.name
+    version = "1"
+
+    def __init__(
+        self,
+        spec: OpenAISpec,
+        model: LazyBase | None = None,
+        kept: Path | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """``model``: for ``kind: completions``, whose tokens are read with its tokenizer."""
+        self.spec = spec
+        self.takes = spec.takes
+        self._model = model
+        self._journal = Journal(kept)
+        self._clock = clock or WallClock()
+        self._rng = rng or random.Random()
+        self._reported: dict[str, str] = {}
+        """By the name that is asked for, the one that the endpoint reports."""
+
+    def generate(self, requests: Iterable[Request], on_event: EventSink = ignore) -> Iterator[Answer]:
+        """Answers, ``decoding.n`` per request; identical requests are made once.
+
+        InputError before any request where one cannot be made; EnvironmentFault where the endpoint fails for
+        good; CheckFailed where it reports another model than before. What was answered until then is kept.
+        """
+        asks: dict[str, _Ask] = {}
+        for request in requests:
+            for ask in self._asks(request):
+                known = asks.setdefault(ask.key, ask)
+                if known is not ask:
+                    known.wanted += ask.wanted
+        on_event(Started(_WORK, len(asks)))
+        missing = []
+        for ask in asks.values():
+            reply = self._journal.get(ask.key)
+            if reply is None:
+                missing.append(ask)
+            elif reply.model:
+                self._check_model(ask, reply)
+        if missing:
+            run(self._all(missing, len(asks), on_event))
+        for ask in asks.values():
+            yield from self._answers(ask)
+        on_event(Finished(_WORK, f"{len(asks):,} answers, {len(missing):,} of them new"))
+
+    def close(self) -> None:
+        """Nothing to give back: connections last as long as a call."""
+
+    async def _all(self, missing: list[_Ask], total: int, on_event: EventSink) -> None:
+        client = Client(self.spec.endpoint)
+        line = Line(self.spec.endpoint, self.spec.concurrency, self._clock, self._rng)
+        done = total - len(missing)
+
+        async def one(ask: _Ask) -> None:
+            nonlocal done
+            try:
+                reply = await line.ask(lambda: client.ask(ask.body))
+                self._check_model(ask, reply)
+            except Trouble as refusal:
+                reply = Reply("", "", finish=f"refused: {refusal}")
+            self._journal.put(ask.key, reply)
+            done += 1
+            on_event(Advanced(_WORK, done, line.note))
+
+        try:
+            await line.run(missing, one)
+        except PuretuneError as error:
+            raise type(error)(f"{error} What was answered is kept; run again to go on.") from error
+        finally:
+            await client.close()
+
+    def _check_model(self, ask: _Ask, reply: Reply) -> None:
+        before = self._reported.setdefault(str(ask.body["model"]), reply.model)
+        if reply.model != before and not self.spec.allow_model_change:
+            raise CheckFailed(
+                f"{self.spec.endpoint.where} reports the model {reply.model!r}, and {before!r} before. "
+                "Answers of two models are not comparable. Pin a dated model, or mix them with "
+                "`engine: {name: openai, allow_model_change: true}`."
+            )
+
+    def _asks(self, request: Request) -> Iterator[_Ask]:
+        """One request to the endpoint per sample; greedy samples are all the same."""
+        self._check(request)
+        for sample in range(request.decoding.n):
+            body = {**self._subject(request), **self._decoding(request, sample), **self.spec.extra}
+            numbered = 0 if request.decoding.temperature == 0 else sample
+            key = key_of({"endpoint": self.spec.base_url, "body": body, "sample": numbered})
+            yield _Ask(key, body, [(request.key, sample)])
+
+    def _check(self, request: Request) -> None:
+        check_decoding(request)
+        if not (request.messages if self.takes == "messages" else request.prompt):
+            raise InputError(f"request {request.key!r}: `kind: {self.spec.kind}` needs {self.takes}.")
+        if request.adapter is not None and request.adapter.kind != "served":
+            raise InputError(
+                f"request {request.key!r}: an endpoint cannot be given the adapter {request.adapter.path}. "
+                "Name a model that it serves, or use another engine."
+            )
+
+    def _subject(self, request: Request) -> dict[str, Any]:
+        """Which model is asked what."""
+        model = request.adapter.served if request.adapter else self.spec.model
+        if self.takes == "messages":
+            said = [{"role": turn.role, "content": turn.content} for turn in request.messages]
+            return {"model": model, "messages": said}
+        return {"model": model, "prompt": list(request.prompt)}
+
+    def _decoding(self, request: Request, sample: int) -> dict[str, Any]:
+        asked = request.decoding
+        fields = {
+            self.spec.token_limit: asked.max_new_tokens,
+            "temperature": asked.temperature,
+            "top_p": asked.top_p,
+            "seed": _seed(request, asked, sample),
+        }
+        return {name: value for name, value in fields.items() if name not in self.spec.omit}
+
+    def _answers(self, ask: _Ask) -> Iterator[Answer]:
+        reply = self._journal.get(ask.key)
+        assert reply is not None
+        finish: Finish = "length" if reply.finish == "length" else "stop"
+        note = "" if reply.finish in ("stop", "length", "") else reply.finish
+        text = reply.text.strip()
+        if reply.token_ids and self._model is not None and self.takes == "ids":
+            text = self._model.renderer.parse(reply.token_ids)
+        for key, sample in ask.wanted:
+            yield Answer(key, sample, text, reply.token_ids, finish, reply.model, note)
+
+
+@dataclass
+class _Ask:
+    """One request to the endpoint, and the (key, sample) pairs that its reply serves."""
+
+    key: str
+    body: Mapping[str, Any]
+    wanted: list[tuple[str, int]]
+
+
+def _seed(request: Request, asked: Decoding, sample: int) -> int:
+    """31 bits; the decoding's own seed where nothing is drawn."""
+    if asked.temperature == 0:
+        return asked.seed
+    subject = request.prompt or tuple("".join(turn.content for turn in request.messages).encode())
+    return stream_seed(subject, asked, sample) & 0x7FFFFFFF

@@ -1,0 +1,116 @@
+"""A study whose answers come from an endpoint: agreed to first, no weights here, nothing asked twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from puretune.cli.run import run as run_command
+from puretune.errors import EnvironmentFault, InputError
+from puretune.study import Study, plan, run_study
+from tests.scoring.judges.server import Judging, fine, serving, status
+from tests.study.studies import small_study
+
+
+@pytest.fixture
+def server() -> Iterator[Judging]:
+    with serving(Judging(model="gpt-2026")) as judging:
+        judging.reply = lambda user: f"#### {len(user)}"
+        yield judging
+
+
+def written(tmp_path: Path, base: Path, url: str, **changes: Any) -> Path:
+    usual: dict[str, Any] = {
+        "model": "gpt-3.5-turbo-0125",
+        "engine": {"name": "openai", "base_url": url, "limits": {"tries": 1}, "concurrency": 1},
+        "tuning": None,
+        "train": ["untuned", {"name": "mine", "served": "ft:gpt:mine"}],
+        "test": ["CV", "CL"],
+    }
+    return small_study(tmp_path, base, **{**usual, **changes})
+
+
+def test_turns_are_sent_to_the_base_and_to_served_models(
+    tmp_path: Path, model: Path, server: Judging
+) -> None:
+    matrix = run_study(Study.load(written(tmp_path, model, server.url)), tmp_path / "run")
+    assert len(server.requests) == 2 * 2 * 4
+    assert {body["model"] for body in server.requests} == {"gpt-3.5-turbo-0125", "ft:gpt:mine"}
+    systems = [body["messages"][0]["role"] == "system" for body in server.requests]
+    assert sum(systems) == 8, "chat:llama has a system prompt, chat:vanilla none"
+    rows = [json.loads(line) for line in (tmp_path / "run" / "answers.jsonl").read_text().splitlines()]
+    assert {row["reported"] for row in rows} == {"gpt-2026"}
+    facts = matrix.provenance
+    assert facts["reported_models"] == {"gpt-2026": 16}
+    assert facts["engine"]["base_url"] == server.url
+    assert facts["templates"]["chat:vanilla"]["rendering"] == "[user] Question: 0 plus 0?"
+
+
+def test_a_stopped_study_asks_for_nothing_twice(tmp_path: Path, model: Path, server: Judging) -> None:
+    study = Study.load(written(tmp_path, model, server.url))
+    server.faults, server.always = [fine] * 6, status(502)
+    with pytest.raises(EnvironmentFault, match="it answers 502"):
+        run_study(study, tmp_path / "run")
+    server.always = None
+    assert server.asked == 7
+    run_study(study, tmp_path / "run")
+    assert server.asked == 7 + 10
+    run_study(study, tmp_path / "run")
+    assert server.asked == 7 + 10
+
+
+def test_prompts_go_nowhere_unasked(tmp_path: Path, model: Path) -> None:
+    study = written(tmp_path, model, "https://api.example/v1")
+    with pytest.raises(InputError, match=r"Engine openai at https://api\.example/v1: .* LEAVES THIS MACHINE"):
+        run_study(Study.load(study), tmp_path / "run")
+    shown = CliRunner().invoke(run_command, [str(study), "--dry-run", "--out", str(tmp_path / "run")])
+    assert "At most 16 prompts are sent to gpt-3.5-turbo-0125" in shown.output
+    assert "answers to generate: 16 of 16" in shown.output
+
+
+def test_a_template_that_an_api_cannot_have_is_named_before_anything_is_sent(
+    tmp_path: Path, model: Path, server: Judging
+) -> None:
+    with pytest.raises(InputError, match="'text:vanilla' cannot be used through a chat API"):
+        run_study(Study.load(written(tmp_path, model, server.url, test=["CV", "TV"])), tmp_path / "run")
+    assert server.requests == []
+
+
+def test_completions_take_token_ids_rendered_here(tmp_path: Path, model: Path, server: Judging) -> None:
+    engine = {"name": "openai", "kind": "completions", "model": "served", "base_url": server.url}
+    study = written(
+        tmp_path, model, server.url, model="./model", engine=engine, train=["untuned"], test=["TV"]
+    )
+    run_study(Study.load(study), tmp_path / "run")
+    assert {body["model"] for body in server.requests} == {"served"}
+    assert all(isinstance(token, int) for body in server.requests for token in body["prompt"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"engine": "local", "model": "./model"},
+            "engine 'local' loads models and cannot ask for 'ft:gpt:mine'",
+        ),
+        ({"train": [{"name": "x", "checkpoint": "./model"}]}, "asks for models by name and cannot be given"),
+        (
+            {"train": ["untuned", "CV"], "tuning": {"data": "sums.jsonl"}},
+            "cannot be given what is tuned here",
+        ),
+        (
+            {"suites": [{"name": "s", "source": "sums.jsonl", "scorers": ["choice-loglikelihood"]}]},
+            "has none",
+        ),
+    ],
+)
+def test_what_the_engine_cannot_do_is_named_with_its_place(
+    tmp_path: Path, model: Path, server: Judging, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        plan(Study.load(written(tmp_path, model, server.url, **changes)))
