@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.study import Study, plan, run_study
 from tests.scoring.judges.server import Judging, fine, serving, status
 from tests.study.studies import small_study
+from tests.tuning.openai.server import providing
+
+REMOTE = {"data": "sums.jsonl", "tuner": "openai"}
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_turns_are_sent_to_the_base_and_to_served_models(
     facts = matrix.provenance
     assert facts["reported_models"] == {"gpt-2026": 16}
     assert facts["engine"]["base_url"] == server.url
-    assert facts["templates"]["chat:vanilla"]["rendering"] == "[user] Question: 0 plus 0?"
+    assert facts["templates"]["chat:vanilla"]["rendering"] == "[user]\nQuestion: 0 plus 0?\n"
 
 
 def test_a_stopped_study_asks_for_nothing_twice(tmp_path: Path, model: Path, server: Judging) -> None:
@@ -89,6 +93,22 @@ def test_completions_take_token_ids_rendered_here(tmp_path: Path, model: Path, s
     run_study(Study.load(study), tmp_path / "run")
     assert {body["model"] for body in server.requests} == {"served"}
     assert all(isinstance(token, int) for body in server.requests for token in body["prompt"])
+
+
+def test_what_is_tuned_at_a_provider_is_answered_there(tmp_path: Path, model: Path) -> None:
+    with providing() as provider:
+        provider.reply = lambda user: f"#### {len(user)}"
+        tuner = {"name": "openai", "base_url": provider.url, "poll_seconds": 0.01}
+        tuning = {"data": "sums.jsonl", "recipe": {"epochs": 1, "batch_size": 2}, "tuner": tuner}
+        study = written(tmp_path, model, provider.url, tuning=tuning, train=["untuned", "CV"])
+        shown = CliRunner().invoke(run_command, [str(study), "--dry-run", "--out", str(tmp_path / "run")])
+        assert "1 job with 6 rows are started" in shown.output
+        assert "tokens at the endpoint, estimated:" in shown.output
+        run_study(Study.load(study), tmp_path / "run")
+        asked = Counter(body["model"] for body in provider.requests if "messages" in body)
+    (tuned,) = set(asked) - {"gpt-3.5-turbo-0125"}
+    assert tuned.startswith("ft:gpt-3.5-turbo-0125")
+    assert asked == {"gpt-3.5-turbo-0125": 8, tuned: 8}
 
 
 @pytest.mark.parametrize(

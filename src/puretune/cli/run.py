@@ -96,7 +96,7 @@ def show_plan(
     from rich.console import Console
 
     from puretune.store import existing_store
-    from puretune.study import count, engine_notices, judge_notices, plan
+    from puretune.study import count, engine_notices, judge_notices, plan, tuner_notices
 
     planned = plan(study, dry=True)
     counted = count(planned, out)
@@ -107,7 +107,9 @@ def show_plan(
         left = steps.total - steps.kept
         click.echo(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
     _print_compute(counted.compute, tune_tflops, answer_tflops)
-    for notice in [*engine_notices(planned, existing_store(out)), *judge_notices(planned, out)]:
+    store = existing_store(out)
+    notices = [*tuner_notices(planned, store), *engine_notices(planned, store), *judge_notices(planned, out)]
+    for notice in notices:
         click.echo(notice)
     if planned.resolved.allowance is not None:
         click.echo(f"judge budget: {planned.resolved.allowance}, parted among {len(planned.draw):,} cells")
@@ -157,6 +159,12 @@ def _print_tuning(counted: Count, console: Console) -> None:
 def _print_compute(work: Compute, tune_tflops: float | None, answer_tflops: float | None) -> None:
     from puretune.study import Throughput
 
+    if not work.parameters:
+        click.echo(
+            f"tokens at the endpoint, estimated: {work.prompt_tokens:,} of prompts, up to "
+            f"{work.new_tokens:,} of answers"
+        )
+        return
     usual = Throughput()
     assumed = Throughput(
         tune_tflops * 1e12 if tune_tflops else usual.tune,

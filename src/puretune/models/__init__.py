@@ -19,6 +19,7 @@ from puretune.models._hardware import resolved_device, resolved_dtype
 from puretune.models._lazy import LazyBase
 from puretune.models._llama import Attend, PlainLlama, plain_llama
 from puretune.models._load import (
+    UNLIMITED,
     BaseModel,
     context_length,
     load_base,
@@ -49,6 +50,7 @@ __all__ = [
     "NO_KEY",
     "OPENAI",
     "REMOTE_MODEL",
+    "UNLIMITED",
     "AdapterRef",
     "Attend",
     "BaseModel",

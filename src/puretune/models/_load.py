@@ -16,7 +16,8 @@ from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.templates import Renderer, markup_named
 
-_UNLIMITED = 1 << 30
+UNLIMITED = 1 << 30
+"""The context of a model that states none, in tokens."""
 # Tokenizers that tokenizer.json describes wholly: loaded by their class, torch stays out. Only for Llama's
 # family, because AutoTokenizer overrides the stated class for others (Qwen2's, for one).
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -135,7 +136,7 @@ def context_length(path: Path) -> int:
     text = {**config, **config.get("text_config", {})}
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
     stated = [text[name] for name in names if isinstance(text.get(name), int)]
-    return stated[0] if stated else _UNLIMITED
+    return stated[0] if stated else UNLIMITED
 
 
 @contextmanager

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from puretune.study._run import run_study
     from puretune.study._schema import json_schema
     from puretune.study._spec import Study
-    from puretune.study._work import engine_notices
+    from puretune.study._work import engine_notices, tuner_notices
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -55,6 +55,7 @@ __all__ = [
     "plan",
     "run_study",
     "study_names",
+    "tuner_notices",
 ]
 
 _HOME = {
@@ -67,6 +68,7 @@ _HOME = {
     "Throughput": "_compute",
     "count": "_count",
     "engine_notices": "_work",
+    "tuner_notices": "_work",
     "find_study": "_named",
     "judge_notices": "_judging",
     "json_schema": "_schema",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from puretune.models import LazyBase, parameters_per_token
+from puretune.models import UNLIMITED, context_length, parameters_per_token
 from puretune.store import Store, existing_store
 from puretune.study._answers import Prompts, suites_of
 from puretune.study._compute import Compute
@@ -63,11 +63,13 @@ def count(plan: Plan, out: Path) -> Count:
 
     InputError where a prompt or a row does not fit into the model's context.
     """
-    store, spec = existing_store(out), plan.resolved.base.spec
-    model, suites = LazyBase(spec), suites_of(plan)
-    prompts = Prompts(plan, lambda: model.renderer)
-    prompts.check(plan.answer, lambda: model.context_length)
-    tunes = tuple(_tunes(plan, model.renderer, model.context_length, store)) if plan.tune else ()
+    store = existing_store(out)
+    renderer, suites = plan.resolved.renderer(), suites_of(plan)
+    directory = plan.resolved.base.directory
+    context = context_length(directory) if directory else UNLIMITED
+    prompts = Prompts(plan, lambda: renderer)
+    prompts.check(plan.answer, lambda: context)
+    tunes = tuple(_tunes(plan, renderer, context, store))
     asked = {step.key: step.prompts * suites[step.suite].decoding.n for step in plan.answer}
     kept = sum(number for key, number in asked.items() if _has(store, ANSWERS, key))
     scored = {step.key for step in plan.score} | {step.key for step in plan.draw}
@@ -81,15 +83,14 @@ def count(plan: Plan, out: Path) -> Count:
 
 
 def _compute(plan: Plan, tunes: Iterable[TuneCount], prompts: Prompts, store: Store | None) -> Compute:
-    if plan.resolved.base.directory is None:
-        return Compute(0, 0, 0, 0)  # an endpoint's machines work, not ours
     suites, prompt, new = suites_of(plan), 0, 0
     for step in {step.key: step for step in plan.answer}.values():
         if not _has(store, ANSWERS, step.key):
             decoding = suites[step.suite].decoding
             prompt += decoding.n * sum(len(ids) for ids in prompts.of(step))
             new += decoding.n * step.prompts * decoding.max_new_tokens
-    parameters = parameters_per_token(plan.resolved.base.spec)
+    here = plan.resolved.base.directory is not None
+    parameters = parameters_per_token(plan.resolved.base.spec) if here else 0
     return Compute(parameters, sum(tune.tokens for tune in tunes if not tune.kept), prompt, new)
 
 

@@ -9,6 +9,7 @@ from puretune.inference import EngineSpec, engine_spec
 from puretune.scoring import Scorer, reads_options
 from puretune.study._conditions import Cells, Way
 from puretune.study._spec import Study
+from puretune.tuning import ChosenTuner
 
 _SERVE = "Serve the model and name it with `served:`, or use another engine."
 
@@ -27,11 +28,8 @@ def engine_of(study: Study, dry: bool = False) -> EngineSpec:
     return spec
 
 
-def check_conditions(study: Study, engine: EngineSpec, cells: Cells, tuner: str) -> None:
-    """InputError for a condition that the engine cannot answer as: an adapter here, or a model elsewhere.
-
-    ``tuner``: what tunes; one of the engine's own name leaves its models where the engine finds them.
-    """
+def check_conditions(study: Study, engine: EngineSpec, cells: Cells, tuner: ChosenTuner) -> None:
+    """InputError for a condition that the engine cannot answer as: an adapter here, or a model elsewhere."""
     for way in {way.name: way for way, _ in cells}.values():
         wrong = _wrong(engine, way, tuner)
         if wrong:
@@ -39,10 +37,15 @@ def check_conditions(study: Study, engine: EngineSpec, cells: Cells, tuner: str)
                 raise InputError(wrong)
 
 
-def _wrong(engine: EngineSpec, way: Way, tuner: str) -> str:
+def _wrong(engine: EngineSpec, way: Way, tuner: ChosenTuner) -> str:
     who, existing = f"engine {engine.name!r}", way.existing
-    if engine.remote and way.template is not None and tuner != engine.name:
+    if way.template is not None and engine.remote and not tuner.remote:
         return f"{who} asks for models by name and cannot be given what is tuned here. {_SERVE}"
+    if way.template is not None and tuner.remote and not engine.remote:
+        return (
+            f"{who} loads models, and those that tuner {tuner.name!r} makes stay with their provider. "
+            "Use `engine: openai`."
+        )
     if existing is None or (existing.kind == "served") == engine.remote:
         return ""
     if engine.remote:

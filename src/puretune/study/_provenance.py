@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data import Example, data_digest
-from puretune.models import renderer_for
 from puretune.store import Store, Stored, key_of
 from puretune.study._plan import ADAPTER, ANSWERS, RENDERING, Plan, versions
 from puretune.study._resolve import Resolved
-from puretune.templates import Message, PromptTemplate, Renderer, api_turns
+from puretune.templates import PromptTemplate, Renderer
 
 MOST_LABELS = 10
 """A source with more labels than this has something else in them."""
@@ -105,13 +104,11 @@ class _Renderings:
     def __init__(self, resolved: Resolved, store: Store) -> None:
         self._resolved = resolved
         self._store = store
-        self._renderer = cache(lambda: renderer_for(resolved.base.spec))
+        self._renderer = cache(resolved.renderer)
 
     def prompt(self, template: PromptTemplate) -> str:
         """The first test prompt under a template, as text."""
         example = self._resolved.suites[0].examples[0]
-        if self._resolved.engine.takes == "messages":
-            return _as_turns(api_turns(template, example.prompt_messages))
         return self._kept(
             template, "prompt", [example], lambda r: r.prompt(template, example.prompt_messages).text
         )
@@ -138,11 +135,6 @@ class _Renderings:
         }
         kept = self._store.get(RENDERING, key_of(inputs))
         return str((kept or self._store.put_json(RENDERING, key_of(inputs), make(self._renderer()))).json())
-
-
-def _as_turns(turns: Iterable[Message]) -> str:
-    """What an endpoint is sent; the markup around it is the provider's."""
-    return "\n".join(f"[{turn.role}] {turn.content}" for turn in turns)
 
 
 def _kept_adapters(plan: Plan, store: Store) -> list[Stored]:

@@ -14,10 +14,13 @@ from puretune.data import Example, SourceSpec, read_source
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
+    MessagesRenderer,
     ModelSpec,
+    RemoteBase,
     check_adapter,
     fingerprint,
     provisional_fingerprint,
+    renderer_for,
     resolve_model_path,
     resolved_device,
     resolved_dtype,
@@ -37,12 +40,10 @@ from puretune.study._engine import check_conditions, check_likelihoods, engine_o
 from puretune.study._mix import Part, weighted
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
 from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
+from puretune.templates import Renderer
 from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
 
 _Value = TypeVar("_Value")
-
-ENDPOINT = "endpoint"
-"""Device and dtype of a model that nobody here holds."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Resolved:
     allowance: Allowance | None = None
     """The judge budget, where the study has one."""
 
+    def renderer(self) -> Renderer:
+        """Renders prompts with the model's tokenizer; where only an endpoint has the model, into readable
+        turns with an estimate of their tokens."""
+        return renderer_for(self.base.spec) if self.base.directory else MessagesRenderer()
+
     @property
     def lacking(self) -> tuple[str, ...]:
         """What a run will need and is not here: weights, an engine's library. Empty unless ``dry``."""
@@ -110,7 +116,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     engine = engine_of(study, dry)
     check_likelihoods(study, engine, scorers)
     tuner = _tuner(study)
-    check_conditions(study, engine, cells, tuner.name)
+    check_conditions(study, engine, cells, tuner)
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
     unchecked = () if base.lacking else _check_adapters(study, cells, base)
@@ -141,7 +147,8 @@ def plain(kind: type[_Value], section: _Value) -> _Value:
 def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
     spec = _model_spec(study.model)
     if engine.takes == "messages":
-        return Base(spec, f"served: {spec.model}", ENDPOINT, ENDPOINT, None)
+        known = RemoteBase(spec)
+        return Base(spec, known.fingerprint, known.device_type, known.dtype_name, None)
     with study.at("model"):
         path = resolve_model_path(spec, weights=False)
         device, dtype = resolved_device(spec), resolved_dtype(spec)

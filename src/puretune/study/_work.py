@@ -67,6 +67,19 @@ def engine_notices(plan: Plan, store: Store | None) -> list[Notice]:
     return [notice] if notice is not None else []
 
 
+def tuner_notices(plan: Plan, store: Store | None) -> list[Notice]:
+    """What a tuner elsewhere is sent, and at what price, where there is something left to tune.
+
+    InputError where it cannot be tuned there.
+    """
+    tuner = plan.resolved.tuner
+    tunes = plan.tune if store is None else missing_tunes(plan, store, missing_answers(plan, store))
+    if not tuner.remote or not tunes:
+        return []
+    conditions = [_condition(plan, tune, Path()) for tune in tunes]
+    return [tuner.on(LazyBase(plan.resolved.base.spec)).notice(conditions)]  # type: ignore[attr-defined]
+
+
 def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
     """The shards of answers that the store lacks."""
     return [step for step in plan.answer if not store.has(ANSWERS, step.key)]
