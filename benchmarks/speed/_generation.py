@@ -10,24 +10,24 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import _generate, _vllm
 from benchmarks.speed._matrix import Matrix, base_model, conditions, matrix, requests
-from benchmarks.speed._measure import alternate
+from benchmarks.speed._measure import alternate, in_new_process
 from benchmarks.speed._record import Record, cores
 
 from puretune.events import ignore
 from puretune.inference import Request, engine_spec
-from puretune.models import AdapterRef, LazyBase
+from puretune.models import AdapterRef, LazyBase, ModelSpec, load_base
 from puretune.tuning import DEFAULT_TUNER, tuner_named
 
 NAME = "B6"
 _SLICE_PROMPTS = 8
 _SLICE_ADAPTERS = ("chat:vanilla", "chat:llama")
 _BATCHES = (32, 64, 128, 256)
-DEFAULT_ENGINE = "local"
 
 Tokens = dict[str, tuple[int, ...]]
 """Generated ids by request."""
@@ -57,6 +57,21 @@ def measure(
                 sides["vLLM"] = vllm
             checked = {name: work.side(answering) for name, answering in sides.items()}
             alternate(checked, repeats, item, record.save)
+        cold = {
+            "generate, best batch": partial(
+                in_new_process, _cold_theirs, work.base.spec, work.requests, settings["batch"]
+            ),
+            "puretune": partial(in_new_process, _cold_ours, work.base.spec, work.requests),
+        }
+        alternate(cold, repeats if full else 1, item.setdefault("cold", {}), record.save)
+
+
+def _cold_ours(spec: ModelSpec, asked: list[Request]) -> None:
+    answers_of(spec, asked)
+
+
+def _cold_theirs(spec: ModelSpec, asked: list[Request], batch: int) -> None:
+    _generate.in_batches(load_base(spec), asked, batch)
 
 
 class Work:
@@ -68,7 +83,7 @@ class Work:
         tuned = tuner_named(DEFAULT_TUNER).on(self.base).tune(conditions(made, scratch, seeds=(0,)), ignore)
         self.adapters: list[AdapterRef | None] = [None, *(ref for _, _, ref in tuned)]
         self.requests = list(requests(made, self.base, self.adapters))
-        self.reference = answers_of(self, DEFAULT_ENGINE)
+        self.reference = answers_of(self.base.spec, self.requests)
 
     def counts(self) -> dict[str, int]:
         """What every side does in a run. A prefix is shared by all prompts of one (adapter, template)."""
@@ -110,21 +125,18 @@ class Work:
         }
 
 
-def answers_of(work: Work, engine: str) -> Tokens:
-    """What puretune's engine of that name answers, the model loaded anew."""
-    model = LazyBase(work.base.spec)
-    return {one.key: one.token_ids for one in engine_spec(engine).open(model).generate(work.requests, ignore)}
+def answers_of(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
+    """What puretune's engine answers, the model loaded anew."""
+    engine = engine_spec("local").open(LazyBase(spec))
+    return {one.key: one.token_ids for one in engine.generate(asked, ignore)}
 
 
 def _sides(work: Work, batch: int) -> dict[str, Answering]:
-    def ours() -> Tokens:
-        return answers_of(work, DEFAULT_ENGINE)
-
     return {
         "generate, batch 8": lambda: _generate.cell_by_cell(work.base, work.requests, 8),
         "generate, best batch": lambda: _generate.in_batches(work.base, work.requests, batch),
         "continuous batching": lambda: _generate.continuous(work.base, work.requests),
-        "puretune": ours,
+        "puretune": lambda: answers_of(work.base.spec, work.requests),
     }
 
 

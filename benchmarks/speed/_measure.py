@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,17 @@ def timed(side: Side) -> dict[str, Any]:
     started = time.perf_counter()
     facts = side()
     return {"seconds": round(facts.pop("seconds", None) or time.perf_counter() - started, 4), **facts}
+
+
+def in_new_process(work: Callable[..., None], *arguments: Any) -> dict[str, Any]:
+    """Seconds of a new Python process that does the work and ends: interpreter and imports included."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    started = time.perf_counter()
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise RuntimeError(f"the process ended with exit code {process.exitcode}")
+    return {"seconds": time.perf_counter() - started}
 
 
 def seconds(item: Mapping[str, Any], name: str) -> list[float]:

@@ -12,12 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import _trl
 from benchmarks.speed._matrix import SEEDS, Matrix, base_model, conditions, matrix
-from benchmarks.speed._measure import alternate, reason, timed
+from benchmarks.speed._measure import alternate, in_new_process, reason, timed
 from benchmarks.speed._predict import predicted
 from benchmarks.speed._record import Record, cores, has_bf16
 from benchmarks.speed._steps import Steps, steps_of
@@ -82,6 +83,18 @@ def measure(record: Record, repeats: int, full: bool, steps: int | None = None) 
         bench.reference = _ours(Ours("loop"), made, bench.steps, bench.scratch)
         sides = {name: bench.side(_setting(name, said)) for name, said in chosen.items()}
         alternate(sides, repeats, item, record.save)
+        cold = {
+            name: partial(in_new_process, _cold, _setting(name, chosen[name]), made.recipe.steps)
+            for name in ("TRL, tuned", "puretune")
+            if name in chosen
+        }
+        alternate(cold, repeats if full else 1, item.setdefault("cold", {}), record.save)
+
+
+def _cold(setting: Setting, steps: int) -> None:
+    """All conditions, in a process that has nothing yet."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _Bench(matrix(steps=steps), Path(scratch)).side(setting, check=False)()
 
 
 def _candidates() -> dict[str, list[Setting]]:

@@ -75,7 +75,7 @@ def _tuning(item: Item) -> list[str]:
             f"{max(run['difference'] for run in item['runs'][name]):.1e}",
         ]
         lines.append(_row(name, cells))
-    return [*lines, *_fastest(item), *_ladder(item), *_failed(item)]
+    return [*lines, *_fastest(item), *_cold(item), *_ladder(item), *_failed(item)]
 
 
 _RUNGS = ("loop", "+ gang", "+ packing", "+ prefix", "+ head")
@@ -143,7 +143,16 @@ def _generation(item: Item) -> list[str]:
             str(max(run["different_answers"] for run in item["runs"][name])),
         ]
         lines.append(_row(name, cells))
-    return [*lines, *_failed(item)]
+    return [*lines, *_cold(item), *_failed(item)]
+
+
+def _cold(item: Item) -> Iterator[str]:
+    """The same in processes of their own."""
+    runs = item.get("cold", {})
+    said = [f"{name} {_spread(runs, name)} s" for name in runs.get("runs", {})]
+    if said:
+        yield ""
+        yield f"Cold, in a new process each, imports included: {', '.join(said)}."
 
 
 def _waiting(title: str) -> Any:

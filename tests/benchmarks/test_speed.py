@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from benchmarks.speed import _tuning, tables
 from benchmarks.speed._generate import cell_by_cell, in_batches
 from benchmarks.speed._matrix import base_model, conditions, matrix, requests
-from benchmarks.speed._measure import alternate, median
+from benchmarks.speed._measure import alternate, in_new_process, median
 from benchmarks.speed._predict import predicted
 from benchmarks.speed._record import Record, machine
 from benchmarks.speed._steps import steps_of
@@ -33,6 +34,7 @@ ITEM: dict[str, Any] = {
             ("+ gang", 5),
         )
     },
+    "cold": {"runs": {"puretune": [{"seconds": 9.0}]}},
     "failed": {"vLLM": "not installed here"},
 }
 
@@ -69,6 +71,12 @@ def test_what_was_measured_is_not_measured_again_and_a_failing_side_stops_nobody
     assert saved == [1, 2, 3]
 
 
+def test_a_cold_run_is_a_process_of_its_own_whose_failure_is_told() -> None:
+    assert in_new_process(print)["seconds"] > 0
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        in_new_process(sys.exit, 3)
+
+
 def test_a_record_goes_on_with_its_own_kind_only_and_names_no_path(tmp_path: Path) -> None:
     first = Record(tmp_path / "speed.json", "make bench", {"repeats": 5})
     first.item("B5")["runs"] = {"puretune": [{"seconds": 1.0}]}
@@ -93,6 +101,7 @@ def test_tables_hold_the_medians_and_their_ratios() -> None:
     text = tables.tables(record)
     assert "| puretune | 1 | 4.00 (3.00 to 5.00) | 10.0 | 5.0 | - | 200 | 125 | 2.0e-06 |" in text
     assert "puretune is 10.0 times TRL, defaults and 5.0 times TRL, tuned" in text
+    assert "imports included: puretune 9.00 (9.00 to 9.00) s." in text
     assert "| + gang | 6.00 (5.00 to 7.00) | - | 2.0 |" in text
     assert "Not measured: vLLM (not installed here)." in text
     assert "| import puretune | 0.25 (0.25 to 0.25) |" in text
