@@ -19,7 +19,7 @@ from puretune.tuning.trainer._model import Where, training_model
 from puretune.tuning.trainer._sft import sft_trainer
 from puretune.tuning.trainer._steps import plan_data
 from puretune.tuning.trainer._watch import Watch
-from tests.tiny import tiny_base
+from tests.tiny import tiny_base, tiny_qwen2
 from tests.tuning.conditions import condition, last, rows
 from tests.tuning.test_loop import state_digest
 from tests.tuning.trainer.training import apart, train, trained
@@ -129,6 +129,14 @@ def test_full_tuning_yields_a_checkpoint(llama: Any, tmp_path: Path) -> None:
     assert losses[1] < losses[0]
     with applied(llama, kept[-1][2]) as model:
         assert torch.equal(model.lm_head.weight, after["lm_head.weight"])
+
+
+def test_full_tuning_keeps_tied_weights_tied(tmp_path: Path) -> None:
+    base = tiny_base(tiny_qwen2(tmp_path / "qwen2"))
+    ref = trained(base, condition(tmp_path / "out", steps=2), method="full")
+    with applied(base, ref) as model:
+        assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
+        assert not torch.equal(model.lm_head.weight, base.model.lm_head.weight)
 
 
 def test_full_tuning_is_plain_adamw_on_all_weights(llama: Any, tmp_path: Path) -> None:

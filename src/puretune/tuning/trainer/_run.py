@@ -119,8 +119,12 @@ def _save_checkpoint(directory: Path, base: BaseModel, weights: dict[str, Any]) 
     import torch
 
     dtype = getattr(torch, base.dtype_name)
-    state = {name: value.to("cpu", dtype) for name, value in weights.items()}
-    base.model.save_pretrained(directory, state_dict={**base.model.state_dict(), **state})
+    trained = {name: value.to("cpu", dtype) for name, value in weights.items()}
+    # tied weights have several names in a state, and one among the parameters
+    named = {value.data_ptr(): name for name, value in base.model.named_parameters()}
+    state = base.model.state_dict()
+    state = {name: trained.get(named.get(value.data_ptr(), name), value) for name, value in state.items()}
+    base.model.save_pretrained(directory, state_dict=state)
     for path in base.path.iterdir():
         small = path.suffix in (".json", ".txt", ".model", ".jinja") and ".safetensors" not in path.name
         if path.is_file() and small:
