@@ -93,6 +93,25 @@ def test_a_dry_run_says_tokens_gpu_hours_and_dollars(name: str, stand_ins: Path,
     assert cost.stdout.strip() in said
 
 
+def test_tuning_through_an_api_says_what_it_costs_without_weights_or_a_key(
+    stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    content = yaml.safe_load((CONFIGS / "gpt35-gsm8k.yaml").read_text())
+    for section in (content["tuning"]["data"], *content["suites"]):
+        section["path"] = str(stand_ins / (section.get("source") or section["name"]))
+    path = tmp_path / "gpt35-gsm8k.yaml"
+    path.write_text(yaml.safe_dump(content))
+    done = CliRunner().invoke(run, [str(path), "--dry-run", "--out", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output or done.exception
+    assert re.search(r"Tuner openai, model gpt-3.5-turbo-0125 at \S+: .* LEAVES THIS MACHINE", done.stdout)
+    assert re.search(r"3 jobs with 36 rows are started; about [\d,]+ tokens", done.stdout)
+    assert re.search(r"Estimated cost: about \$\d+\.\d\d \(\$8 per million tokens", done.stdout)
+    assert "Judge gpt-4" in done.stdout
+    made = plan(Study.load(path), dry=True)
+    assert (len(made.tune), len({step.test_template for step in made.answer})) == (3, 3)
+
+
 @pytest.mark.parametrize(("name", "shape"), SHAPES.items(), ids=list(SHAPES))
 def test_the_matrix_is_the_papers(
     name: str, shape: tuple[int, int, int], stand_ins: Path, tmp_path: Path

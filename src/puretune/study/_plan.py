@@ -161,8 +161,10 @@ def _tune_steps(resolved: Resolved) -> dict[tuple[str, int], TuneStep]:
 
 
 def _tune_step(resolved: Resolved, way: Way, seed: int, parts: list[dict[str, Any]]) -> TuneStep:
+    # no library of this machine decides what a provider tunes
+    base = {"base": resolved.base.fingerprint} if resolved.tuner.remote else _base_inputs(resolved)
     inputs = {
-        **_base_inputs(resolved),
+        **base,
         "tuner": resolved.tuner.identity(),
         "rows": [{"data": part["digest"], "template": part["own"] or _print(way.template)} for part in parts],
         "recipe": resolved.recipe.decisive(),
