@@ -118,6 +118,17 @@ def test_training_goes_on_from_an_adapter_of_the_loop(llama: Any, tmp_path: Path
     assert apart(first, theirs) > 1e-2
 
 
+def test_four_bits_train_an_adapter_too(llama: Any, tmp_path: Path) -> None:
+    made = condition(tmp_path / "q", rows=rows(2), steps=20, keep=(1,), schedule="constant", dropout=0.0)
+    kept = train(llama, made, method="qlora")
+    losses = [found.loss for _, _, ref in kept if (found := read_manifest(ref.path))]
+    assert losses[1] < 0.9 * losses[0]
+    plain = trained(llama, condition(tmp_path / "plain", **PLAIN))
+    saved = load_file(kept[-1][2].path / "adapter_model.safetensors")
+    assert saved.keys() == load_file(plain.path / "adapter_model.safetensors").keys()
+    assert {value.dtype for value in saved.values()} == {torch.float32}
+
+
 def test_full_tuning_yields_a_checkpoint(llama: Any, tmp_path: Path) -> None:
     made = condition(tmp_path, rows=rows(2), steps=8, learning_rate=1e-3, dropout=0.0, keep=(1,))
     kept = train(llama, made, method="full")
