@@ -50,7 +50,7 @@ BUILTIN_TUNERS: Mapping[str, TunerFactory] = {
     "trainer": TrainerTuner,
     "openai": OpenAITuner,
 }
-DEFAULT_TUNER = "loop"
+DEFAULT_TUNER = "gang"
 
 
 @dataclass(frozen=True)

@@ -154,9 +154,10 @@ class _Pass:
         q, k, v = (part.view(len(part), -1, module.head_dim) for part in (q, k, v))
         if hasattr(module, "q_norm"):
             q, k = _norm(module.q_norm, q), _norm(module.k_norm, k)
-        q, k = rotated(q, asking.cos, asking.sin), rotated(k, self.cos, self.sin)
+        scale = module.scaling
+        q, k = rotated(q, asking.cos * scale, asking.sin * scale), rotated(k, self.cos, self.sin)
         masks = asking.masks[_window_of(module)]
-        return attended(q, k, v.transpose(0, 1).contiguous(), asking.layout, masks, module.scaling, self.kind)
+        return attended(q, k, v.transpose(0, 1).contiguous(), asking.layout, masks, self.kind)
 
     def _linear(self, module: Any, name: str, x: Tensor, asking: _Asking) -> Tensor:
         """The layer's output with the adapters on it; ``x``: the inputs of the asking tokens."""

@@ -66,11 +66,14 @@ def _lora_added() -> Any:
             x = x.to(a.dtype)
             low = x.new_empty(len(x), a.shape[1])
             result = base if base.dtype == a.dtype else base.to(a.dtype)
-            for k, (start, end) in enumerate(zip((0, *ends), ends, strict=False)):
-                torch.mm(x[start:end], a[k].T, out=low[start:end])
-                result[start:end].addmm_(low[start:end], b[k].T, alpha=scaling)
+            sizes = [end - start for start, end in zip((0, *ends), ends, strict=False)]
+            b = b * scaling
+            each = (m.split(sizes) for m in (x, low, result))
+            for x_k, low_k, result_k, a_k, b_k in zip(*each, a.mT.unbind(), b.mT.unbind(), strict=True):
+                torch.mm(x_k, a_k, out=low_k)
+                result_k.addmm_(low_k, b_k)
             ctx.save_for_backward(x, low, a, b)
-            ctx.scaling, ctx.ends = scaling, ends
+            ctx.scaling, ctx.sizes = scaling, sizes
             if result is base:
                 ctx.mark_dirty(base)
             return result.to(base.dtype)
@@ -81,12 +84,19 @@ def _lora_added() -> Any:
             full = grad.to(a.dtype)
             da, db = (torch.empty(m.shape, dtype=m.dtype, device=m.device) for m in (a, b))
             dx = torch.empty_like(x) if ctx.needs_input_grad[1] else None
-            for k, (start, end) in enumerate(zip((0, *ctx.ends), ctx.ends, strict=False)):
-                dlow = torch.mm(full[start:end], b[k]).mul_(ctx.scaling)
-                torch.mm(dlow.T, x[start:end], out=da[k])
-                torch.mm(full[start:end].T, low[start:end], out=db[k]).mul_(ctx.scaling)
-                if dx is not None:
-                    torch.mm(dlow, a[k], out=dx[start:end])
+            dlow = torch.empty_like(low)
+            each = (m.split(ctx.sizes) for m in (x, low, full, dlow))
+            for x_k, low_k, full_k, dlow_k, b_k, da_k, db_k in zip(
+                *each, b.unbind(), da.unbind(), db.unbind(), strict=True
+            ):
+                torch.mm(full_k, b_k, out=dlow_k)
+                torch.mm(dlow_k.T, x_k, out=da_k)
+                torch.mm(full_k.T, low_k, out=db_k)
+            db.mul_(ctx.scaling)
+            if dx is not None:
+                each = (torch.split(m, ctx.sizes) for m in (dlow, dx))
+                for dlow_k, dx_k, a_k in zip(*each, a.unbind(), strict=True):
+                    torch.mm(dlow_k, a_k, out=dx_k)
             return grad, None if dx is None else dx.to(grad.dtype), da, db, None, None
 
     return LoraAdded

@@ -7,7 +7,7 @@ keys of a shared run are used by its whole family without being copied for each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,8 @@ class Bucket:
     families: int
     rows: int
     queries: Gather
+    answers: Tensor
+    """[slots of queries] the query in the slot, or one past the last query where the slot is padding."""
     own: Gather
     before: Gather | None
     """The shared runs, [families * length]; None where nothing comes before."""
@@ -67,6 +69,9 @@ class Layout:
     buckets: tuple[Bucket, ...]
     back: Gather
     """From the slots of all buckets to the tokens that asked."""
+    keys: Tensor
+    """[tokens] the slot of each token among the own keys of all buckets; one past the last where it has none
+    (in a shared run that does not ask)."""
 
     def masks(self, window: int | None, like: Tensor) -> list[Tensor]:
         """One mask per bucket."""
@@ -88,23 +93,26 @@ class _Family:
 
 def layout_of(pack: Pack, trained_only: bool) -> Layout:
     """The buckets of a pack; ``trained_only``: queries at the places of trained tokens only."""
-    buckets, backs = [], []
-    first = 0
-    asked = _asked(pack, trained_only)
-    for families in _buckets(_families(pack.runs, trained_only)):
-        bucket, back = _bucket(families, asked, pack.ids.device)
-        buckets.append(bucket)
-        backs.append((back[0], back[1] + first))
-        first += len(bucket.queries.places)
-    places, slots = (_joined(part) for part in zip(*backs, strict=True))
-    order = places.argsort()
-    return Layout(tuple(buckets), Gather(slots[order], slots[order], places[order]))
-
-
-def _joined(parts: Iterable[Tensor]) -> Tensor:
     import torch
 
-    return torch.cat(list(parts))
+    asked = _asked(pack, trained_only)
+    grouped = _buckets(_families(pack.runs, trained_only))
+    buckets = tuple(_bucket(families, asked, pack.ids.device) for families in grouped)
+    asking = len(pack.places) if trained_only else len(pack.ids)
+    slots = _slots_of([bucket.queries for bucket in buckets], asking)
+    keys = _slots_of([bucket.own for bucket in buckets], len(pack.ids))
+    return Layout(buckets, Gather(slots, slots, torch.arange(asking, device=slots.device)), keys)
+
+
+def _slots_of(gathers: Sequence[Gather], tokens: int) -> Tensor:
+    """[tokens] the slot of each token where the slots of all buckets stand one behind the other."""
+    total = sum(len(one.places) for one in gathers)
+    slots = gathers[0].places.new_full((tokens,), total)
+    first = 0
+    for one in gathers:
+        slots[one.targets] = one.sources + first
+        first += len(one.places)
+    return slots
 
 
 def _asked(pack: Pack, trained_only: bool) -> dict[int, list[tuple[int, int]]]:
@@ -154,10 +162,7 @@ def _sizes(families: list[_Family]) -> tuple[int, int, int]:
     return max(s[0] for s in sizes), max(s[1] for s in sizes), max(s[2] for s in sizes)
 
 
-def _bucket(
-    families: list[_Family], asked: dict[int, list[tuple[int, int]]], device: Any
-) -> tuple[Bucket, tuple[Tensor, Tensor]]:
-    """The bucket, and (numbers of its queries, their slots)."""
+def _bucket(families: list[_Family], asked: dict[int, list[tuple[int, int]]], device: Any) -> Bucket:
     before, rows, length = _sizes(families)
     width = max(len(asked[run.start]) for family in families for run in family.rows)
     own, queries, shared = _Slots(length, _NEVER), _Slots(width, 0), _Slots(before, _NEVER)
@@ -173,10 +178,18 @@ def _bucket(
         for _ in range(rows - len(family.rows)):
             own.add((), (0,))
             queries.add((), ())
-    asking, keys = queries.gather(device), own.gather(device)
-    positions = _positions(len(families), rows, own, shared if before else None, queries, device)
-    bucket = Bucket(len(families), rows, asking, keys, shared.gather(device) if before else None, positions)
-    return bucket, (asking.targets, asking.sources)
+    asking = queries.gather(device)
+    answers = asking.places.new_full((len(asking.places),), sum(len(found) for found in asked.values()))
+    answers[asking.sources] = asking.targets
+    return Bucket(
+        families=len(families),
+        rows=rows,
+        queries=asking,
+        answers=answers,
+        own=own.gather(device),
+        before=shared.gather(device) if before else None,
+        positions=_positions(len(families), rows, own, shared if before else None, queries, device),
+    )
 
 
 class _Slots:

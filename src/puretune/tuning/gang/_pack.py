@@ -96,14 +96,13 @@ class Pack:
 
 
 def packed(parts: Sequence[Part], device: Any, share: bool = True, pack: bool = True) -> Pack:
-    """One pass. ``share``: shared tokens once; ``pack``: no padding."""
+    """One pass. ``share``: shared tokens once; ``pack``: rows are not padded to their adapter's longest."""
     import torch
 
-    width = None if pack else max(len(row.ids) - 1 for part in parts for row in part.rows)
     runs: list[Run] = []
     ends, trained_ends = [], []
     for part in parts:
-        _add(runs, part, share, width)
+        _add(runs, part, share, pack)
         ends.append(_end(runs))
         trained_ends.append(sum(len(run.trained) for run in runs))
 
@@ -122,9 +121,10 @@ def packed(parts: Sequence[Part], device: Any, share: bool = True, pack: bool = 
     )
 
 
-def _add(runs: list[Run], part: Part, share: bool, width: int | None) -> None:
+def _add(runs: list[Run], part: Part, share: bool, pack: bool) -> None:
     """Appends the runs of one adapter: what rows share, then what is their own."""
     start = _end(runs)
+    width = None if pack else max((len(row.ids) - 1 for row in part.rows), default=0)
     shared: dict[tuple[int, ...], int] = {}
     for row in part.rows if share else ():
         ids = row.ids[: row.shared]
