@@ -15,8 +15,9 @@ class GangOptions:
 
     together: int | None = None
     """Most adapters in one pass; None: as many as ``memory_gib`` is estimated to hold."""
-    memory_gib: float = 4.0
-    """Memory for the activations of one pass, in GiB. A fixed number, so that every run is cut alike."""
+    memory_gib: float | None = None
+    """Memory for the activations of one pass, in GiB. None: 4 on a CPU; of a GPU most of what the weights
+    leave, whatever is free at the moment, so that every run is cut alike."""
     pack: bool = True
     """Rows of different lengths stand one behind the other instead of being padded to the longest."""
     share_prefix: bool = True

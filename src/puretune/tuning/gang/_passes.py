@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_CPU_BYTES = 4 * 2**30
+_OF_A_GPU = 0.7
+
+
 class Route(Protocol):
     """A way to compute the losses of some adapters' rows."""
 
@@ -132,7 +136,7 @@ def route_for(model: Any, layers: Sequence[str], options: GangOptions) -> Route:
 
 def limits_for(base: BaseModel, rows: Sequence[Row], batch_size: int, options: GangOptions) -> Limits:
     """As many adapters, then rows, as ``options.memory_gib`` is estimated to hold."""
-    budget = options.memory_gib * 2**30
+    budget = _budget(base) if options.memory_gib is None else options.memory_gib * 2**30
     if options.together is not None:
         return Limits(options.together, batch_size, options.recompute)
     longest = sorted((len(row.ids) for row in rows), reverse=True)[:batch_size]
@@ -142,6 +146,17 @@ def limits_for(base: BaseModel, rows: Sequence[Row], batch_size: int, options: G
         return Limits(adapters, batch_size, options.recompute)
     one = longest[0] * _bytes_per_token(base, longest[0], options.recompute)
     return Limits(1, max(1, min(batch_size, int(budget // one))), options.recompute or one > budget)
+
+
+def _budget(base: BaseModel) -> float:
+    """Bytes for activations where the options name none."""
+    import torch
+
+    if base.device.type != "cuda":
+        return _CPU_BYTES
+    weights = sum(p.numel() * p.element_size() for p in base.model.parameters())
+    total = int(torch.cuda.get_device_properties(base.device).total_memory)
+    return max(float(_CPU_BYTES), _OF_A_GPU * (total - weights))
 
 
 def _bytes_per_token(base: BaseModel, longest: int, recompute: bool) -> int:
