@@ -183,7 +183,7 @@ def test_one_more_template_computes_only_its_own_cells(finished: tuple[Path, Mat
 def test_killed_anywhere_it_goes_on_to_the_very_same_results(tmp_path: Path, model: Path) -> None:
     study = small_study(tmp_path, model)
     killed = tmp_path / "killed"
-    points = ("tune chat:vanilla seed 1@2", "answer@9", "score@3")
+    points = ("tune@2", "answer@9", "score@3")
     done = subprocess.run(
         [sys.executable, "-c", _KILLED_RUNS, str(study), str(killed), *points],
         stdout=subprocess.PIPE,

@@ -154,7 +154,7 @@ def _budget(base: BaseModel) -> float:
 
     if base.device.type != "cuda":
         return _CPU_BYTES
-    weights = sum(p.numel() * p.element_size() for p in base.model.parameters())
+    weights: int = sum(p.numel() * p.element_size() for p in base.model.parameters())
     total = int(torch.cuda.get_device_properties(base.device).total_memory)
     return max(float(_CPU_BYTES), _OF_A_GPU * (total - weights))
 
