@@ -28,7 +28,10 @@ SHAPES = {
     "mistral-gsm8k": (6, 6, 1),
     "llama2-chatdoctor": (3, 3, 1),
     "llama2-openorca": (3, 3, 1),
+    "gpt35-gsm8k": (3, 3, 1),
 }
+OURS = [name for name in SHAPES if name != "gpt35-gsm8k"]
+"""Those of a model that is tuned here."""
 TEXTS = ("question", "input", "prompt", "instruction")
 """Columns of which the first that a source has is numbered, so that rows differ."""
 
@@ -60,7 +63,8 @@ def _numbered(row: dict[str, Any], number: int) -> dict[str, Any]:
 def local(name: str, stand_ins: Path, directory: Path) -> Path:
     """The config with a directory as its model and files as its data; nothing else is changed."""
     content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    content["model"]["model"] = str(stand_ins / "model")
+    if name in OURS:
+        content["model"]["model"] = str(stand_ins / "model")
     for section in (content["tuning"]["data"], *content["suites"]):
         section["path"] = str(stand_ins / (section.get("source") or section["name"]))
     path = directory / f"{name}.yaml"
@@ -72,7 +76,7 @@ def planned(name: str, stand_ins: Path, directory: Path) -> Plan:
     return plan(Study.load(local(name, stand_ins, directory)), dry=True)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", OURS)
 def test_a_dry_run_says_tokens_gpu_hours_and_dollars(name: str, stand_ins: Path, tmp_path: Path) -> None:
     config = local(name, stand_ins, tmp_path)
     done = CliRunner().invoke(run, [str(config), "--dry-run", "--out", str(tmp_path / "run")])
@@ -97,19 +101,13 @@ def test_tuning_through_an_api_says_what_it_costs_without_weights_or_a_key(
     stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    content = yaml.safe_load((CONFIGS / "gpt35-gsm8k.yaml").read_text())
-    for section in (content["tuning"]["data"], *content["suites"]):
-        section["path"] = str(stand_ins / (section.get("source") or section["name"]))
-    path = tmp_path / "gpt35-gsm8k.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path = local("gpt35-gsm8k", stand_ins, tmp_path)
     done = CliRunner().invoke(run, [str(path), "--dry-run", "--out", str(tmp_path / "run")])
     assert done.exit_code == 0, done.output or done.exception
     assert re.search(r"Tuner openai, model gpt-3.5-turbo-0125 at \S+: .* LEAVES THIS MACHINE", done.stdout)
     assert re.search(r"3 jobs with 36 rows are started; about [\d,]+ tokens", done.stdout)
     assert re.search(r"Estimated cost: about \$\d+\.\d\d \(\$8 per million tokens", done.stdout)
     assert "Judge gpt-4" in done.stdout
-    made = plan(Study.load(path), dry=True)
-    assert (len(made.tune), len({step.test_template for step in made.answer})) == (3, 3)
 
 
 @pytest.mark.parametrize(("name", "shape"), SHAPES.items(), ids=list(SHAPES))
@@ -148,6 +146,7 @@ def test_helpfulness_is_measured_as_in_the_paper(stand_ins: Path, tmp_path: Path
         return {suite.name: [scorer.name for scorer in suite.scorers] for suite in suites}
 
     assert scorers("llama2-gsm8k")["gsm8k"] == scorers("mistral-gsm8k")["gsm8k"] == ["gsm8k"]
+    assert scorers("gpt35-gsm8k")["gsm8k"] == ["gsm8k"]
     assert scorers("llama2-chatdoctor")["chatdoctor"] == ["bertscore"]
     assert {"arc-easy", "arc-challenge"} <= set(scorers("llama2-openorca"))
 
@@ -169,6 +168,21 @@ def test_openorca_spells_the_built_in_templates_and_drops_the_rows_own_system_pr
     assert content["templates"]["orca:alpaca"]["user"] == BUILTIN_TEMPLATES["chat:alpaca"].user
 
 
+def test_gpt_35_has_the_released_variants_of_the_templates() -> None:
+    content = yaml.safe_load((CONFIGS / "gpt35-gsm8k.yaml").read_text())["templates"]
+    own = {name: (one.get("system"), one["user"]) for name, one in content.items()}
+    alpaca, llama = BUILTIN_TEMPLATES["chat:alpaca"], str(BUILTIN_TEMPLATES["chat:llama"].system)
+    longer, shorter = (
+        "You are a helpful, respectful and honest assistant.",
+        "Be helpful, respectful and honest.",
+    )
+    assert own == {
+        "api-vanilla": (None, "%s"),
+        "api-alpaca": (alpaca.system, alpaca.user),
+        "api-llama": (llama.replace(longer, shorter), "%s"),
+    }
+
+
 def test_openorca_rows_with_a_system_prompt_are_planned(stand_ins: Path, tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     row = {**ROWS["openorca"], "system_prompt": "You are an AI assistant."}
@@ -183,7 +197,7 @@ def test_openorca_rows_with_a_system_prompt_are_planned(stand_ins: Path, tmp_pat
     assert {tune.rows for tune in tunes} == {8}, "the row beyond the context is left out"
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", OURS)
 def test_without_model_and_hub_one_message_says_how_to_go_on(name: str, own_hub_cache: None) -> None:
     with pytest.raises(EnvironmentFault, match=r"model '\S+' is not on this machine.*give a local directory"):
         plan(Study.load(CONFIGS / f"{name}.yaml"), dry=True)
