@@ -143,6 +143,8 @@ def _settings(model: ModelSpec, weights: Weights, spec: VllmSpec, context: int) 
         raise InputError(
             f"device {device!r}: vLLM takes the GPUs that CUDA_VISIBLE_DEVICES names. Write `device: cuda`."
         )
+    if model.quantization == "8bit":
+        raise InputError("quantization: 8bit: vLLM quantises to 4 bits only. Use `4bit` or `engine: local`.")
     lora = {
         "enable_lora": True,
         "max_loras": spec.loras,
@@ -161,6 +163,7 @@ def _settings(model: ModelSpec, weights: Weights, spec: VllmSpec, context: int) 
         "enforce_eager": spec.eager,
         "generation_config": "vllm",
         "seed": 0,
+        "quantization": "bitsandbytes" if model.quantization else None,
         **(lora if weights.room else {}),
     }
 

@@ -38,10 +38,11 @@ from puretune.models._lora import (
     save_lora,
     target_modules,
 )
+from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
 from puretune.models._resolve import resolve_model_path
 from puretune.models._size import parameters_per_token
-from puretune.models._types import AdapterRef, Dtype, ModelSpec, served_ref
+from puretune.models._types import AdapterRef, Dtype, ModelSpec, Quantization, served_ref
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -65,6 +66,7 @@ __all__ = [
     "ModelSpec",
     "Notice",
     "PlainLlama",
+    "Quantization",
     "RemoteBase",
     "adapter_config",
     "adapter_ref",
@@ -87,6 +89,8 @@ __all__ = [
     "parameters_per_token",
     "plain_llama",
     "provisional_fingerprint",
+    "quantization_key",
+    "quantization_lacking",
     "quiet",
     "read_manifest",
     "renderer_for",

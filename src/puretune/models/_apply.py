@@ -41,8 +41,10 @@ def save_merged(base: BaseModel, ref: AdapterRef, directory: Path) -> None:
     """Writes the full model that an adapter makes of the base: its configuration and weights.
 
     In half precision the adapter's small changes are rounded to what the weights can hold.
-    InputError where the adapter is of another base, or more than plain LoRA.
+    InputError where the adapter is of another base, or more than plain LoRA, or the base is quantised.
     """
+    if base.spec.quantization is not None:
+        raise InputError("an adapter cannot be merged into quantised weights. Use `adapters: lora`.")
     check_adapter(ref, base.spec)
     with merged(base.model, load_lora(ref.path, base.model)), quiet():
         base.model.save_pretrained(str(directory))
@@ -51,7 +53,8 @@ def save_merged(base: BaseModel, ref: AdapterRef, directory: Path) -> None:
 @contextmanager
 def _plain(base: BaseModel, ref: AdapterRef) -> Iterator[None]:
     lora = load_lora(ref.path, base.model)
-    with merged(base.model, lora) if base.dtype_name == "float32" else attached(base.model, lora):
+    whole = base.dtype_name == "float32" and base.spec.quantization is None
+    with merged(base.model, lora) if whole else attached(base.model, lora):
         yield
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from puretune.errors import EnvironmentFault, InputError
 from puretune.models._fingerprint import fingerprint
 from puretune.models._hardware import DEFAULT_THREADS, resolved_device, resolved_dtype
+from puretune.models._quantize import quantized_loading
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.templates import Renderer, markup_named
@@ -77,18 +78,21 @@ def load_model(path: Path, spec: ModelSpec) -> Any:
     import torch
 
     torch.set_num_threads(spec.threads or DEFAULT_THREADS)
-    device = _checked_device(resolved_device(spec))
+    device, dtype = _checked_device(resolved_device(spec)), getattr(torch, resolved_dtype(spec))
+    quantized = quantized_loading(spec, dtype, device)
     with quiet():
         from transformers import AutoModelForCausalLM
 
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 str(path),
-                dtype=getattr(torch, resolved_dtype(spec)),
+                dtype=dtype,
                 use_safetensors=True,
                 trust_remote_code=spec.trust_remote_code,
                 local_files_only=True,
-            ).to(device)
+                **quantized,
+            )
+            model = model if quantized else model.to(device)
         except torch.OutOfMemoryError as error:
             raise EnvironmentFault(f"{path}: not enough memory on {device} for the weights.") from error
         except (ValueError, OSError, KeyError) as error:

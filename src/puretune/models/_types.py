@@ -10,6 +10,7 @@ from typing import Literal
 from puretune.templates import DefaultSystem
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["4bit", "8bit"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class ModelSpec:
     threads: int | None = None
     """CPU threads; None: a fixed small number, so that results do not depend on the machine's load."""
     trust_remote_code: bool = False
+    quantization: Quantization | None = None
+    """Hold the weights in so many bits while they answer (bitsandbytes); tuning is not touched by it."""
 
     @property
     def markup_key(self) -> str:

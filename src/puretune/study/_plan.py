@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from puretune.data import data_digest
+from puretune.models import quantization_key
 from puretune.scoring import Budget, shared
 from puretune.store import key_of
 from puretune.study._conditions import Way
@@ -283,7 +284,8 @@ def _answerer_inputs(resolved: Resolved) -> dict[str, Any]:
     """What of the base decides an answer; of one behind an endpoint nothing but its name is known."""
     if resolved.engine.takes == "messages":
         return {"base": resolved.base.fingerprint}
-    return _base_inputs(resolved)
+    quantization = quantization_key(resolved.base.spec)
+    return {**_base_inputs(resolved), **({"quantization": quantization} if quantization else {})}
 
 
 def _base_inputs(resolved: Resolved) -> dict[str, Any]:

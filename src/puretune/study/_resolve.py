@@ -20,6 +20,7 @@ from puretune.models import (
     check_adapter,
     fingerprint,
     provisional_fingerprint,
+    quantization_lacking,
     renderer_for,
     resolve_model_path,
     resolved_device,
@@ -152,8 +153,11 @@ def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
     with study.at("model"):
         path = resolve_model_path(spec, weights=False)
         device, dtype = resolved_device(spec), resolved_dtype(spec)
+        lacking = quantization_lacking(spec)
+        if lacking and not dry:
+            raise EnvironmentFault(lacking)
         try:
-            return Base(spec, fingerprint(spec), device, dtype, path)
+            return Base(spec, fingerprint(spec), device, dtype, path, lacking)
         except (InputError, EnvironmentFault) as error:
             if not dry:
                 raise

@@ -33,7 +33,7 @@ from puretune.data import SourceSpec
 from puretune.errors import InputError
 from puretune.events import EventSink, ignore
 from puretune.inference import Decoding
-from puretune.models import Dtype, ModelSpec
+from puretune.models import Dtype, ModelSpec, Quantization
 from puretune.scoring import Consent, loopback_only
 from puretune.study._judge_section import BudgetSection, JudgeSection
 from puretune.study._messages import Placed, explain
@@ -123,6 +123,7 @@ class ModelSection(ModelSpec):
     threads: _Count | None = ModelSpec.threads
     trust_remote_code: bool = ModelSpec.trust_remote_code
     """Run Python code that comes with the model. Off unless you trust its author."""
+    quantization: Quantization | None = ModelSpec.quantization
 
     def __post_init__(self) -> None:
         if bool(self.model) == (self.path is not None):

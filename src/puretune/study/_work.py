@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -46,9 +47,12 @@ def work(
         prompts = Prompts(plan, lambda: base.renderer)
         prompts.check(missing, lambda: base.context_length)
         asked = [*missing, *(shard for _, shard in choices)]
-        _tune(plan, store, base, missing_tunes(plan, store, asked), scratch, on_event, consent)
-        if not plan.resolved.engine.uses_base:
-            base.release()
+        whole = base
+        if base.spec.quantization is not None:
+            whole = LazyBase(replace(base.spec, quantization=None), on_event)  # for tuning
+        _tune(plan, store, whole, missing_tunes(plan, store, asked), scratch, on_event, consent)
+        if whole is not base or not plan.resolved.engine.uses_base:
+            whole.release()
         with closing(plan.resolved.engine.open(base, scratch / REPLIES)) as engine:
             if missing:
                 answer(plan, store, engine, missing, prompts, on_event)
