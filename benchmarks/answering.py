@@ -1,0 +1,136 @@
+"""What each mechanism of the local engine is worth, and whether adapters are better mixed or merged.
+
+    python -m benchmarks.answering --out benchmarks/results/answering.json
+
+Seconds are the processor's (user and system), the least of the repeats, so that a busy machine disturbs them
+less. The queue is the demo's: every prompt of four suites under one template, for the untuned lab model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from puretune.inference import LocalEngine, Request
+from puretune.models import BaseModel, load_base, plain_llama
+from puretune.store import write_text
+from puretune.study import named_study, plan
+from puretune.study._answers import Prompts
+
+WAYS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "32 rows": {"batch_size": 32},
+    "128 rows": {"batch_size": 128},
+    "rows do not refill": {"refill": False},
+    "prefix not shared": {"share_prefix": False},
+    "as modules": {"plain": False},
+    "as modules, prefix not shared": {"plain": False, "share_prefix": False},
+}
+TEMPLATES = ("chat:vanilla", "chat:alpaca", "chat:llama")
+
+
+def seconds(run: Callable[[], Any], repeats: int) -> float:
+    """The least processor time of so many runs, after one that warms up."""
+    run()
+    return min(_once(run) for _ in range(repeats))
+
+
+def _once(run: Callable[[], Any]) -> float:
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def queues() -> tuple[BaseModel, dict[str, list[Request]]]:
+    """The demo's base model, and its requests by test template."""
+    planned = plan(named_study("lab-demo"))
+    base = load_base(planned.resolved.base.spec)
+    prompts, found = Prompts(planned, base.renderer), {name: [] for name in TEMPLATES}
+    decoding = {suite.name: suite.decoding for suite in planned.resolved.suites}
+    for step in planned.answer:
+        if step.who.condition == "untuned" and step.test_template in found:
+            shared = prompts.shared(step.test_template)
+            found[step.test_template] += [
+                Request(f"{step.suite}/{i}", ids, None, decoding[step.suite], shared=shared)
+                for i, ids in enumerate(prompts.of(step))
+            ]
+    return base, found
+
+
+def mechanisms(repeats: int) -> list[dict[str, Any]]:
+    """Seconds and answers that differ from the first way's, by template and way."""
+    base, found = queues()
+    rows = []
+    for template, requests in found.items():
+        usual = {a.key: a.token_ids for a in LocalEngine(base).generate(requests)}
+        for name, how in WAYS.items():
+            engine = LocalEngine(base, **how)
+            differing = sum(usual[a.key] != a.token_ids for a in engine.generate(requests))
+            took = seconds(lambda engine=engine, asked=requests: list(engine.generate(asked)), repeats)
+            tokens = sum(map(len, usual.values()))
+            rows.append(
+                {"template": template, "way": name, "prompts": len(requests), "tokens": tokens,
+                 "seconds": round(took, 3), "differing": differing}
+            )  # fmt: skip
+            print(rows[-1], flush=True)
+    return rows
+
+
+def mixing(repeats: int, rank: int = 8, adapters: int = 6) -> dict[str, float]:
+    """Milliseconds of a decode step's linear layers with 64 rows: adapters merged into the weights, or mixed
+    in one batch (stacked LoRA on every layer, each row with its own)."""
+    base, rows = load_base(plan(named_study("lab-demo")).resolved.base.spec), 64
+    model = plain_llama(base.model, 1)
+    assert model is not None
+    linear = [
+        getattr(one, name) for one in model.layers for name in ("q", "k", "v", "o", "gate", "up", "down")
+    ]
+    whose = torch.arange(rows) % adapters
+    stacks = [
+        (torch.randn(adapters, one.weight.shape[1], rank), torch.randn(adapters, rank, one.weight.shape[0]))
+        for one in linear
+    ]
+    inputs = [torch.randn(rows, one.weight.shape[1]) for one in linear]
+
+    def merged() -> None:
+        for one, x in zip(linear, inputs, strict=True):
+            one(x)
+
+    def mixed() -> None:
+        for one, x, (a, b) in zip(linear, inputs, stacks, strict=True):
+            one(x) + (x.unsqueeze(1) @ a[whose] @ b[whose]).squeeze(1)
+
+    with torch.inference_mode():
+        return {
+            name: round(1000 * seconds(lambda f=f: [f() for _ in range(20)], repeats) / 20, 3)
+            for name, f in (("merged", merged), ("mixed", mixed))
+        }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    results = {
+        "command": "python -m benchmarks.answering",
+        "machine": {"processor": platform.machine(), "threads": 1},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "mixing": mixing(asked.repeats),
+        "mechanisms": mechanisms(asked.repeats),
+    }
+    print(results["mixing"])
+    if asked.out:
+        write_text(asked.out, json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
