@@ -55,6 +55,7 @@ def measure(
                 item["failed"]["vLLM"] = vllm
             else:
                 sides["vLLM"] = vllm
+                settings["vLLM"] = vllm.version
             checked = {name: work.side(answering) for name, answering in sides.items()}
             alternate(checked, repeats, item, record.save)
         cold = {

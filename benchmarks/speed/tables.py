@@ -107,7 +107,7 @@ def _fastest(item: Item) -> Iterator[str]:
     if all(best.values()):
         ours = median(item, best["puretune"] or "") or 0.0
         said = [
-            f"{(median(item, best[side] or '') or 0.0) / ours:.1f} times {best[side]}"
+            f"{(median(item, best[side] or '') or 0.0) / ours:.1f} times as fast as {best[side]}"
             for side in ("TRL, defaults", "TRL, tuned")
         ]
         yield ""
@@ -126,7 +126,7 @@ def _generation(item: Item) -> list[str]:
         f"**B6, answering.** {work['answers']:,} answers of {work['adapters']} models (the base and its "
         f"adapters): {work['prompt_tokens']:,} prompt tokens, {work['shared_prompt_tokens']:,} of them in "
         f"prefixes that are shared, {work['new_tokens']:,} new ones. {item['settings']['threads']} threads; "
-        f"best batch: {item['settings']['batch']}.",
+        f"best batch: {item['settings']['batch']}; vLLM: {item['settings'].get('vLLM', 'not here')}.",
         "",
         "| side | seconds | takes so many times as long as puretune | new tokens/s | tokens/s "
         "| shared ones not counted | answers that differ |",

@@ -100,7 +100,7 @@ def test_tables_hold_the_medians_and_their_ratios() -> None:
     }
     text = tables.tables(record)
     assert "| puretune | 1 | 4.00 (3.00 to 5.00) | 10.0 | 5.0 | - | 200 | 125 | 2.0e-06 |" in text
-    assert "puretune is 10.0 times TRL, defaults and 5.0 times TRL, tuned" in text
+    assert "puretune is 10.0 times as fast as TRL, defaults and 5.0 times as fast as TRL, tuned" in text
     assert "imports included: puretune 9.00 (9.00 to 9.00) s." in text
     assert "| + gang | 6.00 (5.00 to 7.00) | - | 2.0 |" in text
     assert "Not measured: vLLM (not installed here)." in text
@@ -145,7 +145,9 @@ def test_generate_and_puretune_answer_alike_token_for_token() -> None:
     assert in_batches(base, asked, 3) == ours
 
 
-def test_results_that_are_shipped_are_what_the_page_shows() -> None:
-    for path in sorted(tables.RESULTS.glob("speed*.json")):
-        made = tables.tables(json.loads(path.read_text()))
-        assert "B5" in made
+def test_the_page_shows_the_shipped_results_or_says_that_there_are_none() -> None:
+    page = tables.PAGE.read_text()
+    shipped = [json.loads(path.read_text()) for path in tables.RESULTS.glob("speed*.json")]
+    assert any(tables.tables(result) in page for result in shipped) or (
+        not shipped and "Not measured yet" in page
+    )
