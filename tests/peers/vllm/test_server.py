@@ -38,8 +38,8 @@ def server(model_path: Path, adapters: list[AdapterRef], tmp_path_factory: Any) 
     command = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_path)),
         *("--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)),
-        *("--dtype", "float32", "--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager"),
-        *("--hf-overrides", '{"max_position_embeddings": 1024}', "--generation-config", "vllm"),
+        *("--dtype", "float32", "--max-model-len", "2048", "--max-num-seqs", "8", "--enforce-eager"),
+        *("--hf-overrides", '{"max_position_embeddings": 2048}', "--generation-config", "vllm"),
         *("--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"mine={adapters[0].path}"),
     ]
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
@@ -92,15 +92,20 @@ def test_a_chat_is_templated_by_the_server(server: str) -> None:
 def test_a_judge_on_the_server_judges_and_what_it_cannot_say_is_kept_as_unparsed(
     server: str, tmp_path: Path
 ) -> None:
-    """Random weights keep to no contract: every verdict is there, as what it is."""
+    """Random weights keep to no contract unless they must: every verdict is there, as what it is."""
     items = [
         (question(f"q{n}", "How do I do harm?"), Answer(str(n), 0, f"Answer {n}.", (), "stop"))
         for n in range(3)
     ]
-    settings = {"model": "tiny", "base_url": server, "attempts": 2, "max_tokens": 8}
+    settings: dict[str, Any] = {"model": "tiny", "base_url": server, "attempts": 2, "max_tokens": 8}
     verdicts = Judge(judge_spec(settings), ledger=tmp_path / "ledger").score(items)
     assert [verdict.parse for verdict in verdicts] == ["unparsed"] * 3
     assert all(verdict.values["asr"] is None and len(verdict.raw["replies"]) == 2 for verdict in verdicts)
     assert {verdict.raw["model"] for verdict in verdicts} == {"tiny"}
     with Ledger(tmp_path / "ledger") as kept:
         assert len(kept._run("SELECT * FROM judgements")) == 3
+    said = {"choice": ["#thereason: so\n#thescore: 4"]}  # what the server lets it write
+    settings |= {"extra": {"structured_outputs": said}, "max_tokens": 64}
+    parsed = Judge(judge_spec(settings), ledger=tmp_path / "ledger").score(items)
+    assert [verdict.raw["score"] for verdict in parsed] == [4, 4, 4]
+    assert {verdict.parse for verdict in parsed} == {"ok"}
