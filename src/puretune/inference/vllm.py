@@ -6,6 +6,7 @@ the LoRA id and the salt of the prefix cache are made of the adapter's digest.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -149,10 +150,16 @@ class VllmEngine:
 
     def close(self) -> None:
         """Ends vLLM and gives back its memory."""
+        self._stop()
+        self._merged.cleanup()
+
+    def _stop(self) -> None:
+        """Ends vLLM and removes the merged copy that it ran on, which is as large as the model."""
         if self._core is not None:
             self._core.close()
+            if self._core.weights.path.is_relative_to(self._merged.name):
+                shutil.rmtree(self._core.weights.path)
             self._core = None
-        self._merged.cleanup()
 
     def _answers(self, group: Group, items: Sequence[Item]) -> Iterator[Any]:
         # One adapter at a time: vLLM's LoRA kernels for CPUs give rows without an adapter that of the last
@@ -165,8 +172,7 @@ class VllmEngine:
         """The running engine with the weights that an adapter needs, and the adapter it must put on them."""
         weights, lora = self._weights(adapter)
         if self._core is None or not self._core.weights.serve(weights):
-            if self._core is not None:
-                self._core.close()
+            self._stop()
             self._core = Core(self.model.spec, weights, self.spec, self.context_length)
         return self._core, lora
 
@@ -185,6 +191,7 @@ class VllmEngine:
     def _merged_path(self, adapter: AdapterRef) -> Path:
         path = Path(self._merged.name) / adapter.digest
         if not path.exists():
+            self._stop()  # two models might not fit beside each other
             save_merged(self.model.base, adapter, path)
             self.model.release()
         return path
