@@ -7,8 +7,9 @@ import os
 import pytest
 from hypothesis import settings
 
-# Two test processes share two cores with whatever else runs: a slow example is no failure.
-settings.register_profile("puretune", deadline=None)
+# Two test processes share two cores with whatever else runs: a slow example is no failure. In CI the examples
+# are always the same ones, so that a change is judged by what it changes; elsewhere new ones are tried.
+settings.register_profile("puretune", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("puretune")
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1", NO_COLOR="1")
 
