@@ -61,10 +61,12 @@ def test_a_pass_that_does_not_fit_is_tried_again_smaller(llama: Any, tmp_path: P
                 raise torch.OutOfMemoryError("out of memory")
             return route.losses(parts, leaves, recompute)
 
-    passes.route = Small()
+    passes.route, said = Small(), list[str]()
+    passes.say = said.append
     _, gradients = passes.gradients([part_of(job) for job in jobs])
     assert passes.limits == Limits(1, 1, False)
     assert sizes[:4] == [9, 6, 3, 2]
+    assert said[0] == "out of memory: going on with adapters x rows a pass: 2 x 3"
     _, expected = loop_gradients(llama, jobs)
     assert (gradients - expected).norm() < 1e-5 * expected.norm()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from puretune.errors import EnvironmentFault
 from puretune.models import BaseModel
+from puretune.tuning._memory import free
 from puretune.tuning._rows import Row
 from puretune.tuning.gang._decoder import PackedRoute, can_pack
 from puretune.tuning.gang._hooked import AloneRoute, CannotShare, HookedRoute, can_hook
@@ -52,12 +53,20 @@ class Limits:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def __str__(self) -> str:
+        again = ", computing activations twice" if self.recompute else ""
+        return f"adapters x rows a pass: {self.adapters} x {self.rows}{again}"
+
 
 class Passes:
-    """Computes gradients; remembers which route and which size of a pass have worked."""
+    """Computes gradients; remembers which route and which size of a pass have worked.
+
+    ``say`` is told when memory has run out.
+    """
 
     def __init__(self, base: BaseModel, stack: Stack, options: GangOptions, limits: Limits) -> None:
         self.base, self.stack, self.limits = base, stack, limits
+        self.say: Callable[[str], None] = lambda note: None
         self.route: Route = route_for(base.model, list(stack.like.pairs), options)
 
     def gradients(self, parts: Sequence[Part]) -> tuple[list[float], Tensor]:
@@ -80,6 +89,8 @@ class Passes:
                         "Use a smaller model, shorter rows (recipe.max_length), or dtype bfloat16."
                     ) from error
                 self.limits = tighter
+                self.say(f"out of memory: going on with {tighter}")
+            free()  # outside the handler, whose traceback holds tensors
 
     def _gradients(self, parts: Sequence[Part]) -> tuple[list[float], Tensor]:
         import torch

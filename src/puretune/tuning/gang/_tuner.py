@@ -125,6 +125,7 @@ class _Gang:
         last = max(step for job in self.jobs for step in job.missing)
         checkpoint = min(recipe.checkpoint_every for recipe in self.recipes)
         on_event(Started(work, last))
+        self.passes.say = lambda note: on_event(Advanced(work, self.stack.done, note))
         losses: list[float] = []
         while self.stack.done < last:
             losses = self._step()
