@@ -16,6 +16,7 @@ from puretune.inference import Answer, Decoding, Engine, Request
 from puretune.models import AdapterRef, adapter_ref
 from puretune.scoring import Judge, Scorer, Verdict, reads_options
 from puretune.store import Store
+from puretune.study._beside import beside
 from puretune.study._judging import items_of, prepared
 from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, AnswerStep, DrawStep, Plan, ScoreStep, Who
 from puretune.study._resolve import ResolvedSuite
@@ -23,6 +24,9 @@ from puretune.templates import Message, PromptTemplate, Renderer, api_turns
 
 POOL = 8
 """Shards that are asked together, and at most lost together."""
+
+_WORTH_TWO_PROCESSES = 8
+"""Pools from which on a second process is worth its start."""
 
 _WRITERS = 4
 """Threads that publish: they wait for the disk, hardly for the processor."""
@@ -126,15 +130,39 @@ def answer(
     steps: Sequence[AnswerStep],
     prompts: Prompts,
     on_event: EventSink,
+    in_two: bool = False,
 ) -> None:
     """Ask pool by pool: the shards of one adapter under one test template share their batches.
 
     The shards of a pool are published one after the other when all are done, so that a run that was killed
-    asks the same pools again, in the same batches, as one that was not.
+    asks the same pools again, in the same batches, as one that was not. ``in_two``: every other pool in a
+    second process, where there are many.
     """
     suites, pools = suites_of(plan), _pools(steps)
     asked = sum(step.prompts * suites[step.suite].decoding.n for pool in pools for step in pool)
     progress = _Progress(asked, on_event)
+
+    def ask(some: Iterable[list[AnswerStep]], progress: _Progress) -> None:
+        _ask(plan, store, engine, some, prompts, progress)
+
+    if in_two and len(pools) >= _WORTH_TWO_PROCESSES:
+        others = pools[1::2]
+        with beside(lambda sink: ask(others, _Progress(0, sink)), progress.beside):
+            ask(pools[::2], progress)
+        pools = [pool for pool in others if not all(store.has(ANSWERS, step.key) for step in pool)]
+    ask(pools, progress)
+    progress.finish(asked)
+
+
+def _ask(
+    plan: Plan,
+    store: Store,
+    engine: Engine,
+    pools: Iterable[list[AnswerStep]],
+    prompts: Prompts,
+    progress: _Progress,
+) -> None:
+    suites = suites_of(plan)
     with _publishing(store) as publish:
         for pool in pools:
             started = time.monotonic()
@@ -145,7 +173,6 @@ def answer(
             for step, of_step in zip(pool, answers, strict=True):
                 rows = _rows(of_step, shard_of(step, suites), suites[step.suite].decoding.n)
                 publish(ANSWERS, step.key, rows, {"seconds": round(each * step.prompts, 3)})
-    progress.finish()
 
 
 def _pools(steps: Iterable[AnswerStep]) -> list[list[AnswerStep]]:
@@ -243,7 +270,7 @@ def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]
 
 class _Progress:
     def __init__(self, total: int, on_event: EventSink) -> None:
-        self._done = 0
+        self._done = self._beside = 0
         self._on_event = on_event
         on_event(Started("answer", total))
 
@@ -257,16 +284,25 @@ class _Progress:
             seen[int(place)].append(replace(one, key=number))
             self._done += 1
             suite = pool[int(place)].suite
-            self._on_event(Advanced("answer", self._done, f"{name} -> {pool[0].test_template}, {suite}"))
+            self._say(f"{name} -> {pool[0].test_template}, {suite}")
         return seen
+
+    def beside(self, event: Event) -> None:
+        """How far a second process is."""
+        if isinstance(event, Advanced):
+            self._beside = event.done
+            self._say(event.note)
 
     def note(self, event: Event) -> None:
         """Pass on what the engine has to say; it counts only its own pool."""
         if isinstance(event, Advanced) and event.note:
-            self._on_event(Advanced("answer", self._done, event.note))
+            self._say(event.note)
 
-    def finish(self) -> None:
-        self._on_event(Finished("answer", f"{self._done:,} answers"))
+    def finish(self, total: int) -> None:
+        self._on_event(Finished("answer", f"{total:,} answers"))
+
+    def _say(self, note: str) -> None:
+        self._on_event(Advanced("answer", self._done + self._beside, note))
 
 
 def adapter_of(plan: Plan, store: Store, who: Who) -> AdapterRef | None:

@@ -14,20 +14,25 @@ from itertools import groupby
 from pathlib import Path
 
 from puretune.events import EventSink
+from puretune.inference import LocalEngine
 from puretune.inference.endpoint import Notice
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store
 from puretune.study._answers import Prompts, answer, check_scorers, score, suites_of
+from puretune.study._beside import beside, has_room
 from puretune.study._choices import choose, missing_choices
 from puretune.study._draw import draw
 from puretune.study._judging import check_judges
 from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, TuneStep
-from puretune.tuning import Condition
+from puretune.tuning import Condition, GangTuner, Tuner
 
 REPLIES = "replies.jsonl"
 """In the scratch directory: what an endpoint has answered in the run under way."""
+
+_WORTH_TWO_GANGS = 4
+"""Conditions from which on a second process is worth its start."""
 
 
 def work(
@@ -55,7 +60,8 @@ def work(
             whole.release()
         with closing(plan.resolved.engine.open(base, scratch / REPLIES)) as engine:
             if missing:
-                answer(plan, store, engine, missing, prompts, on_event)
+                local = plan.resolved.engine.name == LocalEngine.name
+                answer(plan, store, engine, missing, prompts, on_event, local and has_room(base.base))
             choose(plan, store, engine, base, choices, on_event)
     score(plan, store, on_event)
     draw(plan, store, on_event)
@@ -111,7 +117,10 @@ def _tune(
     conditions = [_condition(plan, tune, scratch) for tune in tunes]
     by_place = {condition.out: tune for condition, tune in zip(conditions, tunes, strict=True)}
     started = time.monotonic()
-    kept = plan.resolved.tuner.on(base, consent).tune(conditions, on_event)
+    tuner = plan.resolved.tuner.on(base, consent)
+    if tuner.name == GangTuner.name and len(conditions) >= _WORTH_TWO_GANGS and has_room(base.base):
+        _tune_in_two(plan, tuner, conditions, scratch, on_event)
+    kept = tuner.tune(conditions, on_event)  # what is there already is not made again
     for place, group in groupby(kept, key=lambda one: one[0].out):
         for _ in group:  # the tuner keeps every step under ``place``; they are published together
             pass
@@ -119,6 +128,20 @@ def _tune(
         for step in by_place[place].kept:
             _publish(store, by_place[place], step, place / f"step-{step}", seconds)
         started = time.monotonic()
+
+
+def _tune_in_two(
+    plan: Plan, tuner: Tuner, conditions: Sequence[Condition], scratch: Path, on_event: EventSink
+) -> None:
+    """Half of the conditions here, half in a second process; their adapters are under each one's ``out``.
+
+    Halves of the plan, not of what is missing: a resume repeats the same gangs.
+    """
+    first = {_condition_place(scratch, tune) for tune in plan.tune[: (len(plan.tune) + 1) // 2]}
+    here = [condition for condition in conditions if condition.out in first]
+    there = [condition for condition in conditions if condition.out not in first]
+    with beside(lambda sink: list(tuner.tune(there, sink)), on_event):
+        list(tuner.tune(here, on_event))
 
 
 def _condition(plan: Plan, tune: TuneStep, scratch: Path) -> Condition:
@@ -129,9 +152,13 @@ def _condition(plan: Plan, tune: TuneStep, scratch: Path) -> Condition:
         rows=rows_under(plan.resolved.parts, way.template),
         recipe=plan.resolved.recipe,
         seed=tune.seed,
-        out=scratch / tune.key[:16],
+        out=_condition_place(scratch, tune),
         start=way.start,
     )
+
+
+def _condition_place(scratch: Path, tune: TuneStep) -> Path:
+    return scratch / tune.key[:16]
 
 
 def _publish(store: Store, tune: TuneStep, step: int, path: Path, seconds: float) -> None:

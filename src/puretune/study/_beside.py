@@ -1,0 +1,93 @@
+"""A second process beside this one, where a small model would leave a processor idle.
+
+It is forked, so it has the plan and the loaded model already, and all it does is put things where this
+process looks for them. Whatever it has not done, this process does afterwards: only the time depends on it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+from typing import NoReturn
+
+from puretune.events import Event, EventSink
+from puretune.models import BaseModel
+
+_SMALL = 20_000_000
+"""Parameters. Two processes hold two copies of what they compute, and larger models can use more threads."""
+
+_PATIENCE, _GRACE = 2.0, 30.0
+"""The other process may take so many times as long as this one, and so many seconds more."""
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def has_room(base: BaseModel) -> bool:
+    """Whether two processes are of use: a small model on one thread of a processor, on Linux."""
+    import torch
+
+    return (
+        sys.platform == "linux"
+        and base.device.type == "cpu"
+        and torch.get_num_threads() == 1
+        and len(os.sched_getaffinity(0)) > 1
+        and sum(p.numel() for p in base.model.parameters()) < _SMALL
+    )
+
+
+@contextmanager
+def beside(work: Callable[[EventSink], object], on_event: EventSink) -> Iterator[None]:
+    """Runs ``work`` in another process while the block runs, and waits for it at the end.
+
+    ``on_event`` gets its events too, from a thread. An error there ends it silently; it is ended where the
+    block raises, and where it takes far longer than the block.
+    """
+    receive, send = Pipe(duplex=False)
+    here = os.getpid()
+    other = os.fork()
+    if other == 0:
+        _be_the_other(work, send, here)
+    send.close()
+    listener = Thread(target=_pass_on, args=(receive, on_event), daemon=True)
+    listener.start()
+    began = time.monotonic()
+    try:
+        yield
+        listener.join(_PATIENCE * (time.monotonic() - began) + _GRACE)
+    finally:
+        os.kill(other, signal.SIGKILL)  # without effect where it has ended by itself
+        os.waitpid(other, 0)
+        listener.join()
+
+
+def _be_the_other(work: Callable[[EventSink], object], send: Connection, parent: int) -> NoReturn:
+    """The life of the forked process. It prints nothing and leaves nothing of its parent's behind."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (its parent's may be locked)
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        if os.getppid() == parent:
+            work(send.send)
+    finally:
+        os._exit(0)
+
+
+def _pass_on(receive: Connection, on_event: EventSink) -> None:
+    """Events from the other process, until it ends."""
+    with receive:
+        while True:
+            try:
+                event: Event = receive.recv()
+            except (EOFError, OSError):
+                return
+            on_event(event)
