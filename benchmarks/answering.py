@@ -52,7 +52,7 @@ def queues() -> tuple[BaseModel, dict[str, list[Request]]]:
     """The demo's base model, and its requests by test template."""
     planned = plan(named_study("lab-demo"))
     base = load_base(planned.resolved.base.spec)
-    prompts, found = Prompts(planned, base.renderer), {name: [] for name in TEMPLATES}
+    prompts, found = Prompts(planned, lambda: base.renderer), {name: [] for name in TEMPLATES}
     decoding = {suite.name: suite.decoding for suite in planned.resolved.suites}
     for step in planned.answer:
         if step.who.condition == "untuned" and step.test_template in found:

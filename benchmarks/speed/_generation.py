@@ -2,6 +2,8 @@
 
 Every side gets the same token ids and answers in its own way. Answers are compared token for token with
 those of puretune's engine. Loading weights and adapters is part of every run; a server's start is not.
+puretune answers in two processes, as its studies do with a model of this size; so that this is no advantage
+which others could have as well, the best of ``generate`` has a side in two processes too.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu._floors import ceilings, parameters
 from benchmarks.speed import _generate, _vllm
 from benchmarks.speed._matrix import Matrix, base_model, conditions, matrix, requests
 from benchmarks.speed._measure import alternate, in_new_process
 from benchmarks.speed._record import Record, cores
+from benchmarks.speed._two import Tokens, in_two, queue_of
 
 from puretune.events import ignore
 from puretune.inference import Request, engine_spec
@@ -25,12 +29,10 @@ from puretune.models import AdapterRef, LazyBase, ModelSpec, load_base
 from puretune.tuning import DEFAULT_TUNER, tuner_named
 
 NAME = "B6"
-_SLICE_PROMPTS = 8
+_SLICE_PROMPTS = 16
 _SLICE_ADAPTERS = ("chat:vanilla", "chat:llama")
 _BATCHES = (32, 64, 128, 256)
 
-Tokens = dict[str, tuple[int, ...]]
-"""Generated ids by request."""
 Answering = Callable[[], Tokens]
 
 
@@ -45,6 +47,7 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch:
         work = Work(made, Path(scratch))
         item["work"], item["failed"] = work.counts(), {}
+        item.setdefault("floor", work.floor())
         settings = item.setdefault("settings", {"threads": cores()})
         if "batch" not in settings:
             settings["batch"] = _best_batch(work)
@@ -68,7 +71,7 @@ def measure(
 
 
 def _cold_ours(spec: ModelSpec, asked: list[Request]) -> None:
-    answers_of(spec, asked)
+    as_studies_do(spec, asked)
 
 
 def _cold_theirs(spec: ModelSpec, asked: list[Request], batch: int) -> None:
@@ -88,9 +91,9 @@ class Work:
 
     def counts(self) -> dict[str, int]:
         """What every side does in a run. A prefix is shared by all prompts of one (adapter, template)."""
-        groups: dict[tuple[str, ...], list[Request]] = {}
+        groups: dict[str, list[Request]] = {}
         for request in self.requests:
-            groups.setdefault(tuple(request.key.split("/")[:2]), []).append(request)
+            groups.setdefault(queue_of(request), []).append(request)
         shared = sum(_common(group) * (len(group) - 1) for group in groups.values())
         return {
             "adapters": len(self.adapters),
@@ -100,10 +103,22 @@ class Work:
             "new_tokens": sum(len(ids) for ids in self.reference.values()),
         }
 
+    def floor(self) -> dict[str, float]:
+        """The least seconds that the products take at the rate of large ones on this machine: every token in
+        no shared prefix through all layers once, the head for new ones; nothing for attention."""
+        counts, head = self.counts(), self.base.model.get_output_embeddings().weight.numel()
+        own = counts["prompt_tokens"] - counts["shared_prompt_tokens"] + counts["new_tokens"]
+        operations = 2 * (parameters(self.base) * own + head * counts["new_tokens"])
+        rate = ceilings(self.base)["flops"]
+        return {"flops": rate, "seconds": operations / rate}
+
     def side(self, answering: Answering) -> Callable[[], dict[str, Any]]:
         """One run, and how many answers differ from the reference."""
 
         def run() -> dict[str, Any]:
+            import torch
+
+            torch.set_num_threads(cores())  # the side before may have left another number
             started = time.perf_counter()
             found = answering()
             taken = getattr(answering, "seconds", None) or time.perf_counter() - started
@@ -127,8 +142,19 @@ class Work:
 
 
 def answers_of(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
-    """What puretune's engine answers, the model loaded anew."""
-    engine = engine_spec("local").open(LazyBase(spec))
+    """What puretune's engine answers in this process, the model loaded anew."""
+    return _answers(LazyBase(spec), asked)
+
+
+def as_studies_do(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
+    """The same in two processes, which share the loaded model."""
+    base = LazyBase(replace(spec, threads=1))
+    assert base.base.context_length  # loaded before there are two
+    return in_two(asked, lambda some: _answers(base, some))
+
+
+def _answers(base: LazyBase, asked: Sequence[Request]) -> Tokens:
+    engine = engine_spec("local").open(base)
     return {one.key: one.token_ids for one in engine.generate(asked, ignore)}
 
 
@@ -136,8 +162,12 @@ def _sides(work: Work, batch: int) -> dict[str, Answering]:
     return {
         "generate, batch 8": lambda: _generate.cell_by_cell(work.base, work.requests, 8),
         "generate, best batch": lambda: _generate.in_batches(work.base, work.requests, batch),
+        "generate, best batch, two processes": lambda: in_two(
+            work.requests, lambda some: _generate.in_batches(work.base, some, batch)
+        ),
         "continuous batching": lambda: _generate.continuous(work.base, work.requests),
-        "puretune": lambda: answers_of(work.base.spec, work.requests),
+        "puretune": lambda: as_studies_do(work.base.spec, work.requests),
+        "puretune, one process": lambda: answers_of(work.base.spec, work.requests),
     }
 
 

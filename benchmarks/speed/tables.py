@@ -143,7 +143,23 @@ def _generation(item: Item) -> list[str]:
             str(max(run["different_answers"] for run in item["runs"][name])),
         ]
         lines.append(_row(name, cells))
-    return [*lines, *_cold(item), *_failed(item)]
+    return [*lines, *_floor(item), *_cold(item), *_failed(item)]
+
+
+def _floor(item: Item) -> Iterator[str]:
+    """What the fastest conceivable side would take, and how many times as long the peers do."""
+    floor = item.get("floor")
+    if floor:
+        peers = [
+            f"{(median(item, name) or 0.0) / floor['seconds']:.1f} times for {name}"
+            for name in item["runs"]
+            if name in ("generate, batch 8", "generate, best batch", "puretune")
+        ]
+        yield ""
+        yield (
+            f"Floor: the products alone, shared prefixes once, take {floor['seconds']:.2f} s at the "
+            f"{floor['flops'] / 1e9:.0f} GFLOP/s that large products reach. Measured: {', '.join(peers)}."
+        )
 
 
 def _cold(item: Item) -> Iterator[str]:

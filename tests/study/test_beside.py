@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,33 @@ def test_its_events_arrive_and_its_files_are_there(tmp_path: Path) -> None:
         pass
     assert seen == [Advanced("work", 1, "made")]
     assert (tmp_path / "made").read_text() != str(os.getpid())
+
+
+def test_it_goes_on_with_something_else_until_the_block_ends(tmp_path: Path) -> None:
+    def items() -> Iterator[None]:
+        for number in range(1000):
+            (tmp_path / str(number)).touch()
+            yield
+            time.sleep(0.01)
+
+    with _beside.beside(lambda sink: (tmp_path / "work").touch(), print, items()):
+        while not (tmp_path / "3").exists():
+            time.sleep(0.01)
+    assert (tmp_path / "work").exists()
+    assert 4 < len(list(tmp_path.iterdir())) < 1001
+
+
+def test_what_is_over_already_begins_nothing_else(tmp_path: Path) -> None:
+    def work(sink: EventSink) -> None:
+        time.sleep(0.2)
+
+    def items() -> Iterator[None]:
+        (tmp_path / "item").touch()
+        yield
+
+    with _beside.beside(work, print, items()):
+        pass
+    assert not (tmp_path / "item").exists()
 
 
 def test_an_error_in_it_ends_it_silently(capfd: pytest.CaptureFixture[str]) -> None:
@@ -112,17 +141,40 @@ def test_two_processes_make_the_matrix_of_one(
     alone = run_study(study, tmp_path / "alone")
     here, used = os.getpid(), list[str]()
 
-    def two(work: Any, on_event: EventSink) -> Any:
+    def two(work: Any, on_event: EventSink, meanwhile: Any = ()) -> Any:
         used.append("two")
 
         def fails(sink: EventSink) -> None:
             assert os.getpid() != here
             raise RuntimeError
 
-        return _beside.beside(fails if broken else work, on_event)
+        return _beside.beside(fails if broken else work, on_event, meanwhile)
 
     monkeypatch.setattr(_work, "has_room", lambda base: True)
     monkeypatch.setattr(_work, "beside", two)
     monkeypatch.setattr(_answers, "beside", two)
     assert run_study(study, tmp_path / "two").cells == alone.cells
     assert used == ["two", "two"]
+
+
+def test_it_answers_for_the_untuned_model_while_the_rest_is_tuned(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study.load(small_study(tmp_path, model, tuning={**STUDY["tuning"], "tuner": "gang"}))
+    shards = (tmp_path / "run").rglob
+    found: list[int] = []
+
+    @contextmanager
+    def patient(work: Any, on_event: EventSink, meanwhile: Any = ()) -> Iterator[None]:
+        with _beside.beside(work, on_event, meanwhile):
+            yield
+            until = time.monotonic() + 60
+            while (made := len(list(shards("answers/*/*/manifest.json")))) < 2 and time.monotonic() < until:
+                time.sleep(0.01)
+            found.append(made)
+
+    monkeypatch.setattr(_work, "has_room", lambda base: True)
+    monkeypatch.setattr(_work, "beside", patient)
+    matrix = run_study(study, tmp_path / "run")
+    assert found == [2]
+    assert {cell.condition for cell in matrix.cells} == {"untuned", "chat:vanilla", "chat:llama"}

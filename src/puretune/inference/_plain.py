@@ -50,9 +50,9 @@ class PlainRows:
             self._fit()
             ids = pad_sequence(own, batch_first=True).to(self.device)
             positions = torch.arange(self.shared, self.shared + ids.shape[1], device=self.device)
-            hidden = self.model.hidden(ids, positions.expand_as(ids), self._entering(rows, ids.shape[1]))
             ends = torch.tensor([len(one) - 1 for one in own], device=self.device)
-            return self.model.head(hidden[torch.arange(len(own), device=self.device), ends])
+            attend = self._entering(rows, ends, ids.shape[1])
+            return self.model.head(self.model.hidden(ids, positions.expand_as(ids), attend, ends)[:, 0])
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Logits after one more token per row."""
@@ -75,17 +75,19 @@ class PlainRows:
         self._fit(rows)
         return True
 
-    def _entering(self, rows: Sequence[int], width: int) -> Attend:
+    def _entering(self, rows: Sequence[int], ends: Tensor, width: int) -> Attend:
         import torch
 
         index = torch.tensor(rows, device=self.device)
         causal = self._causal(width)
+        of_ends = causal[ends][:, None, None]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             k, v = k.transpose(1, 2), v.transpose(1, 2)
             self.own[0, layer, index, :, :width] = k
             self.own[1, layer, index, :, :width] = v
-            return attention(q, k, v, causal, self._shared(layer))
+            mask = causal if q.shape[1] == width else of_ends
+            return attention(q, k, v, mask, self._shared(layer))
 
         return attend
 

@@ -69,17 +69,24 @@ class PlainLlama:
     sin: Tensor
     """[positions, width], its first half negated: turned, x is x * cos + its swapped halves * sin."""
 
-    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """[rows, tokens, size] after the last norm, from ids and positions [rows, tokens]."""
+    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend, ends: Tensor | None = None) -> Tensor:
+        """[rows, tokens, size] after the last norm, from ids and positions [rows, tokens].
+
+        ``ends`` [rows]: only what stands in this column of each row is wanted, [rows, 1, size]; in the last
+        layer nothing else asks then, and ``attend`` gets one query per row there.
+        """
         from torch.nn.functional import silu
 
         cos, sin = self.cos[positions].unsqueeze(2), self.sin[positions].unsqueeze(2)
         x = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             y = self._normed(x, layer.attention_norm)
-            q = _turned(self._split(layer.q(y)), cos, sin)
             k = _turned(self._split(layer.k(y)), cos, sin)
-            x = x + layer.o(attend(number, q, k, self._split(layer.v(y))))
+            v = self._split(layer.v(y))
+            if ends is not None and number == len(self.layers) - 1:
+                x, y, cos, sin = (_at(ends, one) for one in (x, y, cos, sin))
+            q = _turned(self._split(layer.q(y)), cos, sin)
+            x = x + layer.o(attend(number, q, k, v))
             y = self._normed(x, layer.mlp_norm)
             x = x + layer.down(silu(layer.gate(y)) * layer.up(y))
         return self._normed(x, self.norm)
@@ -155,6 +162,13 @@ def _table(body: Any, positions: int) -> tuple[Tensor, Tensor]:
     cos, sin = body.rotary_emb(weight, torch.arange(positions, device=weight.device).unsqueeze(0))
     half = sin.shape[-1] // 2
     return cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
+
+
+def _at(columns: Tensor, x: Tensor) -> Tensor:
+    """[rows, 1, ...]: of each row what stands in its column."""
+    import torch
+
+    return x[torch.arange(len(columns), device=x.device), columns].unsqueeze(1)
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
-from puretune.events import Advanced, Event, EventSink, Finished, Started
+from puretune.events import Advanced, Event, EventSink, Finished, Started, ignore
 from puretune.inference import Answer, Decoding, Engine, Request
 from puretune.models import AdapterRef, adapter_ref
 from puretune.scoring import Judge, Scorer, Verdict, reads_options
@@ -152,6 +152,15 @@ def answer(
         pools = [pool for pool in others if not all(store.has(ANSWERS, step.key) for step in pool)]
     ask(pools, progress)
     progress.finish(asked)
+
+
+def answer_untuned(
+    plan: Plan, store: Store, engine: Engine, steps: Sequence[AnswerStep], prompts: Prompts
+) -> Iterator[None]:
+    """Ask what needs no adapter that is tuned here, one pool for each item that is taken."""
+    for pool in _pools([step for step in steps if step.who.adapter is None]):
+        _ask(plan, store, engine, [pool], prompts, _Progress(0, ignore))
+        yield
 
 
 def _ask(

@@ -7,11 +7,12 @@ process looks for them. Whatever it has not done, this process does afterwards: 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -21,6 +22,8 @@ from typing import NoReturn
 
 from puretune.events import Event, EventSink
 from puretune.models import BaseModel
+
+_Work = Callable[[EventSink], object]
 
 _SMALL = 20_000_000
 """Parameters. Two processes hold two copies of what they compute, and larger models can use more threads."""
@@ -45,23 +48,26 @@ def has_room(base: BaseModel) -> bool:
 
 
 @contextmanager
-def beside(work: Callable[[EventSink], object], on_event: EventSink) -> Iterator[None]:
+def beside(work: _Work, on_event: EventSink, meanwhile: Iterable[object] = ()) -> Iterator[None]:
     """Runs ``work`` in another process while the block runs, and waits for it at the end.
 
+    Where it is done before the block, it goes on with ``meanwhile``, item after item, until the block ends.
     ``on_event`` gets its events too, from a thread. An error there ends it silently; it is ended where the
     block raises, and where it takes far longer than the block.
     """
     receive, send = Pipe(duplex=False)
+    over = mmap.mmap(-1, 1)  # one byte that both see
     here = os.getpid()
     other = os.fork()
     if other == 0:
-        _be_the_other(work, send, here)
+        _be_the_other(_both(work, meanwhile, over), send, here)
     send.close()
     listener = Thread(target=_pass_on, args=(receive, on_event), daemon=True)
     listener.start()
     began = time.monotonic()
     try:
         yield
+        over[0] = 1
         listener.join(_PATIENCE * (time.monotonic() - began) + _GRACE)
     finally:
         os.kill(other, signal.SIGKILL)  # without effect where it has ended by itself
@@ -69,7 +75,19 @@ def beside(work: Callable[[EventSink], object], on_event: EventSink) -> Iterator
         listener.join()
 
 
-def _be_the_other(work: Callable[[EventSink], object], send: Connection, parent: int) -> NoReturn:
+def _both(work: _Work, meanwhile: Iterable[object], over: mmap.mmap) -> _Work:
+    """The work, and then item after item until there are none or the byte says that it is over."""
+
+    def run(sink: EventSink) -> None:
+        work(sink)
+        items = iter(meanwhile)
+        while not over[0] and next(items, items) is not items:
+            pass
+
+    return run
+
+
+def _be_the_other(work: _Work, send: Connection, parent: int) -> NoReturn:
     """The life of the forked process. It prints nothing and leaves nothing of its parent's behind."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
@@ -19,7 +19,7 @@ from puretune.inference.endpoint import Notice
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store
-from puretune.study._answers import Prompts, answer, check_scorers, score, suites_of
+from puretune.study._answers import Prompts, answer, answer_untuned, check_scorers, score, suites_of
 from puretune.study._beside import beside, has_room
 from puretune.study._choices import choose, missing_choices
 from puretune.study._draw import draw
@@ -55,17 +55,27 @@ def work(
         whole = base
         if base.spec.quantization is not None:
             whole = LazyBase(replace(base.spec, quantization=None), on_event)  # for tuning
-        _tune(plan, store, whole, missing_tunes(plan, store, asked), scratch, on_event, consent)
+        local = plan.resolved.engine.name == LocalEngine.name
+        early = _untuned(plan, store, base, missing, prompts) if local and whole is base else ()
+        _tune(plan, store, whole, missing_tunes(plan, store, asked), scratch, on_event, consent, early)
         if whole is not base or not plan.resolved.engine.uses_base:
             whole.release()
+        missing = [step for step in missing if not store.has(ANSWERS, step.key)]
         with closing(plan.resolved.engine.open(base, scratch / REPLIES)) as engine:
             if missing:
-                local = plan.resolved.engine.name == LocalEngine.name
                 answer(plan, store, engine, missing, prompts, on_event, local and has_room(base.base))
             choose(plan, store, engine, base, choices, on_event)
     score(plan, store, on_event)
     draw(plan, store, on_event)
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _untuned(
+    plan: Plan, store: Store, base: LazyBase, missing: Sequence[AnswerStep], prompts: Prompts
+) -> Iterator[None]:
+    """Answers that wait for no tuning, for a second process that has tuned its part."""
+    with closing(plan.resolved.engine.open(base)) as engine:
+        yield from answer_untuned(plan, store, engine, missing, prompts)
 
 
 def engine_notices(plan: Plan, store: Store | None) -> list[Notice]:
@@ -111,6 +121,7 @@ def _tune(
     scratch: Path,
     on_event: EventSink,
     consent: Consent,
+    early: Iterable[None],
 ) -> None:
     if not tunes:
         return
@@ -119,7 +130,7 @@ def _tune(
     started = time.monotonic()
     tuner = plan.resolved.tuner.on(base, consent)
     if tuner.name == GangTuner.name and len(conditions) >= _WORTH_TWO_GANGS and has_room(base.base):
-        _tune_in_two(plan, tuner, conditions, scratch, on_event)
+        _tune_in_two(plan, tuner, conditions, scratch, on_event, early)
     kept = tuner.tune(conditions, on_event)  # what is there already is not made again
     for place, group in groupby(kept, key=lambda one: one[0].out):
         for _ in group:  # the tuner keeps every step under ``place``; they are published together
@@ -131,16 +142,22 @@ def _tune(
 
 
 def _tune_in_two(
-    plan: Plan, tuner: Tuner, conditions: Sequence[Condition], scratch: Path, on_event: EventSink
+    plan: Plan,
+    tuner: Tuner,
+    conditions: Sequence[Condition],
+    scratch: Path,
+    on_event: EventSink,
+    early: Iterable[None],
 ) -> None:
     """Half of the conditions here, half in a second process; their adapters are under each one's ``out``.
+    Whatever of ``early`` the second process has time for is done there too.
 
     Halves of the plan, not of what is missing: a resume repeats the same gangs.
     """
     first = {_condition_place(scratch, tune) for tune in plan.tune[: (len(plan.tune) + 1) // 2]}
     here = [condition for condition in conditions if condition.out in first]
     there = [condition for condition in conditions if condition.out not in first]
-    with beside(lambda sink: list(tuner.tune(there, sink)), on_event):
+    with beside(lambda sink: list(tuner.tune(there, sink)), on_event, early):
         list(tuner.tune(here, on_event))
 
 
