@@ -22,7 +22,7 @@ from puretune.inference import LocalEngine, Request
 from puretune.models import BaseModel, load_base, plain_llama
 from puretune.store import write_text
 from puretune.study import named_study, plan
-from puretune.study._answers import Prompts
+from puretune.study._prompts import Prompts
 
 WAYS: dict[str, dict[str, Any]] = {
     "as it is": {},

@@ -1,4 +1,4 @@
-"""Answers and verdicts, shard by shard: prompts rendered, asked, published; then scored, published."""
+"""Answers, shard by shard: prompts are asked pool by pool, what comes back is published."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from puretune.data import Example
-from puretune.errors import EnvironmentFault, InputError
+from puretune.errors import EnvironmentFault
 from puretune.events import Advanced, Event, EventSink, Finished, Started, ignore
-from puretune.inference import Answer, Decoding, Engine, Request
+from puretune.inference import Answer, Engine, Request
 from puretune.models import AdapterRef, adapter_ref
-from puretune.scoring import Judge, Scorer, Verdict, reads_options
 from puretune.store import Store
 from puretune.study._beside import beside
-from puretune.study._judging import items_of, prepared
-from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, AnswerStep, DrawStep, Plan, ScoreStep, Who
+from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, Who
+from puretune.study._prompts import Prompts, shard_of, suites_of
 from puretune.study._resolve import ResolvedSuite
-from puretune.templates import Message, PromptTemplate, Renderer, api_turns
 
 POOL = 8
 """Shards that are asked together, and at most lost together."""
@@ -30,97 +28,6 @@ _WORTH_TWO_PROCESSES = 8
 
 _WRITERS = 4
 """Threads that publish: they wait for the disk, hardly for the processor."""
-
-
-class Prompts:
-    """Every prompt under every test template, rendered once: as token ids, or as turns for an endpoint."""
-
-    def __init__(self, plan: Plan, renderer: Callable[[], Renderer]) -> None:
-        """``renderer`` is not asked for where prompts are turns."""
-        self._suites = suites_of(plan)
-        self._templates = {template.name: template for _, template in plan.resolved.cells}
-        self._takes = plan.resolved.engine.takes
-        self._renderer = renderer
-        self._known: dict[tuple[str, str], list[tuple[int, ...]]] = {}
-        self._shared: dict[str, int] = {}
-
-    def of(self, step: AnswerStep) -> list[tuple[int, ...]]:
-        """The prompts of one shard."""
-        return self._all(step.test_template, step.suite)[step.first : step.first + step.prompts]
-
-    def requests(
-        self, step: AnswerStep, adapter: AdapterRef | None, decoding: Decoding, place: int
-    ) -> Iterator[Request]:
-        """One request per prompt of a shard; keys say the shard's ``place`` and the prompt's in the shard."""
-        if self._takes == "messages":
-            for number, turns in enumerate(self.turns(step)):
-                yield Request(f"{place}/{number}", (), adapter, decoding, turns)
-            return
-        shared = self.shared(step.test_template)
-        for number, ids in enumerate(self.of(step)):
-            yield Request(f"{place}/{number}", ids, adapter, decoding, shared=shared)
-
-    def turns(self, step: AnswerStep) -> list[tuple[Message, ...]]:
-        """The prompts of one shard for an engine that takes messages.
-
-        InputError for a template that an endpoint cannot be asked under.
-        """
-        template = self._templates[step.test_template]
-        return [api_turns(template, e.prompt_messages) for e in shard_of(step, self._suites)]
-
-    def check(self, steps: Iterable[AnswerStep], context: Callable[[], int]) -> None:
-        """InputError for the first prompt that cannot be asked.
-
-        It is too long for ``context`` tokens with its answer, or no turns for an endpoint. How much one
-        behind an endpoint can read is the endpoint's to say.
-        """
-        if self._takes == "messages":
-            for step in steps:
-                self.turns(step)
-            return
-        self._check_lengths(steps, context())
-
-    def _check_lengths(self, steps: Iterable[AnswerStep], context: int) -> None:
-        for step in steps:
-            new = self._suites[step.suite].decoding.max_new_tokens
-            for example, ids in zip(shard_of(step, self._suites), self.of(step), strict=True):
-                if len(ids) + new > context:
-                    raise InputError(
-                        f"suite {step.suite!r}, prompt {example.id!r}: {len(ids)} tokens under template "
-                        f"{step.test_template!r} and up to {new} new ones do not fit into the model's "
-                        f"context of {context}. Shorten or remove the query, or lower max_new_tokens."
-                    )
-
-    def shared(self, template: str) -> int:
-        """Leading tokens that all prompts under a template have in common."""
-        if template not in self._shared:
-            every = [ids for suite in self._suites for ids in self._all(template, suite)]
-            first, last = min(every), max(every)  # what these have in common, all in between have
-            pairs = enumerate(zip(first, last, strict=False))
-            self._shared[template] = next((at for at, (a, b) in pairs if a != b), len(first))
-        return self._shared[template]
-
-    def _all(self, template: str, suite: str) -> list[tuple[int, ...]]:
-        if (template, suite) not in self._known:
-            rendered = [self._ids(self._templates[template], suite, e) for e in self._suites[suite].examples]
-            self._known[template, suite] = rendered
-        return self._known[template, suite]
-
-    def _ids(self, template: PromptTemplate, suite: str, example: Example) -> tuple[int, ...]:
-        try:
-            return self._renderer().prompt(template, example.prompt_messages).ids
-        except InputError as error:
-            raise InputError(f"suite {suite!r}, prompt {example.id!r}: {error}") from error
-
-
-def suites_of(plan: Plan) -> dict[str, ResolvedSuite]:
-    """The plan's suites by name."""
-    return {suite.name: suite for suite in plan.resolved.suites}
-
-
-def shard_of(step: AnswerStep, suites: Mapping[str, ResolvedSuite]) -> tuple[Example, ...]:
-    """The examples of one shard."""
-    return suites[step.suite].examples[step.first : step.first + step.prompts]
 
 
 def answer(
@@ -172,7 +79,7 @@ def _ask(
     progress: _Progress,
 ) -> None:
     suites = suites_of(plan)
-    with _publishing(store) as publish:
+    with publishing(store) as publish:
         for pool in pools:
             started = time.monotonic()
             adapter = adapter_of(plan, store, pool[0].who)
@@ -207,7 +114,7 @@ def _requests(
 
 
 @contextmanager
-def _publishing(store: Store) -> Iterator[Callable[..., None]]:
+def publishing(store: Store) -> Iterator[Callable[..., None]]:
     """``put_lines`` that does not wait for the disk; all is published when the block ends without an error,
     and what was given away before an error as well."""
     with ThreadPoolExecutor(_WRITERS) as writers:
@@ -224,56 +131,11 @@ def _publishing(store: Store) -> Iterator[Callable[..., None]]:
             one.result()
 
 
-def score(plan: Plan, store: Store, on_event: EventSink) -> None:
-    """Score the shards that have no verdict yet; every answer of the plan is in the store by now."""
-    missing = [step for step in plan.score if not store.has(VERDICTS, step.key)]
-    missing = list({step.key: step for step in missing}.values())
-    if not missing:
-        return
-    suites, shards = suites_of(plan), {step.key: step for step in plan.answer}
-    scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
-    scorers |= {judge.name: judge for judge in prepared(plan, store, on_event)}
-    on_event(Started("score", len(missing)))
-    with _publishing(store) as publish:
-        for number, step in enumerate(missing, 1):
-            shard = shards[step.answers]
-            verdicts = _judge(scorers[step.scorer], shard_of(shard, suites), answers_of(shard, store))
-            publish(VERDICTS, step.key, verdicts)
-            on_event(Advanced("score", number))
-    on_event(Finished("score"))
-
-
-def check_scorers(plan: Plan) -> None:
-    """InputError, before anything is generated, where a scorer cannot use an example of its suite.
-
-    Every example is scored once with an empty answer; judges behind endpoints are checked elsewhere.
-    """
-    for suite in plan.resolved.suites:
-        for scorer in suite.scorers:
-            if isinstance(scorer, Judge):
-                continue
-            try:
-                if reads_options(scorer):
-                    scorer.check(suite.examples)
-                else:
-                    scorer.score([(example, Answer("", 0, "", (), "stop")) for example in suite.examples])
-            except InputError as error:
-                raise InputError(f"suite {suite.name!r}: {error}") from error
-
-
 def answers_of(step: AnswerStep, store: Store) -> list[dict[str, Any]]:
     """The stored answers of one shard, prompts in their order, then samples."""
     kept = store.get(ANSWERS, step.key)
     if kept is None:
         raise EnvironmentFault(f"{store.path(ANSWERS, step.key)} has gone. Run the same command again.")
-    return kept.lines()
-
-
-def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]]:
-    """The stored verdicts of one scorer on one shard, in the order of the answers."""
-    kept = store.get(VERDICTS, step.key)
-    if kept is None:
-        raise EnvironmentFault(f"{store.path(VERDICTS, step.key)} has gone. Run the same command again.")
     return kept.lines()
 
 
@@ -342,21 +204,3 @@ def _rows(answers: Iterable[Answer], examples: Sequence[Example], n: int) -> lis
         }
         for one in ordered
     ]
-
-
-def _judge(scorer: Scorer, shard: Iterable[Example], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    verdicts = scorer.score(items_of(shard, answers))
-    return [verdict_row(row, verdict) for row, verdict in zip(answers, verdicts, strict=True)]
-
-
-def verdict_row(answer: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """A verdict as it is stored, beside the stored answer it is about."""
-    return {
-        "prompt_id": answer["prompt_id"],
-        "sample": answer["sample"],
-        "scorer": verdict.scorer,
-        "values": dict(verdict.values),
-        "behaviour": verdict.behaviour,
-        "parse": verdict.parse,
-        "raw": dict(verdict.raw),
-    }

@@ -11,12 +11,14 @@ from typing import Any
 from puretune.scoring import Verdict, reads_options
 from puretune.store import Store, json_lines, write_text
 from puretune.study._agree import agreements
-from puretune.study._answers import answers_of, shard_of, suites_of, verdicts_of
+from puretune.study._answers import answers_of
 from puretune.study._cells import Judged, Measured, Place, cell, pool
 from puretune.study._judging import judge_facts
 from puretune.study._matrix import Matrix, Transcript
 from puretune.study._plan import Plan, Who
+from puretune.study._prompts import shard_of, suites_of
 from puretune.study._provenance import provenance
+from puretune.study._verdicts import verdicts_of
 
 SAMPLES = 3
 """Transcripts per cell of the first seed: one of each behaviour, as far as there is room, then the first."""

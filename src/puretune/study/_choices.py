@@ -14,8 +14,10 @@ from puretune.inference import Engine, LikelihoodEngine
 from puretune.models import LazyBase
 from puretune.scoring import ChoiceLikelihood, reads_options, score_choices
 from puretune.store import Store
-from puretune.study._answers import adapter_of, answers_of, shard_of, suites_of, verdict_row
+from puretune.study._answers import adapter_of, answers_of
 from puretune.study._plan import VERDICTS, AnswerStep, Plan, ScoreStep
+from puretune.study._prompts import shard_of, suites_of
+from puretune.study._verdicts import verdict_row
 
 _WORK = "choices"
 

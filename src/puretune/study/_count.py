@@ -8,10 +8,10 @@ from pathlib import Path
 
 from puretune.models import UNLIMITED, context_length, parameters_per_token
 from puretune.store import Store, existing_store
-from puretune.study._answers import Prompts, suites_of
 from puretune.study._compute import Compute
 from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan, TuneStep
+from puretune.study._prompts import Prompts, suites_of
 from puretune.study._resolve import Resolved
 from puretune.templates import Renderer
 from puretune.tuning import Condition, render_rows, token_counts

@@ -7,9 +7,11 @@ from typing import Any
 from puretune.events import EventSink
 from puretune.scoring import Draw, agree, cheap_scores, judge_within
 from puretune.store import Store
-from puretune.study._answers import answers_of, shard_of, suites_of, verdict_row, verdicts_of
+from puretune.study._answers import answers_of
 from puretune.study._judging import Item, items_of
 from puretune.study._plan import VERDICTS, DrawStep, Plan
+from puretune.study._prompts import shard_of, suites_of
+from puretune.study._verdicts import verdict_row, verdicts_of
 
 
 def draw(plan: Plan, store: Store, on_event: EventSink) -> None:

@@ -19,13 +19,15 @@ from puretune.inference.endpoint import Notice
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store
-from puretune.study._answers import Prompts, answer, answer_untuned, check_scorers, score, suites_of
+from puretune.study._answers import answer, answer_untuned
 from puretune.study._beside import beside, has_room
 from puretune.study._choices import choose, missing_choices
 from puretune.study._draw import draw
 from puretune.study._judging import check_judges
 from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, TuneStep
+from puretune.study._prompts import Prompts, suites_of
+from puretune.study._verdicts import check_scorers, score
 from puretune.tuning import Condition, GangTuner, Tuner
 
 REPLIES = "replies.jsonl"

@@ -1,0 +1,80 @@
+"""Stored answers get verdicts, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from puretune.data import Example
+from puretune.errors import EnvironmentFault, InputError
+from puretune.events import Advanced, EventSink, Finished, Started
+from puretune.inference import Answer
+from puretune.scoring import Judge, Scorer, Verdict, reads_options
+from puretune.store import Store
+from puretune.study._answers import answers_of, publishing
+from puretune.study._judging import items_of, prepared
+from puretune.study._plan import VERDICTS, DrawStep, Plan, ScoreStep
+from puretune.study._prompts import shard_of, suites_of
+
+
+def score(plan: Plan, store: Store, on_event: EventSink) -> None:
+    """Score the shards that have no verdict yet; every answer of the plan is in the store by now."""
+    missing = [step for step in plan.score if not store.has(VERDICTS, step.key)]
+    missing = list({step.key: step for step in missing}.values())
+    if not missing:
+        return
+    suites, shards = suites_of(plan), {step.key: step for step in plan.answer}
+    scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
+    scorers |= {judge.name: judge for judge in prepared(plan, store, on_event)}
+    on_event(Started("score", len(missing)))
+    with publishing(store) as publish:
+        for number, step in enumerate(missing, 1):
+            shard = shards[step.answers]
+            verdicts = _judge(scorers[step.scorer], shard_of(shard, suites), answers_of(shard, store))
+            publish(VERDICTS, step.key, verdicts)
+            on_event(Advanced("score", number))
+    on_event(Finished("score"))
+
+
+def check_scorers(plan: Plan) -> None:
+    """InputError, before anything is generated, where a scorer cannot use an example of its suite.
+
+    Every example is scored once with an empty answer; judges behind endpoints are checked elsewhere.
+    """
+    for suite in plan.resolved.suites:
+        for scorer in suite.scorers:
+            if isinstance(scorer, Judge):
+                continue
+            try:
+                if reads_options(scorer):
+                    scorer.check(suite.examples)
+                else:
+                    scorer.score([(example, Answer("", 0, "", (), "stop")) for example in suite.examples])
+            except InputError as error:
+                raise InputError(f"suite {suite.name!r}: {error}") from error
+
+
+def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]]:
+    """The stored verdicts of one scorer on one shard, in the order of the answers."""
+    kept = store.get(VERDICTS, step.key)
+    if kept is None:
+        raise EnvironmentFault(f"{store.path(VERDICTS, step.key)} has gone. Run the same command again.")
+    return kept.lines()
+
+
+def verdict_row(answer: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """A verdict as it is stored, beside the stored answer it is about."""
+    return {
+        "prompt_id": answer["prompt_id"],
+        "sample": answer["sample"],
+        "scorer": verdict.scorer,
+        "values": dict(verdict.values),
+        "behaviour": verdict.behaviour,
+        "parse": verdict.parse,
+        "raw": dict(verdict.raw),
+    }
+
+
+def _judge(scorer: Scorer, shard: Iterable[Example], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    verdicts = scorer.score(items_of(shard, answers))
+    return [verdict_row(row, verdict) for row, verdict in zip(answers, verdicts, strict=True)]
