@@ -18,7 +18,10 @@ from puretune.templates import BUILTIN_TEMPLATES, template_from
 from tests.lab.confirm.small import small_content, small_frozen
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
-DIGESTS = {1: "882a97bd1d76546c4546d1147659cf2a2bf0e714da0d2dd375898ba5ec21a06d"}
+DIGESTS = {
+    1: "882a97bd1d76546c4546d1147659cf2a2bf0e714da0d2dd375898ba5ec21a06d",
+    2: "708a4d73d7e825f573451a2a3f4260a43aa0277e32440ba664ea071ada10e0cf",
+}
 """What was frozen, by attempt: a file that is changed after its confirmation breaks this test."""
 
 
