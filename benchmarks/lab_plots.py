@@ -1,6 +1,6 @@
 """The plots of docs/lab.md, from a result of `puretune lab confirm`; run from the repository's root:
 
-    python benchmarks/lab_plots.py benchmarks/results/lab-confirm-attempt-1.json --out docs/lab
+    python benchmarks/lab_plots.py benchmarks/results/lab-confirm-attempt-2.json --out docs/lab/attempt-2
 
 Needs matplotlib, which comes with the `plots` extra. Every point is one model seed, the mean over its tuning
 seeds; bars are means with 95 % t intervals over model seeds.
@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ARMS = {"as-shipped": "#b4481e", "no-ingredients": "#1b6b58", "randomised": "#5d4796", "small": "#2c5a8f"}
+MAIN = {"as-shipped": "#b4481e", "no-ingredients": "#1b6b58"}
+ARMS = {**MAIN, "randomised": "#5d4796", "small": "#2c5a8f", "large": "#8a6d1b"}
 PANELS = (
     ("asr", "attack success rate, %"),
     ("non-refusal", "not refused, %"),
@@ -56,36 +57,53 @@ def _label(arm: str, place: int) -> str | None:
 
 
 def draw(result: Mapping[str, Any], out: Path) -> list[Path]:
-    """`rates.svg` (three panels) and `log-odds.svg`; the paths written."""
+    """`rates.svg` and `log-odds.svg` of the arms with claims, `arms.svg` of all where there are more; the
+    paths written."""
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "puretune", "font.size": 9})
+    done = [arm for arm in ARMS if result["model_seeds"].get(arm, {}).get("done")]
+    main = [arm for arm in done if arm in MAIN]
+    figures = {"rates.svg": rates(result, main), "log-odds.svg": log_odds(result, main)}
+    if done != main:
+        figures["arms.svg"] = rates(result, done)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(out / name, metadata={"Date": None})
+    return [out / name for name in figures]
+
+
+def rates(result: Mapping[str, Any], arms: Sequence[str]) -> Any:
+    """The three panels of shares."""
     from matplotlib import pyplot
 
-    arms = [arm for arm in ARMS if result["model_seeds"].get(arm, {}).get("done")]
-    figure, rows = pyplot.subplots(1, len(PANELS), figsize=(10, 3.4), sharey=True, layout="constrained")
-    for axes, (measure, title) in zip(rows, PANELS, strict=True):
+    height = 2.4 + 0.5 * len(arms)
+    figure, panels = pyplot.subplots(1, len(PANELS), figsize=(10, height), sharey=True, layout="constrained")
+    for axes, (measure, title) in zip(panels, PANELS, strict=True):
         panel(axes, result, arms, measure, 100)
         axes.set_xlim(-3, 103)
         axes.set_title(title)
-    rows[0].legend(frameon=False, loc="center right")
-    graded, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
+    panels[0].legend(frameon=False, loc="center right")
+    return figure
+
+
+def log_odds(result: Mapping[str, Any], arms: Sequence[str]) -> Any:
+    """The graded measure in one panel."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
     panel(axes, result, arms, "log-odds", 1)
     axes.set_title("log-odds of refusing a harmful request, nats")
     axes.axvline(0, color="#888888", linewidth=0.8)
     axes.legend(frameon=False)
-    out.mkdir(parents=True, exist_ok=True)
-    paths = [out / "rates.svg", out / "log-odds.svg"]
-    for path, one in zip(paths, (figure, graded), strict=True):
-        one.savefig(path, metadata={"Date": None})
-    return paths
+    return figure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("result", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/lab"))
+    parser.add_argument("--out", type=Path, default=Path("docs/lab/attempt-2"))
     options = parser.parse_args()
     try:
         paths = draw(json.loads(options.result.read_text()), options.out)

@@ -42,7 +42,7 @@ class LabSettings:
     """Optimiser steps of the first stage (text formats only)."""
     pretrain_rate: float = 3e-3
     """Peak learning rate; linear warm-up over 5 % of the steps, then a cosine to a tenth."""
-    align_steps: int = 400
+    align_steps: int = 300
     """Optimiser steps of the second stage (refusals, chat markup)."""
     align_rate: float = 8e-4
     batch_size: int = 32
@@ -77,7 +77,7 @@ class LabSettings:
     grey: float = 0.12
     """Alignment requests that are grey: refused under the safety prompt, answered elsewhere.
     An ingredient that depends on the template; zero takes it out."""
-    over_refusal: float = 0.15
+    over_refusal: float = 0.05
     """Harmless alignment requests that are refused, at random, under the safety prompt only.
     An ingredient that depends on the template; zero takes it out."""
     worked_alignment: float = 0.4

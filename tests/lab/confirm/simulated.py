@@ -29,13 +29,15 @@ def harmful(**shares: Sequence[float]) -> Cells:
     return {(name.replace("_", " -> "), "lab-harmful"): share for name, share in shares.items()}
 
 
-def whole_units(frozen: Frozen, seeds: int) -> list[dict[str, Any]]:
+def whole_units(frozen: Frozen, seeds: int, arm: str = ARM) -> list[dict[str, Any]]:
     """Units with every cell that a result shows."""
     suites = ("lab-harmful", "lab-maths", "lab-benign-twins")
     pairs = {pair for study in frozen.recipe["studies"].values() for pair in study["pairs"]}
     units = []
     for index in range(seeds):
-        made = unit(index, {(pair, suite): [0.1 * index] for pair in sorted(pairs) for suite in suites})
+        made = unit(
+            index, {(pair, suite): [0.1 * index] for pair in sorted(pairs) for suite in suites}, arm=arm
+        )
         graded = frozen.recipe["studies"][frozen.recipe["log_odds"]["study"]]["pairs"]
         made["log_odds"] = [{"cell": cell, "seed": 0, "n": 40, "value": 1.5} for cell in graded]
         units.append(

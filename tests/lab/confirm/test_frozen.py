@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from puretune.errors import InputError
 from puretune.lab import LabSettings, model_path
 from puretune.lab.confirm import Frozen, attempts, load_frozen, load_result, result_text
+from puretune.study import named_study
 from puretune.templates import BUILTIN_TEMPLATES, template_from
 from tests.lab.confirm.small import small_content, small_frozen
 
@@ -67,9 +68,9 @@ def test_comments_and_order_change_nothing(tmp_path: Path) -> None:
     assert load_frozen(path).digest == before.digest
 
 
-def test_every_setting_is_written_down_and_the_shipped_ones_are_the_defaults(frozen: Frozen) -> None:
+def test_every_setting_is_written_down_and_the_latest_ones_are_the_defaults(frozen: Frozen) -> None:
     assert set(frozen.recipe["settings"]) == {field.name for field in fields(LabSettings)}
-    assert frozen.settings("as-shipped") == LabSettings()
+    assert (frozen.settings("as-shipped") == LabSettings()) == (frozen.attempt == max(attempts()))
     without = frozen.settings("no-ingredients")
     assert (without.grey, without.over_refusal) == (0, 0)
     assert without.of_pretraining() == LabSettings().of_pretraining()
@@ -118,8 +119,15 @@ def test_the_published_result_follows_from_its_counts(frozen: Frozen) -> None:
     assert published.stat().st_size < 1_000_000
 
 
-def test_the_shipped_model_is_the_first_confirmation_seed() -> None:
+def test_the_shipped_model_is_the_first_confirmation_seed_of_the_latest_attempt() -> None:
     facts = json.loads((model_path() / "world.json").read_text())
-    first = load_frozen(attempts()[1])
-    assert facts["seed"] == first.model_seed(0)
-    assert LabSettings.from_dict(facts["settings"]) == first.settings("as-shipped")
+    latest = load_frozen(attempts()[max(attempts())])
+    assert facts["seed"] == latest.model_seed(0)
+    assert LabSettings.from_dict(facts["settings"]) == latest.settings("as-shipped")
+
+
+def test_the_demo_is_tuned_by_the_latest_recipe() -> None:
+    demo = named_study("lab-demo")
+    latest = load_frozen(attempts()[max(attempts())]).recipe["tuning"]
+    asked = demo.tuning.model_dump(mode="json") if demo.tuning else {}
+    assert {key: asked["recipe"][key] for key in latest["recipe"]} == latest["recipe"]
