@@ -1,6 +1,6 @@
 """The tables of docs/lab.md, from the results of `puretune lab confirm`; run from the repository's root:
 
-    PYTHONPATH=src python benchmarks/lab_tables.py
+    PYTHONPATH=src python -m benchmarks.lab_tables
 
 Between the marks of an attempt stands what its result says and nothing else. Values are percent, or nats
 where log-odds are meant; intervals are 95 % t intervals over model seeds.
