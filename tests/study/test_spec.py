@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from puretune.errors import InputError
+from puretune.models import ModelSpec
 from puretune.study import Study
 from puretune.study._run import resolved_yaml
 from puretune.tuning import Recipe
@@ -171,6 +172,14 @@ def test_the_resolved_copy_is_the_same_study_anywhere(tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / "study.yaml"
     copy.write_text(resolved_yaml(study))
     assert Study.load(copy).model_dump() == study.model_dump()
+
+
+def test_another_model_takes_the_place_of_the_studys_own(tmp_path: Path) -> None:
+    fields = {"name": "a", "train": ["untuned"], "test": ["CV"], "suites": ["lab-maths"]}
+    for held, threads in (("lab", None), ({"model": "lab", "threads": 2}, 2)):
+        other = Study(model=held, **fields).with_model(tmp_path).model
+        assert isinstance(other, ModelSpec)
+        assert (other.model, other.path, other.threads) == ("", tmp_path, threads)
 
 
 def test_seeds_can_be_replaced() -> None:

@@ -11,13 +11,18 @@ import click
 @click.command()
 @click.option("--seed", type=int, default=0, show_default=True, help="The first tuning seed.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Tuning seeds.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Another lab model, from `puretune lab build`.  [default: the shipped one]",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
-def demo(seed: int, seeds: int, out: Path) -> None:
+def demo(seed: int, seeds: int, model: Path | None, out: Path) -> None:
     """Tune the lab model under five templates, test each under five, and show the matrix."""
     from puretune.cli.run import show_study
     from puretune.study import named_study
 
     started = time.monotonic()
     study = named_study("lab-demo").with_seeds(range(seed, seed + seeds))
-    show_study(study, out)
+    show_study(study if model is None else study.with_model(model.resolve()), out)
     click.echo(f"Done in {time.monotonic() - started:.0f} s.", err=True)

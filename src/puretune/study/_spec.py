@@ -13,7 +13,7 @@ The same fields make the YAML (``Study.load``) and the Python object (``Study(..
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -374,6 +374,13 @@ class Study(BaseModel):
         if self.tuning is None:
             raise InputError(f"study {self.name!r} tunes nothing, so it has no seeds.")
         changed = self.model_copy(update={"tuning": self.tuning.model_copy(update={"seeds": tuple(seeds)})})
+        changed._origin = self._origin
+        return changed
+
+    def with_model(self, path: Path) -> Study:
+        """The same study of the model in that directory, held as the study says."""
+        held = self.model if isinstance(self.model, ModelSection) else ModelSection(path=path)
+        changed = self.model_copy(update={"model": replace(held, model="", path=path)})
         changed._origin = self._origin
         return changed
 
