@@ -47,7 +47,9 @@ def _items(options: argparse.Namespace) -> dict[str, Callable[[Record], None]]:
     repeats, full, steps, prompts = options.repeats, options.full, options.steps, options.prompts
     return {
         _tuning.NAME: lambda record: _tuning.measure(record, repeats, full, steps),
-        _generation.NAME: lambda record: _generation.measure(record, repeats, full, steps, prompts),
+        _generation.NAME: lambda record: _generation.measure(
+            record, repeats, full, steps, prompts, options.sides
+        ),
         _commands.DEMO: lambda record: _commands.measure_demo(record, repeats),
         _commands.START: lambda record: _commands.measure_start(record, repeats),
     }
@@ -60,6 +62,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, help="optimiser steps per adapter (for a quick try)")
     parser.add_argument("--prompts", type=int, help="prompts per suite (for a quick try)")
+    parser.add_argument(
+        "--sides", nargs="*", metavar="SIDE", default=(), help="B6's sides that run (default: all)"
+    )
     parser.add_argument("--out", type=Path, help="the results file")
     return parser.parse_args()
 
@@ -67,6 +72,7 @@ def _options() -> argparse.Namespace:
 def _command(options: argparse.Namespace) -> str:
     said = [f"--{key} {value}" for key in ("steps", "prompts") if (value := getattr(options, key))]
     said = [*(["--full"] if options.full else []), *([f"--repeats {options.repeats}"]), *said]
+    said += ["--sides", *(f"'{side}'" for side in options.sides)] if options.sides else []
     return " ".join(["python -m benchmarks.speed", *said])
 
 

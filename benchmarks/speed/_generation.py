@@ -37,9 +37,15 @@ Answering = Callable[[], Tokens]
 
 
 def measure(
-    record: Record, repeats: int, full: bool, steps: int | None = None, prompts: int | None = None
+    record: Record,
+    repeats: int,
+    full: bool,
+    steps: int | None = None,
+    prompts: int | None = None,
+    only: Sequence[str] = (),
 ) -> None:
-    """Adds to the record what it lacks of this item; ``steps`` and ``prompts`` cut it down."""
+    """Adds to the record what it lacks of this item; ``steps`` and ``prompts`` cut it down, ``only`` names
+    the sides that run (none: all, and cold starts)."""
     made = matrix(steps=steps, prompts=prompts or (None if full else _SLICE_PROMPTS))
     if not full:
         made = replace(made, train=tuple(one for one in made.train if one.name in _SLICE_ADAPTERS))
@@ -52,8 +58,12 @@ def measure(
         if "batch" not in settings:
             settings["batch"] = _best_batch(work)
             record.save()
+        sides = _sides(work, settings["batch"])
+        if only:
+            chosen = {name: work.side(answering) for name, answering in sides.items() if name in only}
+            alternate(chosen, repeats, item, record.save)
+            return
         with _vllm.server(work.job()) as vllm:
-            sides = _sides(work, settings["batch"])
             if isinstance(vllm, str):
                 item["failed"]["vLLM"] = vllm
             else:
@@ -94,7 +104,7 @@ class Work:
         groups: dict[str, list[Request]] = {}
         for request in self.requests:
             groups.setdefault(queue_of(request), []).append(request)
-        shared = sum(_common(group) * (len(group) - 1) for group in groups.values())
+        shared = sum(group[0].shared * (len(group) - 1) for group in groups.values())
         return {
             "adapters": len(self.adapters),
             "answers": len(self.requests),
@@ -181,9 +191,3 @@ def _best_batch(work: Work) -> int:
         _generate.in_batches(work.base, some, size)
         taken[size] = time.perf_counter() - started
     return min(taken, key=lambda size: taken[size])
-
-
-def _common(group: Sequence[Request]) -> int:
-    """How many leading tokens all prompts of a group share."""
-    low, high = min(r.prompt for r in group), max(r.prompt for r in group)
-    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))

@@ -71,11 +71,26 @@ def conditions(made: Matrix, out: Path, seeds: Sequence[int] = SEEDS) -> list[Co
 
 
 def requests(made: Matrix, base: BaseModel, adapters: Sequence[AdapterRef | None]) -> Iterator[Request]:
-    """Every prompt of every suite under every test template, asked of every adapter; greedy."""
+    """Every prompt of every suite under every test template, asked of every adapter; greedy. As in a study, a
+    request says how much of its prompt all prompts of its template begin with."""
+    rendered = {template.name: list(_prompts(made, base, template)) for template in made.test}
     for number, adapter in enumerate(adapters):
-        for template in made.test:
-            for suite, (examples, longest) in made.suites.items():
-                for place, example in enumerate(examples):
-                    ids = base.renderer.prompt(template, example.prompt_messages).ids
-                    key = f"{number}/{template.name}/{suite}/{place}"
-                    yield Request(key, ids, adapter, Decoding(longest))
+        for template, prompts in rendered.items():
+            shared = common([ids for _, ids, _ in prompts])
+            for place, ids, longest in prompts:
+                yield Request(f"{number}/{template}/{place}", ids, adapter, Decoding(longest), shared=shared)
+
+
+def _prompts(
+    made: Matrix, base: BaseModel, template: PromptTemplate
+) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """(suite and place in it, token ids, most new tokens)"""
+    for suite, (examples, longest) in made.suites.items():
+        for place, example in enumerate(examples):
+            yield f"{suite}/{place}", base.renderer.prompt(template, example.prompt_messages).ids, longest
+
+
+def common(prompts: Sequence[tuple[int, ...]]) -> int:
+    """How many leading tokens all prompts share."""
+    low, high = min(prompts), max(prompts)  # what these have in common, all in between have
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))

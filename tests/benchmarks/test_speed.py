@@ -15,6 +15,7 @@ from benchmarks.speed._measure import alternate, in_new_process, median
 from benchmarks.speed._predict import predicted
 from benchmarks.speed._record import Record, machine
 from benchmarks.speed._steps import steps_of
+from benchmarks.speed._two import in_two
 
 from puretune.inference import LocalEngine
 
@@ -141,6 +142,12 @@ def test_generate_and_puretune_answer_alike_token_for_token() -> None:
     base = base_model(made)
     asked = [r for r in requests(made, base, [None]) if "llama" in r.key or "vanilla" in r.key]
     ours = {answer.key: answer.token_ids for answer in LocalEngine(base).generate(asked)}
+    assert {r.key.split("/")[1]: r.shared > 90 for r in asked} == {
+        "text:vanilla": False,
+        "chat:vanilla": False,
+        "chat:llama": True,
+    }
+    assert in_two(asked, lambda some: in_batches(base, some, 3)) == ours
     assert cell_by_cell(base, asked, 8) == ours
     assert in_batches(base, asked, 3) == ours
 
