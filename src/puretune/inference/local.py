@@ -33,7 +33,7 @@ class LocalEngine:
     """
 
     name = "local"
-    version = "2"
+    version = "3"
     takes: Takes = "ids"
 
     def __init__(
