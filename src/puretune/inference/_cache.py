@@ -43,10 +43,10 @@ def broadcast(model: Any, content: Any, rows: int) -> Any:
     return wider
 
 
-def shift(content: Any, start: int, end: int, gap: int) -> None:
-    """Puts ``gap`` columns that nobody may look at in place of the columns from ``start`` to ``end``."""
+def rearrange(content: Any, start: int, columns: Any) -> None:
+    """Behind ``start``, every row gets the columns [rows, width] of its own that are named, in that order."""
     for layer in content.layers:
-        layer.shift(start, end, gap)
+        layer.rearrange(start, columns)
 
 
 def replace_rows(content: Any, rows: Sequence[int], other: Any, start: int) -> None:
@@ -85,20 +85,20 @@ def _growing_layer() -> Any:
             self.buffers = [buffer[indices] for buffer in self.buffers]
             self._seen(self.length)
 
-        def shift(self, start: int, end: int, gap: int) -> None:
+        def rearrange(self, start: int, columns: Any) -> None:
+            rows = torch.arange(len(columns), device=columns.device).unsqueeze(1)
             self.buffers = [
                 torch.cat(
                     [
                         buffer[..., :start, :],
-                        self._room(buffer, gap),
-                        buffer[..., end : self.length, :],
+                        buffer.transpose(1, 2)[rows, columns].transpose(1, 2),
                         self._room(buffer, _GROW),
                     ],
                     dim=-2,
                 )
                 for buffer in self.buffers
             ]
-            self._seen(self.length - (end - start) + gap)
+            self._seen(start + columns.shape[1])
 
         def _seen(self, length: int) -> tuple[Any, Any]:
             self.length = length

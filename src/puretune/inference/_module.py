@@ -4,7 +4,8 @@
     row 0    the prefix   | . . . its own prompt, what it has written
     row 1    the prefix   | its own longer prompt, what it has written
 
-Every row ends at the same column; the columns in between are masked and have no position.
+Every row ends at the same column; the columns in between are masked and have no position. So are tokens that
+were taken back, wherever they stand, until the cache is laid out anew.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from puretune.inference._cache import broadcast, new_cache, replace_rows, select_rows, shift
+from puretune.inference._cache import broadcast, new_cache, rearrange, replace_rows, select_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_MASKS = ("sdpa", "eager")
+"""Kinds of attention that leave out any column that is masked; others know only of padding on the left."""
+_HOLES = 1.25
+"""Columns per token of the longest row from which on the cache is laid out anew."""
 
 
 class ModuleRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with.
 
-    Where a model needs a cache of its own kind (a sliding window, a state), nothing is shared and rows enter
-    together.
+    Where a model needs a cache of its own kind (a sliding window, a state), nothing is shared, rows enter
+    together and no token can be taken back.
     """
 
     def __init__(self, model: Any, prefix: Sequence[int], refills: bool = True) -> None:
@@ -33,42 +39,50 @@ class ModuleRows:
         self.accepts = signature(model.forward).parameters
         own = new_cache(model)
         self.refills = refills and own is not None
+        attention = getattr(model.config, "_attn_implementation", None)
+        self.forgets = own is not None and "position_ids" in self.accepts and attention in _MASKS
         self.shared = len(prefix) if own is not None else 0
         self.prefix = own
         self.cache: Any = None
         self.mask = torch.zeros((0, 0), dtype=torch.long, device=model.device)
         if self.shared:
-            self._forward(torch.tensor([list(prefix)], device=model.device), self._ones(1, self.shared), own)
+            ids = torch.tensor([list(prefix)], device=model.device)
+            self._forward(ids, self._ones(1, self.shared), own, [1])
 
-    def enter(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Logits after the prompts. Where all rows are new, their cache becomes the batch's."""
+    def enter(
+        self, rows: Sequence[int], prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Logits after the prompts and their drafts. Where all rows are new, their cache becomes the batch's."""
         import torch
 
-        own = [prompt[self.shared :] for prompt in prompts]
-        width = max(map(len, own))
-        ids = torch.zeros((len(own), width), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, one in enumerate(own):
-            ids[row, width - len(one) :] = torch.tensor(one)
-            mask[row, width - len(one) :] = 1
-        device = self.model.device
-        mask = torch.cat([self._ones(len(own), self.shared), mask.to(device)], dim=1)
+        own = [(*prompt[self.shared :], *draft) for prompt, draft in zip(prompts, drafts, strict=True)]
+        ids, mask = self._padded(own)
+        mask = torch.cat([self._ones(len(own), self.shared), mask], dim=1)
         start = broadcast(self.model, self.prefix, len(own)) if self.shared else new_cache(self.model)
-        logits, cache = self._forward(ids.to(device), mask, start)
+        logits, cache = self._forward(ids, mask, start, [len(draft) + 1 for draft in drafts])
         if not self.refills or len(rows) == len(self.mask) or not len(self.mask):
             self.cache, self.mask = cache, mask
         else:
             self._replace(rows, cache, mask)
         return logits
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """Logits after one more token per row."""
+    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Logits after these tokens of each row."""
         import torch
 
-        self.mask = torch.cat([self.mask, self._ones(len(tokens), 1)], dim=1)
-        ids = torch.tensor(tokens, device=self.model.device).clamp_(min=0).unsqueeze(1)
-        logits, self.cache = self._forward(ids, self.mask, self.cache)
+        ids, mask = self._padded(tokens)
+        self.mask = torch.cat([self.mask, mask], dim=1)
+        logits, self.cache = self._forward(ids, self.mask, self.cache, list(map(len, tokens)))
         return logits
+
+    def forget(self, counts: Sequence[int]) -> None:
+        """Rows end at the same column, so the last tokens of each are in the last columns."""
+        import torch
+
+        back = torch.arange(self.mask.shape[1], 0, -1, device=self.mask.device)
+        self.mask[back <= torch.tensor(counts, device=self.mask.device).unsqueeze(1)] = 0
+        if self.mask.shape[1] > _HOLES * int(self.mask.sum(1).max()):
+            self._rearrange()
 
     def keep(self, rows: Sequence[int]) -> bool:
         """Whether the cache could lose the others."""
@@ -86,18 +100,41 @@ class ModuleRows:
 
         index = torch.tensor(rows, device=self.model.device)
         self.mask[index, self.shared :] = 0
-        used = self.mask[:, self.shared :].any(0)
-        first = self.shared + (int(used.nonzero()[0]) if bool(used.any()) else len(used))
-        width = max(self.mask.shape[1] - first, mask.shape[1] - self.shared)
-        gap = width - (self.mask.shape[1] - first)
-        shift(self.cache, self.shared, first, gap)
+        own = mask[:, self.shared :]
+        self._rearrange(own.shape[1])
         replace_rows(self.cache, rows, cache, self.shared)
-        common, own = self.mask[:, : self.shared], self.mask[:, first:]
-        self.mask = torch.cat([common, own.new_zeros(len(own), gap), own], dim=1)
-        self.mask[index, self.mask.shape[1] - (mask.shape[1] - self.shared) :] = mask[:, self.shared :]
+        self.mask[index, self.mask.shape[1] - own.shape[1] :] = own
 
-    def _forward(self, ids: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:
-        """Logits [rows, vocabulary] after ``ids`` [rows, tokens], and the cache that they have entered."""
+    def _rearrange(self, least: int = 0) -> None:
+        """Every row's own tokens at the end, behind as few columns as possible, ``least`` or more."""
+        import torch
+
+        own = self.mask[:, self.shared :]
+        width = max(int(own.sum(1).max()), least)
+        order = own.argsort(dim=1, stable=True)  # columns without a token first
+        order = torch.cat([order[:, :1].expand(-1, max(0, width - order.shape[1])), order[:, -width:]], 1)
+        mask = own.gather(1, order)
+        mask[:, : max(0, width - own.shape[1])] = 0
+        rearrange(self.cache, self.shared, order + self.shared)
+        self.mask = torch.cat([self.mask[:, : self.shared], mask], dim=1)
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Ids and mask [rows, tokens], padded on the left."""
+        import torch
+
+        width = max(map(len, rows))
+        ids = torch.zeros((len(rows), width), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, one in enumerate(rows):
+            ids[row, width - len(one) :] = torch.tensor(one, dtype=torch.long)
+            mask[row, width - len(one) :] = 1
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+    def _forward(
+        self, ids: Tensor, mask: Tensor, cache: Any, wanted: Sequence[int]
+    ) -> tuple[Tensor, Any]:
+        """Logits after the last ``wanted`` of each row's ``ids`` [rows, tokens], row after row, and the cache
+        that all have entered."""
         import torch
 
         more: dict[str, Any] = {}
@@ -105,12 +142,15 @@ class ModuleRows:
             positions = (mask.cumsum(-1) - 1).clamp_(min=0)
             more["position_ids"] = positions[:, -ids.shape[1] :]
         if "logits_to_keep" in self.accepts:
-            more["logits_to_keep"] = 1
+            more["logits_to_keep"] = max(wanted)
         with torch.inference_mode():
             output = self.model(
                 input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more
             )
-        return output.logits[:, -1], output.past_key_values
+        last = output.logits[:, -max(wanted) :]
+        back = torch.arange(last.shape[1], 0, -1, device=last.device)
+        asked = back <= torch.tensor(wanted, device=last.device).unsqueeze(1)
+        return last[asked], output.past_key_values
 
     def _ones(self, rows: int, tokens: int) -> Tensor:
         import torch

@@ -1,14 +1,17 @@
 """Rows of a Llama-like model held as plain tensors.
 
-A prefix that all prompts share is computed once and stays one copy: attention to it is a product of all rows'
-queries with the same keys (as in cascade inference, arXiv 2402.05099), joined with each row's own part in one
-softmax. The rows' own keys and values lie as close together as their lengths allow, because attention waits
-for memory.
+New tokens of all rows stand end to end, as many as each row has, and go through the layers without padding;
+only attention's queries are padded. A prefix that all prompts share is computed once and stays one copy:
+attention to it is a product of all rows' queries with the same keys (as in cascade inference, arXiv
+2402.05099), joined with each row's own part in one softmax. The rows' own keys and values lie as close together
+as their lengths allow, because attention waits for memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from puretune.models import Attend, PlainLlama
@@ -22,6 +25,8 @@ _SPARE = 16
 
 class PlainRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with."""
+
+    forgets = True
 
     def __init__(self, model: PlainLlama, prefix: Sequence[int], rows: int, refills: bool = True) -> None:
         import torch
@@ -38,36 +43,27 @@ class PlainRows:
         with torch.inference_mode():
             self.prefix = self._prefix(prefix) if prefix else None
 
-    def enter(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Logits after the prompts, which end at different columns: what stands behind an end is ignored."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
+    def enter(
+        self, rows: Sequence[int], prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Logits after the prompts and their drafts."""
+        for row in rows:
+            self.lengths[row] = 0
+        own = [(*prompt[self.shared :], *draft) for prompt, draft in zip(prompts, drafts, strict=True)]
+        return self._forward(rows, own, [len(draft) + 1 for draft in drafts])
 
-        own = [torch.tensor(prompt[self.shared :]) for prompt in prompts]
-        for row, one in zip(rows, own, strict=True):
-            self.lengths[row] = len(one)
-        with torch.inference_mode():
-            self._fit()
-            ids = pad_sequence(own, batch_first=True).to(self.device)
-            positions = torch.arange(self.shared, self.shared + ids.shape[1], device=self.device)
-            ends = torch.tensor([len(one) - 1 for one in own], device=self.device)
-            attend = self._entering(rows, ends, ids.shape[1])
-            return self.model.head(self.model.hidden(ids, positions.expand_as(ids), attend, ends)[:, 0])
+    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Logits after the tokens. Free rows run along, so that nobody's keys need to be copied."""
+        for row, new in enumerate(tokens):
+            if not new:
+                self.lengths[row] = 0
+        logits = self._forward(range(len(tokens)), [new or (0,) for new in tokens], list(map(len, tokens)))
+        self.forget([0 if new else 1 for new in tokens])
+        return logits
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """Logits after one more token per row."""
-        import torch
-
-        with torch.inference_mode():
-            busy = [token >= 0 for token in tokens]
-            at = [length if one else 0 for length, one in zip(self.lengths, busy, strict=True)]
-            self.lengths = [place + 1 if one else 0 for place, one in zip(at, busy, strict=True)]
-            if max(self.lengths) > self.own.shape[4]:
-                self._fit()
-            places = torch.tensor(at, device=self.device)
-            ids = torch.tensor(tokens, device=self.device).clamp_(min=0).unsqueeze(1)
-            positions = (places + self.shared).unsqueeze(1)
-            return self.model.head(self.model.hidden(ids, positions, self._stepping(places))[:, 0])
+    def forget(self, counts: Sequence[int]) -> None:
+        """What is behind a row's length is ignored, and written over."""
+        self.lengths = [length - count for length, count in zip(self.lengths, counts, strict=True)]
 
     def keep(self, rows: Sequence[int]) -> bool:
         """Copies what remains; always possible."""
@@ -75,34 +71,43 @@ class PlainRows:
         self._fit(rows)
         return True
 
-    def _entering(self, rows: Sequence[int], ends: Tensor, width: int) -> Attend:
+    def _forward(self, rows: Sequence[int], new: Sequence[Sequence[int]], wanted: Sequence[int]) -> Tensor:
+        """Logits after the last ``wanted`` of each of these rows' new tokens."""
         import torch
 
-        index = torch.tensor(rows, device=self.device)
-        causal = self._causal(width)
-        of_ends = causal[ends][:, None, None]
+        counts = list(map(len, new))
+        starts = [self.lengths[row] for row in rows]
+        for row, count in zip(rows, counts, strict=True):
+            self.lengths[row] += count
+        with torch.inference_mode():
+            self._fit()
+            ids = torch.tensor(list(chain.from_iterable(new)), device=self.device)
+            every = _asking(starts, counts, counts, self.device)
+            some = every if wanted == counts else _asking(starts, counts, wanted, self.device)
+            attend = self._attend(rows, every, some)
+            chosen = None if some is every else some.places
+            return self.model.head(self.model.hidden(ids, every.at + self.shared, attend, chosen))
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            k, v = k.transpose(1, 2), v.transpose(1, 2)
-            self.own[0, layer, index, :, :width] = k
-            self.own[1, layer, index, :, :width] = v
-            mask = causal if q.shape[1] == width else of_ends
-            return attention(q, k, v, mask, self._shared(layer))
-
-        return attend
-
-    def _stepping(self, places: Tensor) -> Attend:
+    def _attend(self, rows: Sequence[int], every: _Asking, some: _Asking) -> Attend:
+        """Write the new tokens' keys and values behind those of their rows, then look at all of a row's."""
         import torch
 
-        rows = torch.arange(len(places), device=self.device)
-        seen = max(self.lengths)
-        unseen = torch.arange(seen, device=self.device) > places.unsqueeze(1)
-        mask = self.own.new_zeros(unseen.shape).masked_fill_(unseen, float("-inf"))[:, None, None]
+        _, _, size, heads, room, width = self.own.shape
+        seen = max(self.lengths[row] for row in rows)
+        index = torch.tensor(list(rows), device=self.device)
+        all_rows = list(rows) == list(range(size))
+        behind = (index[every.rows] * heads).unsqueeze(1) + torch.arange(heads, device=self.device)
+        behind = (behind * room + every.at.unsqueeze(1)).flatten()
+        masks = {id(asking): asking.mask(seen, self.own.dtype) for asking in (every, some)}
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = self.own[0, layer], self.own[1, layer]
-            keys[rows, :, places], values[rows, :, places] = k[:, 0], v[:, 0]
-            return attention(q, keys[:, :, :seen], values[:, :, :seen], mask, self._shared(layer))
+            asking = every if len(q) == len(every.at) else some
+            looked_at = []
+            for own, one in zip(self.own[:, layer], (k, v), strict=True):
+                own.view(-1, width).index_copy_(0, behind, one.reshape(-1, width))
+                looked_at.append(own[:, :, :seen] if all_rows else own[index, :, :seen])
+            out = attention(asking.padded(q), *looked_at, masks[id(asking)], self._shared(layer))
+            return asking.packed(out)
 
         return attend
 
@@ -111,22 +116,20 @@ class PlainRows:
         import torch
 
         kept: list[tuple[Tensor, Tensor]] = []
-        causal = self._causal(len(ids))
+        tokens = torch.tensor(ids, device=self.device)
+        asking = _asking([0], [len(ids)], [len(ids)], self.device)
+        mask = asking.mask(len(ids), self.own.dtype)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            k, v = k.transpose(1, 2), v.transpose(1, 2)
-            kept.append((k[0].contiguous(), v[0].contiguous()))
-            return attention(q, k, v, causal, None)
+            k, v = k.transpose(0, 1).contiguous(), v.transpose(0, 1).contiguous()
+            kept.append((k, v))
+            return attention(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), mask, None)[0]
 
-        tokens = torch.tensor(ids, device=self.device).unsqueeze(0)
-        self.model.hidden(tokens, torch.arange(len(ids), device=self.device).unsqueeze(0), attend)
+        self.model.hidden(tokens, asking.at, attend)
         return kept
 
     def _shared(self, layer: int) -> tuple[Tensor, Tensor] | None:
         return self.prefix[layer] if self.prefix is not None else None
-
-    def _causal(self, tokens: int) -> Tensor:
-        return self.own.new_full((tokens, tokens), float("-inf")).triu_(1)
 
     def _fit(self, rows: Sequence[int] | None = None) -> None:
         """Lay the buffers out anew (perhaps for some rows only) where they are too narrow or far too wide."""
@@ -139,6 +142,57 @@ class PlainRows:
         old = self.own[..., :both, :]
         new[..., :both, :] = old if rows is None else old[:, :, list(rows)]
         self.own = new
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """Some of the new tokens, which stand end to end and ask padded, row by row."""
+
+    places: Tensor
+    """[asking] of each its place among all new tokens."""
+    rows: Tensor
+    """[asking] its row, numbered within the batch."""
+    at: Tensor
+    """[asking] how many of its row's own tokens are before it."""
+    grid: Tensor
+    """[rows, most] who asks: numbers of asking tokens; anybody where a row has fewer."""
+    flat: Tensor | None
+    """[asking] where each stands in the flattened grid; None: the grid has no gaps."""
+
+    def padded(self, x: Tensor) -> Tensor:
+        """[asking, ...] -> [rows, most, ...]"""
+        if self.flat is None:
+            return x.view(*self.grid.shape, *x.shape[1:])
+        return x.index_select(0, self.grid.flatten()).view(*self.grid.shape, *x.shape[1:])
+
+    def packed(self, x: Tensor) -> Tensor:
+        """[rows, most, size] -> [asking, size]"""
+        x = x.flatten(0, 1)
+        return x if self.flat is None else x.index_select(0, self.flat)
+
+    def mask(self, seen: int, dtype: object) -> Tensor:
+        """[rows, 1, most, seen] to be added to scores: 0, or -inf for what comes later."""
+        import torch
+
+        later = torch.arange(seen, device=self.at.device) > self.at[self.grid].unsqueeze(-1)
+        zeros = torch.zeros(later.shape, dtype=dtype, device=self.at.device)  # type: ignore[call-overload]
+        return zeros.masked_fill_(later, float("-inf")).unsqueeze(1)  # type: ignore[no-any-return]
+
+
+def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int], device: object) -> _Asking:
+    """The last ``wanted`` of ``counts`` new tokens of rows that have ``starts`` own tokens already."""
+    import torch
+
+    most, total = max(wanted), sum(wanted)
+    begin, number, asks = torch.tensor([starts, counts, wanted])
+    rows = torch.arange(len(wanted)).repeat_interleave(asks)
+    before = asks.cumsum(0) - asks
+    column = torch.arange(total) - before[rows]
+    inside = (number - asks)[rows] + column  # place within the row's new tokens
+    grid = (before.unsqueeze(1) + torch.arange(most)).clamp_(max=total - 1)
+    flat = None if total == len(wanted) * most else rows * most + column
+    found = ((number.cumsum(0) - number)[rows] + inside, rows, begin[rows] + inside, grid)
+    return _Asking(*(one.to(device) for one in found), flat=flat if flat is None else flat.to(device))  # type: ignore[call-overload]
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,11 +29,11 @@ class LocalEngine:
     """Answers requests with the base model and adapters on it. Implements ``Engine``.
 
     Requests of one adapter and one shared prefix are a queue; rows of a batch leave when they are finished
-    and the next ones enter. The arguments are the fields of :class:`LocalSpec`.
+    and the next ones enter; a request's drafts are checked many tokens at once. The arguments are the fields of :class:`LocalSpec`.
     """
 
     name = "local"
-    version = "3"
+    version = "4"
     takes: Takes = "ids"
 
     def __init__(
@@ -44,12 +44,14 @@ class LocalEngine:
         plain: bool = True,
         share_prefix: bool = True,
         refill: bool = True,
+        drafts: bool = True,
     ) -> None:
         self.base = base
         self.batch_size = batch_size
         self.plain = plain
         self.share_prefix = share_prefix
         self.refill = refill
+        self.drafts = drafts
         self.batch_tokens = batch_tokens or _CACHE_BYTES[
             "cuda" if base.device.type == "cuda" else "cpu"
         ] // _bytes_per_token(base.model)
@@ -65,7 +67,8 @@ class LocalEngine:
         for group in groups:
             with applied(self.base, group.adapter) as model:
                 for pool in pools(group):
-                    for item, ids, finish in self._items(model, pool, progress):
+                    drafts = group.drafts if self.drafts else {}
+                    for item, ids, finish in self._items(model, pool, drafts, progress):
                         text = self.base.renderer.parse(ids)
                         progress.advance()
                         for key, sample in group.wanted[item]:
@@ -85,7 +88,7 @@ class LocalEngine:
         """Nothing to give back: the base model is its owner's."""
 
     def _items(
-        self, model: Any, pool: Pool, progress: _Progress
+        self, model: Any, pool: Pool, drafts: Mapping[Item, tuple[int, ...]], progress: _Progress
     ) -> Iterator[tuple[Item, tuple[int, ...], Finish]]:
         """All items of one pool, those that may take longest first; fewer at once when memory runs out."""
         import torch
@@ -95,7 +98,7 @@ class LocalEngine:
             done = set()
             try:
                 batch = self._rows(model, pool, min(size, len(left)))
-                for place, ids, finish in decode(batch, left, self.base.renderer.stop_ids, size):
+                for place, ids, finish in decode(batch, left, self.base.renderer.stop_ids, size, drafts):
                     done.add(place)
                     yield left[place], ids, finish
             except torch.OutOfMemoryError as error:
@@ -141,6 +144,8 @@ class LocalSpec:
     """What all prompts of a template begin with is computed once."""
     refill: bool = True
     """The next prompts enter as soon as answers are finished; otherwise when all of a batch are."""
+    drafts: bool = True
+    """Another adapter's answer to the same query is checked, many tokens at once, before one is written."""
 
     name = LocalEngine.name
     version = LocalEngine.version

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Attend = Callable[[int, "Tensor", "Tensor", "Tensor"], "Tensor"]
-"""(layer, queries [rows, tokens, heads, width], keys and values [rows, tokens, key heads, width])
--> [rows, tokens, heads * width]"""
+"""(layer, queries [tokens, heads, width], keys and values [tokens, key heads, width])
+-> [tokens, heads * width]"""
 
 _KNOWN = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 _STATIC_ROPE = ("default", "linear", "llama3", "yarn")
@@ -69,22 +69,24 @@ class PlainLlama:
     sin: Tensor
     """[positions, width], its first half negated: turned, x is x * cos + its swapped halves * sin."""
 
-    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend, ends: Tensor | None = None) -> Tensor:
-        """[rows, tokens, size] after the last norm, from ids and positions [rows, tokens].
+    def hidden(
+        self, ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor | None = None
+    ) -> Tensor:
+        """[tokens, size] after the last norm, from ids and positions [tokens], whatever sequences they are of.
 
-        ``ends`` [rows]: only what stands in this column of each row is wanted, [rows, 1, size]; in the last
-        layer nothing else asks then, and ``attend`` gets one query per row there.
+        ``wanted`` [some]: only these tokens' outcome is asked for, [some, size]; in the last layer nothing
+        else asks then, and ``attend`` gets only their queries there.
         """
         from torch.nn.functional import silu
 
-        cos, sin = self.cos[positions].unsqueeze(2), self.sin[positions].unsqueeze(2)
+        cos, sin = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
         x = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             y = self._normed(x, layer.attention_norm)
             k = _turned(self._split(layer.k(y)), cos, sin)
             v = self._split(layer.v(y))
-            if ends is not None and number == len(self.layers) - 1:
-                x, y, cos, sin = (_at(ends, one) for one in (x, y, cos, sin))
+            if wanted is not None and number == len(self.layers) - 1:
+                x, y, cos, sin = x[wanted], y[wanted], cos[wanted], sin[wanted]
             q = _turned(self._split(layer.q(y)), cos, sin)
             x = x + layer.o(attend(number, q, k, v))
             y = self._normed(x, layer.mlp_norm)
@@ -164,15 +166,8 @@ def _table(body: Any, positions: int) -> tuple[Tensor, Tensor]:
     return cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
 
 
-def _at(columns: Tensor, x: Tensor) -> Tensor:
-    """[rows, 1, ...]: of each row what stands in its column."""
-    import torch
-
-    return x[torch.arange(len(columns), device=x.device), columns].unsqueeze(1)
-
-
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions (Su et al., arXiv 2104.09864) on [rows, tokens, heads, width]."""
+    """Rotary positions (Su et al., arXiv 2104.09864) on [tokens, heads, width]."""
     import torch
 
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
