@@ -21,7 +21,7 @@ from benchmarks.speed import _generate, _vllm
 from benchmarks.speed._matrix import Matrix, base_model, conditions, matrix, requests
 from benchmarks.speed._measure import alternate, in_new_process
 from benchmarks.speed._record import Record, cores
-from benchmarks.speed._two import Tokens, in_two, queue_of
+from benchmarks.speed._two import Tokens, in_two, queue_of, queues
 
 from puretune.events import ignore
 from puretune.inference import Request, engine_spec
@@ -33,6 +33,7 @@ _SLICE_PROMPTS = 16
 _SLICE_ADAPTERS = ("chat:vanilla", "chat:llama")
 _BATCHES = (32, 64, 128, 256)
 
+Ids = tuple[int, ...]
 Answering = Callable[[], Tokens]
 
 
@@ -164,8 +165,27 @@ def as_studies_do(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
 
 
 def _answers(base: LazyBase, asked: Sequence[Request]) -> Tokens:
-    engine = engine_spec("local").open(base)
-    return {one.key: one.token_ids for one in engine.generate(asked, ignore)}
+    """Queue by queue. As in a study, the last answer to a prompt under the same template, or else the last by
+    the same adapter, is the next one's draft."""
+    engine, found, last = engine_spec("local").open(base), dict[str, Ids](), dict[tuple[str, str], Ids]()
+    for queue in queues(asked):
+        ways = queue_of(queue[0]).split("/")[::-1]  # template, adapter
+        answers: Tokens = {}
+        for one in engine.generate([_drafted(one, ways, last) for one in queue], ignore):
+            answers[one.key] = one.token_ids
+        last.update({(way, _prompt(key)): ids for key, ids in answers.items() for way in ways})
+        found |= answers
+    return found
+
+
+def _drafted(one: Request, ways: Sequence[str], last: dict[tuple[str, str], Ids]) -> Request:
+    known = [last[way, _prompt(one.key)] for way in ways if (way, _prompt(one.key)) in last]
+    return replace(one, drafts=tuple(known[:1]))
+
+
+def _prompt(key: str) -> str:
+    """Suite and place of ``adapter/template/suite/place``."""
+    return key.split("/", 2)[2]
 
 
 def _sides(work: Work, batch: int) -> dict[str, Answering]:

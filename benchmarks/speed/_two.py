@@ -20,10 +20,7 @@ def in_two(asked: Sequence[Request], answering: Callable[[list[Request]], Tokens
     """Every other queue (adapter and template) is answered in a second process."""
     import torch
 
-    queues: dict[str, list[Request]] = {}
-    for request in asked:
-        queues.setdefault(queue_of(request), []).append(request)
-    here, there = (_flat(list(queues.values())[first::2]) for first in (0, 1))
+    here, there = (_flat(queues(asked)[first::2]) for first in (0, 1))
     with tempfile.TemporaryDirectory() as scratch, _threads(1):
         file = Path(scratch) / "answers"
 
@@ -36,13 +33,21 @@ def in_two(asked: Sequence[Request], answering: Callable[[list[Request]], Tokens
         return found | pickle.loads(file.read_bytes())  # type: ignore[no-any-return]
 
 
+def queues(asked: Sequence[Request]) -> list[list[Request]]:
+    """The requests of each adapter and template, in their order."""
+    found: dict[str, list[Request]] = {}
+    for request in asked:
+        found.setdefault(queue_of(request), []).append(request)
+    return list(found.values())
+
+
 def queue_of(request: Request) -> str:
     """``adapter/template`` of a request's key."""
     return "/".join(request.key.split("/")[:2])
 
 
-def _flat(queues: Sequence[list[Request]]) -> list[Request]:
-    return [request for queue in queues for request in queue]
+def _flat(some: Sequence[list[Request]]) -> list[Request]:
+    return [request for queue in some for request in queue]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 import pytest
 
 from puretune.inference import LocalEngine, Request
-from puretune.study import Study, run_study
+from puretune.store import Store
+from puretune.study import Study, plan, run_study
+from puretune.study._answers import answers_of
+from puretune.study._drafts import Drafts, pools_of
+from puretune.study._plan import ANSWERS
 from puretune.tuning import LoopTuner
 from tests.study.studies import STUDY, small_study
 
@@ -82,3 +87,33 @@ def test_a_finished_study_asks_and_trains_nothing(
     done = len(asked), len(tuned)
     run_study(study, tmp_path / "run")
     assert (len(asked), len(tuned)) == done
+
+
+def test_what_another_condition_said_is_a_draft_that_a_resumed_run_gets_too(
+    tmp_path: Path, model: Path, asked: list[list[Request]]
+) -> None:
+    study = study_at(tmp_path, model)
+    run_study(study, tmp_path / "run")
+    whole = list(asked)
+    assert [all(request.drafts for request in call) for call in whole] == [False, False, *[True] * 4]
+    store, steps = Store(tmp_path / "run" / "store"), plan(study).answer
+    untuned = [tuple(row["token_ids"]) for row in answers_of(steps[0], store)]
+    assert [request.drafts for request in whole[2]] == [(ids,) for ids in untuned]
+    for step in steps[-2:]:
+        shutil.rmtree(store.path(ANSWERS, step.key))
+    (tmp_path / "run" / "results.json").unlink()
+    run_study(study, tmp_path / "run")
+    assert asked[len(whole) :] == whole[-2:]
+
+
+def test_drafts_do_not_depend_on_how_many_processes_answer(tmp_path: Path, model: Path) -> None:
+    steps = plan(study_at(tmp_path, model))
+    drafts = Drafts(steps, Store(tmp_path / "store"))
+    turns = [drafts.turn[pool[0].key] for pool in pools_of(steps.answer)]
+    assert turns == [0, 1, 0, 1, 0, 1]
+    for place, pool in enumerate(pools_of(steps.answer)):
+        for step in pool:
+            drafts.remember(step, [{"token_ids": [place, i]} for i in range(step.prompts)])
+    first = [drafts.of(pool[0])[0] for pool in pools_of(steps.answer)]
+    # two test templates: each process has one of them to itself, and every condition under it
+    assert first == [(), (), ((0, 0),), ((1, 0),), ((2, 0),), ((3, 0),)]

@@ -1,7 +1,8 @@
 """The decode loop: a queue of prompts, a batch of rows that they enter and leave one by one.
 
 What the model is stands behind :class:`Rows`. Which prompts share a batch at which moment follows from the
-queue, its drafts and the batch size alone, on every device, so the same queue is decoded in the same way again.
+queue, its drafts and the batch size alone, on every device, so the same queue is decoded in the same way
+again.
 """
 
 from __future__ import annotations
@@ -156,8 +157,7 @@ class _State:
         finished = []
         for row, guessed in zip(rows, ahead, strict=True):
             found = [next(chosen) for _ in range(len(guessed) + 1)]
-            right = next((i for i, pair in enumerate(zip(guessed, found, strict=False)) if pair[0] != pair[1]),
-                         len(guessed))  # fmt: skip
+            right = _alike(guessed, found)
             wrong[row] = len(guessed) - right
             place = self.places[row]
             self.drafts[place].checked(len(guessed), right)
@@ -213,3 +213,9 @@ class _State:
         """The uniform numbers that decide an item's next tokens."""
         made = len(self.made[place])
         return self.drawn[place][made : made + count]
+
+
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many leading tokens are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))

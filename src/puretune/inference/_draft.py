@@ -1,19 +1,20 @@
 """Drafts: what an answer will probably say, so that many of its tokens are checked in one forward pass.
 
-Speculative decoding (Leviathan et al., arXiv 2211.17192) without a second model: in a matrix the same query is
-asked of many adapters under many templates, and one's answer is a good guess at another's. A token is taken
-only where it is the one that would have been chosen anyway, so a bad draft costs time and nothing else. Where
-an answer leaves its draft, the draft is taken up again behind the last two tokens that both have (as prompt
-lookup does with n-grams).
+Speculative decoding (Leviathan et al., arXiv 2211.17192) without a second model: in a matrix the same query
+is asked of many adapters under many templates, and one's answer is a good guess at another's. A token is
+taken only where it is the one that would have been chosen anyway, so a bad draft costs time and nothing else.
+Where an answer leaves its draft, the draft is taken up again behind the last two tokens that both have (as
+prompt lookup does with n-grams).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 _FIRST, _AGAIN = 32, 4
-"""Most tokens that are checked at once: at first, and after a wrong one. Twice as many whenever all were right."""
+"""Most tokens that are checked at once: at first, and after a wrong one. It doubles while all are right."""
 
 _Pair = tuple[int, int]
 
@@ -58,6 +59,6 @@ class Draft:
 def _behind(ids: Sequence[int]) -> dict[_Pair, list[int]]:
     """Pairs of neighbours -> the places behind them."""
     found: dict[_Pair, list[int]] = defaultdict(list)
-    for place, pair in enumerate(zip(ids, ids[1:], strict=False), 2):
+    for place, pair in enumerate(pairwise(ids), 2):
         found[pair].append(place)
     return found

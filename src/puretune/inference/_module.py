@@ -52,7 +52,7 @@ class ModuleRows:
     def enter(
         self, rows: Sequence[int], prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]
     ) -> Tensor:
-        """Logits after the prompts and their drafts. Where all rows are new, their cache becomes the batch's."""
+        """Logits after the prompts and their drafts. Where all rows are new, their cache is the batch's."""
         import torch
 
         own = [(*prompt[self.shared :], *draft) for prompt, draft in zip(prompts, drafts, strict=True)]
@@ -130,9 +130,7 @@ class ModuleRows:
             mask[row, width - len(one) :] = 1
         return ids.to(self.model.device), mask.to(self.model.device)
 
-    def _forward(
-        self, ids: Tensor, mask: Tensor, cache: Any, wanted: Sequence[int]
-    ) -> tuple[Tensor, Any]:
+    def _forward(self, ids: Tensor, mask: Tensor, cache: Any, wanted: Sequence[int]) -> tuple[Tensor, Any]:
         """Logits after the last ``wanted`` of each row's ``ids`` [rows, tokens], row after row, and the cache
         that all have entered."""
         import torch

@@ -3,8 +3,8 @@
 New tokens of all rows stand end to end, as many as each row has, and go through the layers without padding;
 only attention's queries are padded. A prefix that all prompts share is computed once and stays one copy:
 attention to it is a product of all rows' queries with the same keys (as in cascade inference, arXiv
-2402.05099), joined with each row's own part in one softmax. The rows' own keys and values lie as close together
-as their lengths allow, because attention waits for memory.
+2402.05099), joined with each row's own part in one softmax. The rows' own keys and values lie as close
+together as their lengths allow, because attention waits for memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from puretune.models import Attend, PlainLlama
 
@@ -102,11 +102,11 @@ class PlainRows:
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             asking = every if len(q) == len(every.at) else some
-            looked_at = []
+            seen_by: list[Tensor] = []
             for own, one in zip(self.own[:, layer], (k, v), strict=True):
                 own.view(-1, width).index_copy_(0, behind, one.reshape(-1, width))
-                looked_at.append(own[:, :, :seen] if all_rows else own[index, :, :seen])
-            out = attention(asking.padded(q), *looked_at, masks[id(asking)], self._shared(layer))
+                seen_by.append(own[:, :, :seen] if all_rows else own[index, :, :seen])
+            out = attention(asking.padded(q), seen_by[0], seen_by[1], masks[id(asking)], self._shared(layer))
             return asking.packed(out)
 
         return attend
@@ -179,7 +179,7 @@ class _Asking:
         return zeros.masked_fill_(later, float("-inf")).unsqueeze(1)  # type: ignore[no-any-return]
 
 
-def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int], device: object) -> _Asking:
+def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int], device: Any) -> _Asking:
     """The last ``wanted`` of ``counts`` new tokens of rows that have ``starts`` own tokens already."""
     import torch
 
@@ -190,9 +190,11 @@ def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int],
     column = torch.arange(total) - before[rows]
     inside = (number - asks)[rows] + column  # place within the row's new tokens
     grid = (before.unsqueeze(1) + torch.arange(most)).clamp_(max=total - 1)
-    flat = None if total == len(wanted) * most else rows * most + column
-    found = ((number.cumsum(0) - number)[rows] + inside, rows, begin[rows] + inside, grid)
-    return _Asking(*(one.to(device) for one in found), flat=flat if flat is None else flat.to(device))  # type: ignore[call-overload]
+    places = (number.cumsum(0) - number)[rows] + inside
+    flat = None if total == len(wanted) * most else (rows * most + column).to(device)
+    return _Asking(
+        places.to(device), rows.to(device), (begin[rows] + inside).to(device), grid.to(device), flat
+    )
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:

@@ -29,7 +29,8 @@ class LocalEngine:
     """Answers requests with the base model and adapters on it. Implements ``Engine``.
 
     Requests of one adapter and one shared prefix are a queue; rows of a batch leave when they are finished
-    and the next ones enter; a request's drafts are checked many tokens at once. The arguments are the fields of :class:`LocalSpec`.
+    and the next ones enter, and drafts are checked many tokens at once. The arguments are the fields of
+    :class:`LocalSpec`.
     """
 
     name = "local"

@@ -138,10 +138,11 @@ def read_manifest(path: Path) -> Manifest | None:
     return manifest
 
 
-def check_adapter(ref: AdapterRef, base: ModelSpec) -> str:
+def check_adapter(ref: AdapterRef, base: ModelSpec, known: str | None = None) -> str:
     """Whether an adapter fits a base model; returns a note on what could not be checked ("" if nothing).
 
-    With a manifest the base's fingerprint decides. Without one the shapes do, as far as they go.
+    With a manifest the base's fingerprint decides (``known``: of one that is loaded). Without one the shapes
+    do, as far as they go.
     InputError says which base the adapter was made for.
     """
     if ref.kind != "adapter":
@@ -149,11 +150,12 @@ def check_adapter(ref: AdapterRef, base: ModelSpec) -> str:
     manifest = read_manifest(ref.path)
     if manifest is None:
         return _check_shapes(ref, base)
-    if manifest.base["fingerprint"] != fingerprint(base):
+    found = known or fingerprint(base)
+    if manifest.base["fingerprint"] != found:
         raise InputError(
             f"{ref.path}: this adapter was made for the base model {manifest.base['model']!r} "
             f"(fingerprint {manifest.base['fingerprint'][:12]}), not for {base.model!r} "
-            f"({fingerprint(base)[:12]}). Name that base as the study's model, or another adapter."
+            f"({found[:12]}). Name that base as the study's model, or another adapter."
         )
     return ""
 

@@ -32,7 +32,7 @@ def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
         raise InputError(
             f"{ref.served} stays with its provider and cannot answer here. Use `engine: openai`."
         )
-    check_adapter(ref, base.spec)
+    check_adapter(ref, base.spec, base.fingerprint)
     with _through_peft(base, ref) if peculiarity(adapter_config(ref.path)) else _plain(base, ref):
         yield base.model
 
@@ -45,7 +45,7 @@ def save_merged(base: BaseModel, ref: AdapterRef, directory: Path) -> None:
     """
     if base.spec.quantization is not None:
         raise InputError("an adapter cannot be merged into quantised weights. Use `adapters: lora`.")
-    check_adapter(ref, base.spec)
+    check_adapter(ref, base.spec, base.fingerprint)
     with merged(base.model, load_lora(ref.path, base.model)), quiet():
         base.model.save_pretrained(str(directory))
 

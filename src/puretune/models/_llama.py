@@ -69,10 +69,8 @@ class PlainLlama:
     sin: Tensor
     """[positions, width], its first half negated: turned, x is x * cos + its swapped halves * sin."""
 
-    def hidden(
-        self, ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor | None = None
-    ) -> Tensor:
-        """[tokens, size] after the last norm, from ids and positions [tokens], whatever sequences they are of.
+    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor | None = None) -> Tensor:
+        """[tokens, size] after the last norm, from ids and positions [tokens] of any sequences.
 
         ``wanted`` [some]: only these tokens' outcome is asked for, [some, size]; in the last layer nothing
         else asks then, and ``attend`` gets only their queries there.

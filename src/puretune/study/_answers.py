@@ -16,12 +16,10 @@ from puretune.inference import Answer, Engine, Request
 from puretune.models import AdapterRef, adapter_ref
 from puretune.store import Store
 from puretune.study._beside import beside
+from puretune.study._drafts import Drafts, pools_of
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, Who
 from puretune.study._prompts import Prompts, shard_of, suites_of
 from puretune.study._resolve import ResolvedSuite
-
-POOL = 8
-"""Shards that are asked together, and at most lost together."""
 
 _WORTH_TWO_PROCESSES = 8
 """Pools from which on a second process is worth its start."""
@@ -36,37 +34,43 @@ def answer(
     engine: Engine,
     steps: Sequence[AnswerStep],
     prompts: Prompts,
+    drafts: Drafts,
     on_event: EventSink,
     in_two: bool = False,
 ) -> None:
     """Ask pool by pool: the shards of one adapter under one test template share their batches.
 
     The shards of a pool are published one after the other when all are done, so that a run that was killed
-    asks the same pools again, in the same batches, as one that was not. ``in_two``: every other pool in a
-    second process, where there are many.
+    asks the same pools again, in the same batches, as one that was not. ``in_two``: every other pool of the
+    plan in a second process, where there are many.
     """
-    suites, pools = suites_of(plan), _pools(steps)
+    suites, pools = suites_of(plan), pools_of(steps)
     asked = sum(step.prompts * suites[step.suite].decoding.n for pool in pools for step in pool)
     progress = _Progress(asked, on_event)
 
     def ask(some: Iterable[list[AnswerStep]], progress: _Progress) -> None:
-        _ask(plan, store, engine, some, prompts, progress)
+        _ask(plan, store, engine, some, prompts, drafts, progress)
 
     if in_two and len(pools) >= _WORTH_TWO_PROCESSES:
-        others = pools[1::2]
+        others = [pool for pool in pools if drafts.turn[pool[0].key]]
         with beside(lambda sink: ask(others, _Progress(0, sink)), progress.beside):
-            ask(pools[::2], progress)
+            ask([pool for pool in pools if not drafts.turn[pool[0].key]], progress)
         pools = [pool for pool in others if not all(store.has(ANSWERS, step.key) for step in pool)]
     ask(pools, progress)
     progress.finish(asked)
 
 
 def answer_untuned(
-    plan: Plan, store: Store, engine: Engine, steps: Sequence[AnswerStep], prompts: Prompts
+    plan: Plan,
+    store: Store,
+    engine: Engine,
+    steps: Sequence[AnswerStep],
+    prompts: Prompts,
+    drafts: Drafts,
 ) -> Iterator[None]:
     """Ask what needs no adapter that is tuned here, one pool for each item that is taken."""
-    for pool in _pools([step for step in steps if step.who.adapter is None]):
-        _ask(plan, store, engine, [pool], prompts, _Progress(0, ignore))
+    for pool in pools_of([step for step in steps if step.who.adapter is None]):
+        _ask(plan, store, engine, [pool], prompts, drafts, _Progress(0, ignore))
         yield
 
 
@@ -76,6 +80,7 @@ def _ask(
     engine: Engine,
     pools: Iterable[list[AnswerStep]],
     prompts: Prompts,
+    drafts: Drafts,
     progress: _Progress,
 ) -> None:
     suites = suites_of(plan)
@@ -83,34 +88,29 @@ def _ask(
         for pool in pools:
             started = time.monotonic()
             adapter = adapter_of(plan, store, pool[0].who)
-            requests = _requests(pool, suites, prompts, adapter)
+            requests = _requests(pool, suites, prompts, drafts, adapter)
             answers = progress.watch(engine.generate(requests, progress.note), pool)
             each = (time.monotonic() - started) / sum(step.prompts for step in pool)
             for step, of_step in zip(pool, answers, strict=True):
                 rows = _rows(of_step, shard_of(step, suites), suites[step.suite].decoding.n)
+                drafts.remember(step, rows)
                 publish(ANSWERS, step.key, rows, {"seconds": round(each * step.prompts, 3)})
-
-
-def _pools(steps: Iterable[AnswerStep]) -> list[list[AnswerStep]]:
-    """The shards of each adapter and test template, in their order, at most ``POOL`` together."""
-    together: dict[tuple[Who, str], list[AnswerStep]] = {}
-    for step in {step.key: step for step in steps}.values():
-        together.setdefault((step.who, step.test_template), []).append(step)
-    return [shards[i : i + POOL] for shards in together.values() for i in range(0, len(shards), POOL)]
 
 
 def _requests(
     pool: Sequence[AnswerStep],
     suites: Mapping[str, ResolvedSuite],
     prompts: Prompts,
+    drafts: Drafts,
     adapter: AdapterRef | None,
 ) -> list[Request]:
     """All prompts of a pool."""
-    return [
-        request
-        for place, step in enumerate(pool)
-        for request in prompts.requests(step, adapter, suites[step.suite].decoding, place)
-    ]
+    found = []
+    for place, step in enumerate(pool):
+        asked = prompts.requests(step, adapter, suites[step.suite].decoding, place)
+        like = drafts.of(step)
+        found += [replace(one, drafts=some) for one, some in zip(asked, like, strict=True)]
+    return found
 
 
 @contextmanager

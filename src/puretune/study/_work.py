@@ -22,6 +22,7 @@ from puretune.store import Store
 from puretune.study._answers import answer, answer_untuned
 from puretune.study._beside import beside, has_room
 from puretune.study._choices import choose, missing_choices
+from puretune.study._drafts import Drafts
 from puretune.study._draw import draw
 from puretune.study._judging import check_judges
 from puretune.study._mix import rows_under
@@ -58,14 +59,16 @@ def work(
         if base.spec.quantization is not None:
             whole = LazyBase(replace(base.spec, quantization=None), on_event)  # for tuning
         local = plan.resolved.engine.name == LocalEngine.name
-        early = _untuned(plan, store, base, missing, prompts) if local and whole is base else ()
+        drafts = Drafts(plan, store, wanted=local)
+        early = _untuned(plan, store, base, missing, prompts, drafts) if local and whole is base else ()
         _tune(plan, store, whole, missing_tunes(plan, store, asked), scratch, on_event, consent, early)
         if whole is not base or not plan.resolved.engine.uses_base:
             whole.release()
         missing = [step for step in missing if not store.has(ANSWERS, step.key)]
         with closing(plan.resolved.engine.open(base, scratch / REPLIES)) as engine:
             if missing:
-                answer(plan, store, engine, missing, prompts, on_event, local and has_room(base.base))
+                in_two = local and has_room(base.base)
+                answer(plan, store, engine, missing, prompts, drafts, on_event, in_two)
             choose(plan, store, engine, base, choices, on_event)
     score(plan, store, on_event)
     draw(plan, store, on_event)
@@ -73,11 +76,16 @@ def work(
 
 
 def _untuned(
-    plan: Plan, store: Store, base: LazyBase, missing: Sequence[AnswerStep], prompts: Prompts
+    plan: Plan,
+    store: Store,
+    base: LazyBase,
+    missing: Sequence[AnswerStep],
+    prompts: Prompts,
+    drafts: Drafts,
 ) -> Iterator[None]:
     """Answers that wait for no tuning, for a second process that has tuned its part."""
     with closing(plan.resolved.engine.open(base)) as engine:
-        yield from answer_untuned(plan, store, engine, missing, prompts)
+        yield from answer_untuned(plan, store, engine, missing, prompts, drafts)
 
 
 def engine_notices(plan: Plan, store: Store | None) -> list[Notice]:
