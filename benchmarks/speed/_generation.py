@@ -157,17 +157,21 @@ def answers_of(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
     return _answers(LazyBase(spec), asked)
 
 
-def as_studies_do(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
+def as_studies_do(spec: ModelSpec, asked: Sequence[Request], drafts: bool = True) -> Tokens:
     """The same in two processes, which share the loaded model."""
     base = LazyBase(replace(spec, threads=1))
     assert base.base.context_length  # loaded before there are two
-    return in_two(asked, lambda some: _answers(base, some))
+    return in_two(asked, lambda some: _answers(base, some, drafts))
 
 
-def _answers(base: LazyBase, asked: Sequence[Request]) -> Tokens:
+def _answers(base: LazyBase, asked: Sequence[Request], drafts: bool = True) -> Tokens:
     """Queue by queue. As in a study, the last answer to a prompt under the same template, or else the last by
     the same adapter, is the next one's draft."""
-    engine, found, last = engine_spec("local").open(base), dict[str, Ids](), dict[tuple[str, str], Ids]()
+    engine, found, last = (
+        engine_spec("local", {"drafts": drafts}).open(base),
+        dict[str, Ids](),
+        dict[tuple[str, str], Ids](),
+    )
     for queue in queues(asked):
         ways = queue_of(queue[0]).split("/")[::-1]  # template, adapter
         answers: Tokens = {}
@@ -197,6 +201,7 @@ def _sides(work: Work, batch: int) -> dict[str, Answering]:
         ),
         "continuous batching": lambda: _generate.continuous(work.base, work.requests),
         "puretune": lambda: as_studies_do(work.base.spec, work.requests),
+        "puretune, no drafts": lambda: as_studies_do(work.base.spec, work.requests, drafts=False),
         "puretune, one process": lambda: answers_of(work.base.spec, work.requests),
     }
 
