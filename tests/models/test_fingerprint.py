@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from puretune.errors import InputError
-from puretune.models import ModelSpec, cache_directory, fingerprint, resolved_device, resolved_dtype
+from puretune.models import (
+    ModelSpec,
+    _fingerprint,
+    cache_directory,
+    fingerprint,
+    resolved_device,
+    resolved_dtype,
+)
 from tests.tiny import tiny_llama
 
 
@@ -39,30 +46,46 @@ def test_a_change_of_a_file_that_matters_changes_the_fingerprint(
     assert fingerprint(ModelSpec(str(copy))) != before
 
 
-def test_digests_of_files_are_remembered(
-    llama_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PURETUNE_CACHE", str(tmp_path))
+@pytest.fixture
+def remembering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The memory of digests, empty; every file is a large one."""
+    monkeypatch.setenv("PURETUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(_fingerprint, "_LARGE", 0)
+    return cache_directory() / "file-digests.json"
+
+
+def test_digests_of_large_files_are_remembered(llama_path: Path, remembering: Path) -> None:
     first = fingerprint(ModelSpec(str(llama_path)))
-    memory = cache_directory() / "file-digests.json"
-    entries = json.loads(memory.read_text())
+    entries = json.loads(remembering.read_text())
     weights = next(entry for entry in entries if "model.safetensors" in entry)
-    memory.write_text(json.dumps({**entries, weights: "0" * 64}))
+    remembering.write_text(json.dumps({**entries, weights: "0" * 64}))
     assert fingerprint(ModelSpec(str(llama_path))) != first  # the memory was asked, not the file
 
 
-@pytest.mark.parametrize("content", ["not JSON", "[]"])
-def test_a_broken_memory_is_ignored(
-    content: str, llama_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_digests_of_files_that_have_gone_are_forgotten(llama_path: Path, remembering: Path) -> None:
+    remembering.parent.mkdir()
+    remembering.write_text(json.dumps({"/gone/model.safetensors|1|1": "0" * 64}))
+    fingerprint(ModelSpec(str(llama_path)))
+    assert "/gone" not in remembering.read_text()
+
+
+def test_small_files_are_read_again(
+    llama_path: Path, remembering: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_fingerprint, "_LARGE", 1 << 24)
+    fingerprint(ModelSpec(str(llama_path)))
+    assert not remembering.exists()
+
+
+@pytest.mark.parametrize("content", ["not JSON", "[]"])
+def test_a_broken_memory_is_ignored(content: str, llama_path: Path, remembering: Path) -> None:
     before = fingerprint(ModelSpec(str(llama_path)))
-    monkeypatch.setenv("PURETUNE_CACHE", str(tmp_path))
-    (tmp_path / "file-digests.json").write_text(content)
+    remembering.write_text(content)
     assert fingerprint(ModelSpec(str(llama_path))) == before
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(
-    llama_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    llama_path: Path, remembering: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     before = fingerprint(ModelSpec(str(llama_path)))

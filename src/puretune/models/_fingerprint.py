@@ -1,7 +1,7 @@
 """The fingerprint of a base model: SHA-256 over the files that can change a token or a logit.
 
-Digests of files are remembered (by real path, size and modification time), so that a finished study need not
-read gigabytes again.
+Digests of large files are remembered (by real path, size and modification time), so that a finished study
+need not read gigabytes again.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ _SETTINGS = (
     "chat_template.json",
     *TOKENIZER_FILES,
 )
+
+
+_LARGE = 1 << 24
+"""Bytes from which on a file's digest is worth remembering: smaller ones are read as fast as the memory."""
 
 
 def fingerprint(spec: ModelSpec) -> str:
@@ -76,18 +80,19 @@ def _settings(directory: Path) -> dict[str, str]:
 
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:
+    return {path.name: _digest_once(path.resolve()) for path in paths}
+
+
+def _digest_once(real: Path) -> str:
+    state = real.stat()
+    if state.st_size < _LARGE:
+        return _digest(real)
+    entry = f"{real}|{state.st_size}|{state.st_mtime_ns}"
     known = _remembered()
-    digests, news = {}, {}
-    for path in paths:
-        real = path.resolve()
-        state = real.stat()
-        entry = f"{real}|{state.st_size}|{state.st_mtime_ns}"
-        if entry not in known:
-            news[entry] = _digest(real)
-        digests[path.name] = known.get(entry) or news[entry]
-    if news:
-        _remember({**_remembered(), **news})
-    return digests
+    if entry not in known:
+        known[entry] = _digest(real)
+        _remember({**_remembered(), entry: known[entry]})
+    return known[entry]
 
 
 def _digest(real: Path) -> str:
@@ -110,8 +115,9 @@ def _remembered() -> dict[str, str]:
 
 
 def _remember(entries: dict[str, str]) -> None:
+    there = {entry: digest for entry, digest in entries.items() if Path(entry.rsplit("|", 2)[0]).exists()}
     try:
-        write_text(_memory(), json.dumps(entries, indent=0, sort_keys=True))
+        write_text(_memory(), json.dumps(there, indent=0, sort_keys=True))
     except EnvironmentFault:
         return  # a cache that cannot be written only costs time
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ def token_counts(condition: Condition, rows: tuple[Row, ...], step: int) -> dict
     return counts
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+@cache
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for name in packages:
         try:
