@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puretune.inference import Request
+from puretune.inference import Request, _decode
 from puretune.inference._draft import Draft
 from tests.inference.test_local import answers, beginning_alike, fitting, requests, stopping, watched
 from tests.tiny import FAMILIES, tiny_base
@@ -72,6 +72,18 @@ def test_a_right_draft_is_checked_in_one_pass(llama_path: Path, monkeypatch: pyt
     seen = watched(base, monkeypatch)
     assert answers(base, with_drafts(asked, right, BAD["right"])) == right
     assert seen == [(1, 4 + 19)]  # the last token follows from the one before
+
+
+def test_no_more_is_checked_at_once_than_logits_have_room_for(
+    llama_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_base(llama_path)
+    asked = requests([(1, 300, 40, 50)])
+    right = answers(base, asked)
+    monkeypatch.setattr(_decode, "_LOGIT_BYTES", 4 * base.model.config.vocab_size * 5)
+    seen = watched(base, monkeypatch)
+    assert answers(base, with_drafts(asked, right, BAD["right"])) == right
+    assert seen == [(1, 4 + 4), *[(1, 1 + 4)] * 3]
 
 
 def test_drafts_can_be_left_alone(llama_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,8 +291,8 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """A machine on which more than ``rows`` rows do not fit."""
     decode = local_module.decode
 
-    def limited(batch: Any, items: Any, stops: Any, size: int, drafts: Any) -> Any:
-        found = decode(batch, items, stops, size, drafts)
+    def limited(batch: Any, items: Any, stops: Any, size: int, *more: Any) -> Any:
+        found = decode(batch, items, stops, size, *more)
         yield next(found)
         if min(size, len(items)) > rows:
             raise torch.OutOfMemoryError("no room")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _WORTH_COMPACTING = 0.75
 """Rows leave the batch for good when fewer than this share of them still run and nobody waits."""
+_LOGIT_BYTES = 1 << 30
+"""Room for the logits of one forward pass, which are as wide as the vocabulary."""
 _WORTH_ENTERING = 8
 """New rows enter when one row in so many is free: a forward pass over a few short prompts is a poor one."""
 
@@ -73,13 +75,18 @@ def decode(
     stops: frozenset[int],
     size: int,
     drafts: Mapping[Item, Sequence[int]] | None = None,
+    vocabulary: int = 1,
 ) -> Iterator[Finished]:
     """Yields what rows have written as they finish; at most ``size`` run at once.
 
     All items have the same temperature and top_p; their lengths and limits may differ. ``drafts``: what some
-    items' answers probably are.
+    items' answers probably are, of which no more is checked at once than logits over the ``vocabulary`` have
+    room for.
     """
-    state = _State(items, stops, min(size, len(items)), (drafts or {}) if batch.forgets else {})
+    size = min(size, len(items))
+    bytes_each = 4 if not items or items[0].decoding.temperature == 0 else 32  # sampling sorts in float64
+    most = max(0, _LOGIT_BYTES // (bytes_each * max(1, size) * vocabulary) - 1)
+    state = _State(items, stops, size, (drafts or {}) if batch.forgets and most else {}, most)
     while True:
         entering = state.entering(batch)
         if not entering and not state.active:
@@ -107,8 +114,11 @@ class _State:
         stops: frozenset[int],
         size: int,
         drafts: Mapping[Item, Sequence[int]],
+        most: int,
     ) -> None:
         self.items = items
+        self.most = most
+        """Draft tokens of a row that are checked at once."""
         self.stops = stops
         self.guesses = drafts
         self.waiting = deque(range(len(items)))
@@ -146,7 +156,8 @@ class _State:
         """What a row will probably say next; the token after it must still be allowed."""
         place = self.places[row]
         made = self.made[place]
-        return self.drafts[place].ahead(made, self.items[place].decoding.max_new_tokens - len(made) - 1)
+        allowed = self.items[place].decoding.max_new_tokens - len(made) - 1
+        return self.drafts[place].ahead(made, min(allowed, self.most))
 
     def add(
         self, batch: Rows, rows: Sequence[int], ahead: Sequence[Sequence[int]], logits: Tensor
@@ -163,6 +174,7 @@ class _State:
             self.drafts[place].checked(len(guessed), right)
             why = self._take(row, found[: right + 1])
             if why:
+                del self.drafts[place]
                 finished.append((place, tuple(self.made.pop(place)), why))
         if any(wrong):
             batch.forget(wrong)

@@ -123,12 +123,10 @@ class ModuleRows:
         import torch
 
         width = max(map(len, rows))
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, one in enumerate(rows):
-            ids[row, width - len(one) :] = torch.tensor(one, dtype=torch.long)
-            mask[row, width - len(one) :] = 1
-        return ids.to(self.model.device), mask.to(self.model.device)
+        ids = torch.tensor([[*[0] * (width - len(one)), *one] for one in rows], device=self.model.device)
+        lengths = torch.tensor([len(one) for one in rows], device=self.model.device)
+        back = torch.arange(width, 0, -1, device=self.model.device)
+        return ids, (back <= lengths.unsqueeze(1)).long()
 
     def _forward(self, ids: Tensor, mask: Tensor, cache: Any, wanted: Sequence[int]) -> tuple[Tensor, Any]:
         """Logits after the last ``wanted`` of each row's ``ids`` [rows, tokens], row after row, and the cache

@@ -99,7 +99,8 @@ class LocalEngine:
             done = set()
             try:
                 batch = self._rows(model, pool, min(size, len(left)))
-                for place, ids, finish in decode(batch, left, self.base.renderer.stop_ids, size, drafts):
+                stops, vocabulary = self.base.renderer.stop_ids, self._vocabulary
+                for place, ids, finish in decode(batch, left, stops, size, drafts, vocabulary):
                     done.add(place)
                     yield left[place], ids, finish
             except torch.OutOfMemoryError as error:
@@ -125,6 +126,10 @@ class LocalEngine:
         """How many rows may run at once: a fixed number, fewer where they are long."""
         most = self.batch_size or (_PLAIN_ROWS if self._plain and self.base.device.type == "cpu" else _ROWS)
         return max(1, min(most, self.batch_tokens // max(map(longest, pool.items))))
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self.base.model.config.get_text_config(decoder=True).vocab_size)
 
     @property
     def _plain(self) -> bool:
