@@ -11,7 +11,7 @@ import torch
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, Finished, Started
-from puretune.inference import Answer, Decoding, LocalEngine, Request
+from puretune.inference import Answer, Decoding, LocalEngine, Request, _plain
 from puretune.inference import local as local_module
 from puretune.models import AdapterRef, adapter_ref, applied, new_lora, save_lora
 from tests.tiny import CONTEXT, FAMILIES, tiny_base, tiny_llama
@@ -129,6 +129,13 @@ def test_answers_behind_a_shared_prefix_equal_generate(family: Any) -> None:
         found = answers(family, asked, **how)
         for request in asked:
             assert found[request.key, 0].token_ids == expected(family.model, family, request)
+
+
+def test_attention_in_parts_gives_the_same_answers(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = beginning_alike(family)
+    together = answers(family, asked)
+    monkeypatch.setattr(_plain, "_NEAR", 1)
+    assert answers(family, asked) == together
 
 
 def test_a_shared_prefix_is_computed_once(llama_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

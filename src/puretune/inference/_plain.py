@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _SPARE = 16
 """Tokens of free room per row whenever the buffers are laid out anew."""
 
+_NEAR = 5 << 19
+"""Bytes of scores that stay near a processor: attention behind a prefix takes more rows in parts."""
+
 
 class PlainRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with."""
@@ -106,7 +109,8 @@ class PlainRows:
             for own, one in zip(self.own[:, layer], (k, v), strict=True):
                 own.view(-1, width).index_copy_(0, behind, one.reshape(-1, width))
                 seen_by.append(own[:, :, :seen] if all_rows else own[index, :, :seen])
-            out = attention(asking.padded(q), seen_by[0], seen_by[1], masks[id(asking)], self._shared(layer))
+            keys, values = seen_by
+            out = _in_parts(asking.padded(q), keys, values, masks[id(asking)], self._shared(layer))
             return asking.packed(out)
 
         return attend
@@ -195,6 +199,19 @@ def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int],
     return _Asking(
         places.to(device), rows.to(device), (begin[rows] + inside).to(device), grid.to(device), flat
     )
+
+
+def _in_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:
+    """:func:`attention`, some rows after the others where that is faster."""
+    import torch
+
+    if prefix is None or q.device.type != "cpu":
+        return attention(q, k, v, mask, prefix)
+    each = q.shape[1] * q.shape[2] * (k.shape[2] + prefix[0].shape[1]) * q.element_size()
+    rows = max(1, _NEAR // each)
+    parts = [slice(first, first + rows) for first in range(0, len(q), rows)]
+    found = [attention(q[part], k[part], v[part], mask[part], prefix) for part in parts]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:
