@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from benchmarks.number_formats import CELLS, FORMATS, MARGIN, MEASURES, Rates, differences
 from benchmarks.speed._record import RESULTS, ROOT
 
