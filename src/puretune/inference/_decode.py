@@ -84,8 +84,9 @@ def decode(
     room for.
     """
     size = min(size, len(items))
-    bytes_each = 4 if not items or items[0].decoding.temperature == 0 else 32  # sampling sorts in float64
-    most = max(0, _LOGIT_BYTES // (bytes_each * max(1, size) * vocabulary) - 1)
+    sampled = bool(items) and items[0].decoding.temperature > 0
+    each = vocabulary * (32 if sampled else 4)  # bytes; sampling sorts in float64
+    most = max(0, _LOGIT_BYTES // (each * max(1, size)) - 1)
     state = _State(items, stops, size, (drafts or {}) if batch.forgets and most else {}, most)
     while True:
         entering = state.entering(batch)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from puretune.data import Example
@@ -16,7 +16,7 @@ from puretune.inference import Answer, Engine, Request
 from puretune.models import AdapterRef, adapter_ref
 from puretune.store import Store
 from puretune.study._beside import beside
-from puretune.study._drafts import Drafts, pools_of
+from puretune.study._drafts import Drafts, Pool, pools_of
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, Who
 from puretune.study._prompts import Prompts, shard_of, suites_of
 from puretune.study._resolve import ResolvedSuite
@@ -28,89 +28,62 @@ _WRITERS = 4
 """Threads that publish: they wait for the disk, hardly for the processor."""
 
 
-def answer(
-    plan: Plan,
-    store: Store,
-    engine: Engine,
-    steps: Sequence[AnswerStep],
-    prompts: Prompts,
-    drafts: Drafts,
-    on_event: EventSink,
-    in_two: bool = False,
-) -> None:
-    """Ask pool by pool: the shards of one adapter under one test template share their batches.
+@dataclass(frozen=True)
+class Answering:
+    """How shards of a plan are asked: of which engine, with which prompts and drafts, into which store."""
 
-    The shards of a pool are published one after the other when all are done, so that a run that was killed
-    asks the same pools again, in the same batches, as one that was not. ``in_two``: every other pool of the
-    plan in a second process, where there are many.
-    """
-    suites, pools = suites_of(plan), pools_of(steps)
-    asked = sum(step.prompts * suites[step.suite].decoding.n for pool in pools for step in pool)
-    progress = _Progress(asked, on_event)
+    plan: Plan
+    store: Store
+    engine: Engine
+    prompts: Prompts
+    drafts: Drafts
 
-    def ask(some: Iterable[list[AnswerStep]], progress: _Progress) -> None:
-        _ask(plan, store, engine, some, prompts, drafts, progress)
+    def answer(self, steps: Sequence[AnswerStep], on_event: EventSink, in_two: bool = False) -> None:
+        """Ask pool by pool: the shards of one adapter under one test template share their batches.
 
-    if in_two and len(pools) >= _WORTH_TWO_PROCESSES:
-        others = [pool for pool in pools if drafts.turn[pool[0].key]]
-        with beside(lambda sink: ask(others, _Progress(0, sink)), progress.beside):
-            ask([pool for pool in pools if not drafts.turn[pool[0].key]], progress)
-        pools = [pool for pool in others if not all(store.has(ANSWERS, step.key) for step in pool)]
-    ask(pools, progress)
-    progress.finish(asked)
+        The shards of a pool are published one after the other when all are done, so that a run that was
+        killed asks the same pools again, in the same batches, as one that was not. ``in_two``: every other
+        pool of the plan in a second process, where there are many.
+        """
+        suites, pools = suites_of(self.plan), pools_of(steps)
+        asked = sum(step.prompts * suites[step.suite].decoding.n for pool in pools for step in pool)
+        progress = _Progress(asked, on_event)
+        if in_two and len(pools) >= _WORTH_TWO_PROCESSES:
+            others = [pool for pool in pools if self.drafts.turn[pool[0].key]]
+            with beside(lambda sink: self._ask(others, _Progress(0, sink)), progress.beside):
+                self._ask([pool for pool in pools if not self.drafts.turn[pool[0].key]], progress)
+            pools = [pool for pool in others if not all(self.store.has(ANSWERS, step.key) for step in pool)]
+        self._ask(pools, progress)
+        progress.finish(asked)
 
+    def untuned(self, steps: Sequence[AnswerStep]) -> Iterator[None]:
+        """Ask what needs no adapter that is tuned here, one pool for each item that is taken."""
+        for pool in pools_of([step for step in steps if step.who.adapter is None]):
+            self._ask([pool], _Progress(0, ignore))
+            yield
 
-def answer_untuned(
-    plan: Plan,
-    store: Store,
-    engine: Engine,
-    steps: Sequence[AnswerStep],
-    prompts: Prompts,
-    drafts: Drafts,
-) -> Iterator[None]:
-    """Ask what needs no adapter that is tuned here, one pool for each item that is taken."""
-    for pool in pools_of([step for step in steps if step.who.adapter is None]):
-        _ask(plan, store, engine, [pool], prompts, drafts, _Progress(0, ignore))
-        yield
+    def _ask(self, pools: Iterable[Pool], progress: _Progress) -> None:
+        suites = suites_of(self.plan)
+        with publishing(self.store) as publish:
+            for pool in pools:
+                started = time.monotonic()
+                requests = self._requests(pool, suites)
+                answers = progress.watch(self.engine.generate(requests, progress.note), pool)
+                each = (time.monotonic() - started) / sum(step.prompts for step in pool)
+                for step, of_step in zip(pool, answers, strict=True):
+                    rows = _rows(of_step, shard_of(step, suites), suites[step.suite].decoding.n)
+                    self.drafts.remember(step, rows)
+                    publish(ANSWERS, step.key, rows, {"seconds": round(each * step.prompts, 3)})
 
-
-def _ask(
-    plan: Plan,
-    store: Store,
-    engine: Engine,
-    pools: Iterable[list[AnswerStep]],
-    prompts: Prompts,
-    drafts: Drafts,
-    progress: _Progress,
-) -> None:
-    suites = suites_of(plan)
-    with publishing(store) as publish:
-        for pool in pools:
-            started = time.monotonic()
-            adapter = adapter_of(plan, store, pool[0].who)
-            requests = _requests(pool, suites, prompts, drafts, adapter)
-            answers = progress.watch(engine.generate(requests, progress.note), pool)
-            each = (time.monotonic() - started) / sum(step.prompts for step in pool)
-            for step, of_step in zip(pool, answers, strict=True):
-                rows = _rows(of_step, shard_of(step, suites), suites[step.suite].decoding.n)
-                drafts.remember(step, rows)
-                publish(ANSWERS, step.key, rows, {"seconds": round(each * step.prompts, 3)})
-
-
-def _requests(
-    pool: Sequence[AnswerStep],
-    suites: Mapping[str, ResolvedSuite],
-    prompts: Prompts,
-    drafts: Drafts,
-    adapter: AdapterRef | None,
-) -> list[Request]:
-    """All prompts of a pool."""
-    found = []
-    for place, step in enumerate(pool):
-        asked = prompts.requests(step, adapter, suites[step.suite].decoding, place)
-        like = drafts.of(step)
-        found += [replace(one, drafts=some) for one, some in zip(asked, like, strict=True)]
-    return found
+    def _requests(self, pool: Pool, suites: Mapping[str, ResolvedSuite]) -> list[Request]:
+        """All prompts of a pool, each with its drafts."""
+        adapter = adapter_of(self.plan, self.store, pool[0].who)
+        found = []
+        for place, step in enumerate(pool):
+            asked = self.prompts.requests(step, adapter, suites[step.suite].decoding, place)
+            like = self.drafts.of(step)
+            found += [replace(one, drafts=some) for one, some in zip(asked, like, strict=True)]
+        return found
 
 
 @contextmanager

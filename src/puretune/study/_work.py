@@ -19,7 +19,7 @@ from puretune.inference.endpoint import Notice
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store
-from puretune.study._answers import answer, answer_untuned
+from puretune.study._answers import Answering
 from puretune.study._beside import beside, has_room
 from puretune.study._choices import choose, missing_choices
 from puretune.study._drafts import Drafts
@@ -68,7 +68,7 @@ def work(
         with closing(plan.resolved.engine.open(base, scratch / REPLIES)) as engine:
             if missing:
                 in_two = local and has_room(base.base)
-                answer(plan, store, engine, missing, prompts, drafts, on_event, in_two)
+                Answering(plan, store, engine, prompts, drafts).answer(missing, on_event, in_two)
             choose(plan, store, engine, base, choices, on_event)
     score(plan, store, on_event)
     draw(plan, store, on_event)
@@ -85,7 +85,7 @@ def _untuned(
 ) -> Iterator[None]:
     """Answers that wait for no tuning, for a second process that has tuned its part."""
     with closing(plan.resolved.engine.open(base)) as engine:
-        yield from answer_untuned(plan, store, engine, missing, prompts, drafts)
+        yield from Answering(plan, store, engine, prompts, drafts).untuned(missing)
 
 
 def engine_notices(plan: Plan, store: Store | None) -> list[Notice]:
