@@ -21,7 +21,7 @@ from benchmarks.speed import _generate, _vllm
 from benchmarks.speed._matrix import Matrix, base_model, conditions, matrix, requests
 from benchmarks.speed._measure import alternate, in_new_process
 from benchmarks.speed._record import Record, cores
-from benchmarks.speed._two import Tokens, in_two, queue_of, queues
+from benchmarks.speed._two import Tokens, answered_in_two, queue_of, queues
 
 from puretune.events import ignore
 from puretune.inference import Request, engine_spec
@@ -161,7 +161,7 @@ def as_studies_do(spec: ModelSpec, asked: Sequence[Request], drafts: bool = True
     """The same in two processes, which share the loaded model."""
     base = LazyBase(replace(spec, threads=1))
     assert base.base.context_length  # loaded before there are two
-    return in_two(asked, lambda some: _answers(base, some, drafts))
+    return answered_in_two(asked, lambda some: _answers(base, some, drafts))
 
 
 def _answers(base: LazyBase, asked: Sequence[Request], drafts: bool = True) -> Tokens:
@@ -196,7 +196,7 @@ def _sides(work: Work, batch: int) -> dict[str, Answering]:
     return {
         "generate, batch 8": lambda: _generate.cell_by_cell(work.base, work.requests, 8),
         "generate, best batch": lambda: _generate.in_batches(work.base, work.requests, batch),
-        "generate, best batch, two processes": lambda: in_two(
+        "generate, best batch, two processes": lambda: answered_in_two(
             work.requests, lambda some: _generate.in_batches(work.base, some, batch)
         ),
         "continuous batching": lambda: _generate.continuous(work.base, work.requests),

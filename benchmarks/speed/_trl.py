@@ -36,6 +36,8 @@ class Setting:
     dtype: str = "float32"
     """``bfloat16``: TRL's own default, mixed precision on frozen weights in float32."""
     threads: int = 1
+    processes: int = 1
+    """Runs at a time; a second one is forked."""
 
 
 @dataclass(frozen=True)

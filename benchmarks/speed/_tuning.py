@@ -2,7 +2,9 @@
 
 First what matters: wall-clock from the rows to adapters that are equal (their largest difference, Frobenius
 norm per matrix, is measured in every run). Then tokens a second, without padding; tokens of prefixes that all
-rows share are counted apart. Loading the model is part of every run, rendering of ours only.
+rows share are counted apart. Loading the model is part of every run, rendering of ours only. puretune tunes
+half of the conditions in a second process, as its studies do with a model of this size; so that this is no
+advantage which others could have as well, TRL has a side that runs two at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.speed import _trl
 from benchmarks.speed._matrix import SEEDS, Matrix, base_model, conditions, matrix
@@ -22,6 +24,7 @@ from benchmarks.speed._measure import alternate, in_new_process, reason, timed
 from benchmarks.speed._predict import predicted
 from benchmarks.speed._record import Record, cores, has_bf16
 from benchmarks.speed._steps import Steps, steps_of
+from benchmarks.speed._two import in_two
 
 from puretune.events import ignore
 from puretune.tuning import tuner_named
@@ -32,6 +35,7 @@ _SLICE_STEPS, _TRIAL_STEPS = 4, 4
 Tensors = dict[str, Any]
 Adapters = dict[str, Tensors]
 """Matrices by condition."""
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Ours:
     options: tuple[tuple[str, Any], ...] = ()
     dtype: str = "float32"
     threads: int = 1
+    processes: int = 1
 
 
 Setting = Ours | _trl.Setting
@@ -99,13 +104,17 @@ def _cold(setting: Setting, steps: int) -> None:
 
 def _candidates() -> dict[str, list[Setting]]:
     """Each side with the settings that it may choose from; the fastest in a short trial is measured."""
-    threads = sorted({1, cores()})
+    threads, both = sorted({1, cores()}), (False, True)
     sides: dict[str, list[Setting]] = {
         "TRL, defaults": [_trl.Setting(threads=cores())],
         "TRL, tuned": [
-            _trl.Setting(tuned=True, padding_free=free, threads=n) for n in threads for free in (False, True)
+            _trl.Setting(tuned=True, padding_free=free, threads=n) for n in threads for free in both
         ],
-        "puretune": [Ours(threads=n) for n in threads],
+        "TRL, tuned, two processes": [
+            _trl.Setting(tuned=True, padding_free=free, processes=2) for free in both
+        ],
+        "puretune": [Ours(processes=2)],
+        "puretune, one process": [Ours(threads=n) for n in threads],
         **{name: [replace(ours, threads=threads[0])] for name, ours in LADDER.items()},
     }
     if has_bf16():
@@ -175,10 +184,14 @@ def _ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) ->
 
     base = base_model(made, setting.dtype, setting.threads)
     out = Path(tempfile.mkdtemp(dir=scratch))
-    try:
-        asked = [replace(one.condition, out=out / one.condition.out.name) for one in steps]
+
+    def tuned(some: list[Steps]) -> Adapters:
+        asked = [replace(one.condition, out=out / one.condition.out.name) for one in some]
         made_here = tuner_named(setting.tuner, dict(setting.options)).on(base).tune(asked, ignore)
         return {one.name: load_file(ref.path / "adapter_model.safetensors") for one, _, ref in made_here}
+
+    try:
+        return _in(setting.processes, steps, tuned)
     finally:
         shutil.rmtree(out)
 
@@ -187,9 +200,24 @@ def _theirs(
     setting: _trl.Setting, made: Matrix, steps: Sequence[Steps], scratch: Path
 ) -> tuple[Adapters, dict[str, float]]:
     base = base_model(made)
-    adapters = {one.condition.name: _trl.train(one, base, setting, scratch) for one in steps}
-    training = sum(one.training_seconds for one in adapters.values())
+
+    def tuned(some: list[Steps]) -> dict[str, _trl.Made]:
+        each = [(one, one.condition) for one in some]
+        return {asked.name: _trl.train(one, base, setting, scratch / asked.out.name) for one, asked in each}
+
+    adapters = _in(setting.processes, steps, tuned)
+    training = sum(one.training_seconds for one in adapters.values()) / setting.processes
     return {name: one.tensors for name, one in adapters.items()}, {"training_seconds": round(training, 4)}
+
+
+def _in(
+    processes: int, steps: Sequence[Steps], work: Callable[[list[Steps]], dict[str, _Found]]
+) -> dict[str, _Found]:
+    """The work in this process, or half of it (as in studies, the second half) in another."""
+    if processes == 1:
+        return work(list(steps))
+    half = (len(steps) + 1) // 2
+    return in_two(list(steps[:half]), list(steps[half:]), work)
 
 
 def difference(adapters: Adapters, reference: Adapters) -> float:

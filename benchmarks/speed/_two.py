@@ -1,4 +1,4 @@
-"""The work of this process and a forked one, on one thread each: as studies answer small models."""
+"""The work of this process and a forked one, on one thread each: as studies tune and answer small models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from puretune.events import EventSink, ignore
 from puretune.inference import Request
@@ -15,21 +16,30 @@ from puretune.study._beside import beside
 Tokens = dict[str, tuple[int, ...]]
 """Generated ids by request."""
 
+_Item, _Found = TypeVar("_Item"), TypeVar("_Found")
 
-def in_two(asked: Sequence[Request], answering: Callable[[list[Request]], Tokens]) -> Tokens:
+
+def answered_in_two(asked: Sequence[Request], answering: Callable[[list[Request]], Tokens]) -> Tokens:
     """Every other queue (adapter and template) is answered in a second process."""
+    here, there = (_flat(queues(asked)[first::2]) for first in (0, 1))
+    return in_two(here, there, answering)
+
+
+def in_two(
+    here: list[_Item], there: list[_Item], work: Callable[[list[_Item]], dict[str, _Found]]
+) -> dict[str, _Found]:
+    """What ``work`` makes of both lists, of the second in a second process."""
     import torch
 
-    here, there = (_flat(queues(asked)[first::2]) for first in (0, 1))
     with tempfile.TemporaryDirectory() as scratch, _threads(1):
-        file = Path(scratch) / "answers"
+        file = Path(scratch) / "found"
 
-        def work(_: EventSink) -> None:
+        def other(_: EventSink) -> None:
             torch.set_num_threads(1)
-            file.write_bytes(pickle.dumps(answering(there)))
+            file.write_bytes(pickle.dumps(work(there)))
 
-        with beside(work, ignore):
-            found = answering(here)
+        with beside(other, ignore):
+            found = work(here)
         return found | pickle.loads(file.read_bytes())  # type: ignore[no-any-return]
 
 

@@ -58,15 +58,15 @@ def _tuning(item: Item) -> list[str]:
         f"{work['seen']:,} tokens without padding, {shared:,} of them in prefixes that all rows of a "
         "template share.",
         "",
-        "| side | threads | seconds | TRL's defaults take so many times as long | TRL tuned | in `train()` "
-        "| tokens/s | shared ones not counted | largest difference |",
+        "| side | processes x threads | seconds | TRL's defaults take so many times as long | TRL tuned "
+        "| in `train()` | tokens/s | shared ones not counted | largest difference |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in (one for one in item["runs"] if one not in _RUNGS):
         taken = median(item, name) or 0.0
         same = ", bf16" if name.endswith(", bf16") else ""
         cells = [
-            str(item["settings"][name]["threads"]),
+            "{processes} x {threads}".format(**item["settings"][name]),
             _spread(item, name),
             *(_times(item, f"TRL, {kind}{same}", name) for kind in ("defaults", "tuned")),
             _training(item, name),
@@ -78,6 +78,7 @@ def _tuning(item: Item) -> list[str]:
     return [*lines, *_fastest(item), *_cold(item), *_ladder(item), *_failed(item)]
 
 
+_PEERS = ("TRL, defaults", "TRL, tuned", "TRL, tuned, two processes")
 _RUNGS = ("loop", "+ gang", "+ packing", "+ prefix", "+ head")
 
 
@@ -103,20 +104,18 @@ def _training(item: Item, name: str) -> str:
 
 def _fastest(item: Item) -> Iterator[str]:
     """Each side at its fastest setting, whichever number format that is."""
-    best = {side: _best(item, side) for side in ("TRL, defaults", "TRL, tuned", "puretune")}
-    if all(best.values()):
-        ours = median(item, best["puretune"] or "") or 0.0
-        said = [
-            f"{(median(item, best[side] or '') or 0.0) / ours:.1f} times as fast as {best[side]}"
-            for side in ("TRL, defaults", "TRL, tuned")
-        ]
+    best = {side: _best(item, side) for side in (*_PEERS, "puretune") if median(item, side)}
+    if "puretune" in best and len(best) > 1:
+        ours, name = best.pop("puretune")
+        said = [f"{taken / ours:.1f} times as fast as {peer}" for taken, peer in best.values()]
         yield ""
-        yield f"Each side at its fastest setting: {best['puretune']} is {' and '.join(said)}."
+        yield f"Each side at its fastest setting: {name} is {', '.join(said)}."
 
 
-def _best(item: Item, side: str) -> str | None:
-    measured = [name for name in (side, f"{side}, bf16") if median(item, name) is not None]
-    return min(measured, key=lambda name: median(item, name) or 0.0, default=None)
+def _best(item: Item, side: str) -> tuple[float, str]:
+    """(seconds, name) of the number format in which a side is faster."""
+    names = [name for name in (side, f"{side}, bf16") if median(item, name)]
+    return min((median(item, name) or 0.0, name) for name in names)
 
 
 def _generation(item: Item) -> list[str]:

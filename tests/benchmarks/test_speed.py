@@ -15,7 +15,7 @@ from benchmarks.speed._measure import alternate, in_new_process, median
 from benchmarks.speed._predict import predicted
 from benchmarks.speed._record import Record, machine
 from benchmarks.speed._steps import steps_of
-from benchmarks.speed._two import in_two
+from benchmarks.speed._two import answered_in_two
 
 from puretune.inference import LocalEngine
 
@@ -23,7 +23,8 @@ ITEM: dict[str, Any] = {
     "work": {"adapters": 15, "steps": 8, "seen": 800, "distinct": 500, "trained": 200},
     "predicted": {"+ packing": 1.2},
     "settings": {
-        name: {"threads": 1} for name in ("TRL, defaults", "TRL, tuned", "puretune", "loop", "+ gang")
+        name: {"threads": 1, "processes": 2}
+        for name in ("TRL, defaults", "TRL, tuned", "puretune", "loop", "+ gang")
     },
     "runs": {
         name: [{"seconds": seconds, "difference": 1e-6}, {"seconds": seconds + 2, "difference": 2e-6}]
@@ -100,8 +101,8 @@ def test_tables_hold_the_medians_and_their_ratios() -> None:
         "items": {"B5": ITEM, "B9": {"runs": {"import puretune": [{"seconds": 0.25}]}}},
     }
     text = tables.tables(record)
-    assert "| puretune | 1 | 4.00 (3.00 to 5.00) | 10.0 | 5.0 | - | 200 | 125 | 2.0e-06 |" in text
-    assert "puretune is 10.0 times as fast as TRL, defaults and 5.0 times as fast as TRL, tuned" in text
+    assert "| puretune | 2 x 1 | 4.00 (3.00 to 5.00) | 10.0 | 5.0 | - | 200 | 125 | 2.0e-06 |" in text
+    assert "puretune is 10.0 times as fast as TRL, defaults, 5.0 times as fast as TRL, tuned" in text
     assert "imports included: puretune 9.00 (9.00 to 9.00) s." in text
     assert "| + gang | 6.00 (5.00 to 7.00) | - | 2.0 |" in text
     assert "Not measured: vLLM (not installed here)." in text
@@ -137,6 +138,15 @@ def test_trl_and_the_plain_loop_make_the_same_adapter_of_the_same_rows(tmp_path:
         assert bench.side(setting)()["difference"] < 1e-4
 
 
+def test_two_processes_make_the_adapters_of_one(tmp_path: Path) -> None:
+    pytest.importorskip("trl", reason="TRL (the train extra) is not installed")
+    bench = _tuning._Bench(matrix(steps=2), tmp_path)
+    bench.steps = bench.steps[:2]
+    bench.reference = _tuning._ours(_tuning.Ours("loop"), bench.made, bench.steps, tmp_path)
+    for setting in (_tuning.Ours(processes=2), _tuning._trl.Setting(tuned=True, processes=2)):
+        assert bench.side(setting)()["difference"] < 1e-4
+
+
 def test_generate_and_puretune_answer_alike_token_for_token() -> None:
     made = matrix(prompts=1)
     base = base_model(made)
@@ -147,7 +157,7 @@ def test_generate_and_puretune_answer_alike_token_for_token() -> None:
         "chat:vanilla": False,
         "chat:llama": True,
     }
-    assert in_two(asked, lambda some: in_batches(base, some, 3)) == ours
+    assert answered_in_two(asked, lambda some: in_batches(base, some, 3)) == ours
     assert cell_by_cell(base, asked, 8) == ours
     assert in_batches(base, asked, 3) == ours
 
