@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from puretune.models import has_bf16
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 _PACKAGES = (
@@ -70,12 +72,6 @@ def machine() -> dict[str, Any]:
 def cores() -> int:
     """CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def has_bf16() -> bool:
-    """Whether the CPU multiplies in bfloat16 (AVX512-BF16 or AMX)."""
-    flags = (_field("/proc/cpuinfo", "flags") or "").split()
-    return bool({"avx512_bf16", "amx_bf16"} & set(flags))
 
 
 def versions() -> dict[str, str]:

@@ -22,11 +22,12 @@ from benchmarks.speed import _trl
 from benchmarks.speed._matrix import SEEDS, Matrix, base_model, conditions, matrix
 from benchmarks.speed._measure import alternate, in_new_process, reason, timed
 from benchmarks.speed._predict import predicted
-from benchmarks.speed._record import Record, cores, has_bf16
+from benchmarks.speed._record import Record, cores
 from benchmarks.speed._steps import Steps, steps_of
 from benchmarks.speed._two import in_two
 
 from puretune.events import ignore
+from puretune.models import has_bf16
 from puretune.tuning import tuner_named
 
 NAME = "B5"

@@ -14,6 +14,7 @@ from puretune.errors import InputError
 from puretune.models import (
     ModelSpec,
     _fingerprint,
+    _hardware,
     cache_directory,
     fingerprint,
     resolved_device,
@@ -108,10 +109,25 @@ def test_planning_needs_no_torch(llama_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def test_auto_dtype_follows_the_device() -> None:
-    assert resolved_dtype(ModelSpec("m", device="cpu")) == "float32"
+def test_auto_dtype_follows_the_device(llama_path: Path) -> None:
+    assert resolved_dtype(ModelSpec(str(llama_path), device="cpu")) == "float32"
     assert resolved_dtype(ModelSpec("m", device="cuda:1")) == "bfloat16"
     assert resolved_dtype(ModelSpec("m", device="cuda", dtype="float16")) == "float16"
+
+
+@pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_auto_dtype_on_a_cpu_is_half_where_weights_are_stored_so(
+    key: str, multiplies: bool, llama_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_hardware, "has_bf16", lambda: multiplies)
+    model = shutil.copytree(llama_path, tmp_path / "half")
+    config = json.loads((model / "config.json").read_text())
+    config.pop("dtype", None)
+    (model / "config.json").write_text(json.dumps({**config, key: "float16"}))
+    spec = ModelSpec(str(model), device="cpu")
+    assert resolved_dtype(spec) == ("bfloat16" if multiplies else "float32")
+    assert resolved_dtype(ModelSpec(str(model), device="cpu", dtype="float32")) == "float32"
 
 
 def test_auto_device_is_one_that_torch_has() -> None:

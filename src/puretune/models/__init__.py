@@ -15,7 +15,7 @@ from puretune.models._apply import applied, save_merged
 from puretune.models._consent import Consent, Notice, agree, loopback_only, stays_or_leaves
 from puretune.models._endpoint import NO_KEY, OPENAI, Endpoint, Limits, located
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
-from puretune.models._hardware import resolved_device, resolved_dtype
+from puretune.models._hardware import has_bf16, resolved_device, resolved_dtype
 from puretune.models._lazy import LazyBase
 from puretune.models._llama import Attend, PlainLlama, plain_llama
 from puretune.models._load import (
@@ -78,6 +78,7 @@ __all__ = [
     "context_length",
     "estimate_tokens",
     "fingerprint",
+    "has_bf16",
     "load_base",
     "load_lora",
     "load_model",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from puretune.errors import InputError
+from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 
 DEFAULT_THREADS = 1
 """CPU threads where the spec names none. Fixed, because sums in another order round otherwise; one, because
 more are hardly faster on small models and far slower wherever another process wants the same cores."""
 
+_DTYPE_KEYS = ("dtype", "torch_dtype")
+"""In ``config.json``; the second is transformers' name before version 5."""
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -27,10 +32,36 @@ def resolved_device(spec: ModelSpec) -> str:
 
 
 def resolved_dtype(spec: ModelSpec) -> str:
-    """``float32``, ``bfloat16`` or ``float16``. ``auto``: bfloat16 on CUDA, float32 elsewhere."""
+    """``float32``, ``bfloat16`` or ``float16``.
+
+    ``auto`` is bfloat16 on CUDA, and on a CPU that multiplies in it where the weights are stored in half
+    precision; else float32. So weights stored in full precision give the same figures on every CPU.
+    """
     if spec.dtype != "auto":
         return spec.dtype
-    return "bfloat16" if resolved_device(spec).startswith("cuda") else "float32"
+    device = resolved_device(spec)
+    half = device.startswith("cuda") or (device == "cpu" and has_bf16() and _stored_in_half(spec))
+    return "bfloat16" if half else "float32"
+
+
+@cache
+def has_bf16() -> bool:
+    """Whether the CPU multiplies matrices in bfloat16 (AVX512-BF16 or AMX). Linux says so; elsewhere: no."""
+    try:
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    return bool(flags and {"avx512_bf16", "amx_bf16"} & set(flags.group(1).split()))
+
+
+def _stored_in_half(spec: ModelSpec) -> bool:
+    """Whether the model's configuration says that its weights have 16 bits."""
+    try:
+        config = json.loads((resolve_model_path(spec, weights=False) / "config.json").read_text("utf-8"))
+    except ValueError:  # whoever loads the model says what is wrong with it
+        return False
+    stated = [part.get(key) for part in (config, config.get("text_config") or {}) for key in _DTYPE_KEYS]
+    return bool({"bfloat16", "float16"} & {str(one) for one in stated})
 
 
 def free_memory() -> None:
