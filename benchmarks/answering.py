@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from puretune.inference import LocalEngine, Request
-from puretune.models import BaseModel, load_base, plain_llama
+from puretune.models import BaseModel, load_base
 from puretune.store import write_text
 from puretune.study import named_study, plan
 from puretune.study._prompts import Prompts
@@ -87,11 +87,7 @@ def mixing(repeats: int, rank: int = 8, adapters: int = 6) -> dict[str, float]:
     """Milliseconds of a decode step's linear layers with 64 rows: adapters merged into the weights, or mixed
     in one batch (stacked LoRA on every layer, each row with its own)."""
     base, rows = load_base(plan(named_study("lab-demo")).resolved.base.spec), 64
-    model = plain_llama(base.model, 1)
-    assert model is not None
-    linear = [
-        getattr(one, name) for one in model.layers for name in ("q", "k", "v", "o", "gate", "up", "down")
-    ]
+    linear = [one for name, one in base.model.named_modules() if name.endswith("_proj")]
     whose = torch.arange(rows) % adapters
     stacks = [
         (torch.randn(adapters, one.weight.shape[1], rank), torch.randn(adapters, rank, one.weight.shape[0]))

@@ -39,8 +39,9 @@ class PlainRows:
         self.shared = len(prefix)
         self.device = model.embedding.device
         shape = (2, len(model.layers), rows, model.key_heads, 0, model.width)
-        self.own = model.embedding.new_zeros(shape)
-        """Keys and values of the rows' own tokens, by layer."""
+        self.own = torch.zeros(shape, dtype=torch.float32, device=self.device)
+        """Keys and values of the rows' own tokens, by layer; in float32 whatever the weights are, because
+        a CPU is slower at small products and softmaxes in half precision."""
         self.lengths = [0] * rows
         """Own tokens of each row."""
         with torch.inference_mode():
@@ -107,11 +108,12 @@ class PlainRows:
             asking = every if len(q) == len(every.at) else some
             seen_by: list[Tensor] = []
             for own, one in zip(self.own[:, layer], (k, v), strict=True):
-                own.view(-1, width).index_copy_(0, behind, one.reshape(-1, width))
+                own.view(-1, width).index_copy_(0, behind, one.reshape(-1, width).to(own.dtype))
                 seen_by.append(own[:, :, :seen] if all_rows else own[index, :, :seen])
             keys, values = seen_by
-            out = _in_parts(asking.padded(q), keys, values, masks[id(asking)], self._shared(layer))
-            return asking.packed(out)
+            asked = asking.padded(q.to(keys.dtype))
+            out = _in_parts(asked, keys, values, masks[id(asking)], self._shared(layer))
+            return asking.packed(out).to(q.dtype)
 
         return attend
 
@@ -125,9 +127,10 @@ class PlainRows:
         mask = asking.mask(len(ids), self.own.dtype)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            k, v = k.transpose(0, 1).contiguous(), v.transpose(0, 1).contiguous()
+            k, v = (x.transpose(0, 1).contiguous().to(self.own.dtype) for x in (k, v))
             kept.append((k, v))
-            return attention(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), mask, None)[0]
+            asked = q.unsqueeze(0).to(k.dtype)
+            return attention(asked, k.unsqueeze(0), v.unsqueeze(0), mask, None)[0].to(q.dtype)
 
         self.model.hidden(tokens, asking.at, attend)
         return kept

@@ -16,7 +16,7 @@ from puretune.inference._module import ModuleRows
 from puretune.inference._plain import PlainRows
 from puretune.inference._pool import Pool, longest, pools
 from puretune.inference._types import Answer, Finish, Request, Takes
-from puretune.models import BaseModel, LazyBase, applied, plain_llama
+from puretune.models import BaseModel, LazyBase, applied, can_be_plain, plain_llama
 
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 16 << 30}
 """Room for keys and values of one batch. Fixed: batches, and so rounding, must not depend on free memory."""
@@ -34,7 +34,7 @@ class LocalEngine:
     """
 
     name = "local"
-    version = "4"
+    version = "5"
     takes: Takes = "ids"
 
     def __init__(
@@ -114,7 +114,7 @@ class LocalEngine:
             left = [item for place, item in enumerate(left) if place not in done]
 
     def _rows(self, model: Any, pool: Pool, size: int) -> Rows:
-        """The batch that the model runs best: as plain tensors where it can be, in full precision."""
+        """The batch that the model runs best: as plain tensors where it can be."""
         prefix = pool.prefix if self.share_prefix else ()
         if self._plain:
             known = plain_llama(model, max(map(longest, pool.items)))
@@ -133,7 +133,7 @@ class LocalEngine:
 
     @property
     def _plain(self) -> bool:
-        return self.plain and self.base.dtype_name == "float32"
+        return self.plain and can_be_plain(self.base.model)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ class LocalSpec:
     batch_tokens: int | None = None
     """Most tokens in a batch, prompts and answers at their longest; None: by the model's cache."""
     plain: bool = True
-    """Llama-like models in float32 run as plain tensors, without their modules."""
+    """Llama-like models in float32, and small ones in bfloat16 on a CPU, run as plain tensors, without their
+    modules."""
     share_prefix: bool = True
     """What all prompts of a template begin with is computed once."""
     refill: bool = True

@@ -17,11 +17,12 @@ from puretune.models._endpoint import NO_KEY, OPENAI, Endpoint, Limits, located
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import has_bf16, resolved_device, resolved_dtype
 from puretune.models._lazy import LazyBase
-from puretune.models._llama import Attend, PlainLlama, plain_llama
+from puretune.models._llama import Attend, PlainLlama, can_be_plain, plain_llama
 from puretune.models._load import (
     UNLIMITED,
     BaseModel,
     context_length,
+    is_small,
     load_base,
     load_model,
     load_tokenizer,
@@ -74,11 +75,13 @@ __all__ = [
     "applied",
     "attached",
     "cache_directory",
+    "can_be_plain",
     "check_adapter",
     "context_length",
     "estimate_tokens",
     "fingerprint",
     "has_bf16",
+    "is_small",
     "load_base",
     "load_lora",
     "load_model",

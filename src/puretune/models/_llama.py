@@ -7,9 +7,13 @@ this file does not know in every detail stay with their own module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from puretune.models._linear import Linears, joined, separate
+from puretune.models._load import is_small
+from puretune.models._lora import LowRank
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,42 +27,26 @@ _STATIC_ROPE = ("default", "linear", "llama3", "yarn")
 
 
 @dataclass(frozen=True)
-class Linear:
-    """A weight [outputs, inputs] and perhaps a bias [outputs]."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        from torch.nn.functional import linear
-
-        return linear(x, self.weight, self.bias)
-
-
-@dataclass(frozen=True)
 class Layer:
     """One block: attention and gated feed-forward, each behind an RMSNorm weight [size]."""
 
     attention_norm: Tensor
-    q: Linear
-    k: Linear
-    v: Linear
-    o: Linear
+    qkv: Linears
+    o: Linears
     mlp_norm: Tensor
-    gate: Linear
-    up: Linear
-    down: Linear
+    gate_up: Linears
+    down: Linears
 
 
 @dataclass(frozen=True)
 class PlainLlama:
-    """The tensors of a model; they are the module's own, not copies."""
+    """The tensors of a model; in full precision they are the module's own, not copies."""
 
     embedding: Tensor
     """[vocabulary, size]"""
     layers: tuple[Layer, ...]
     norm: Tensor
-    head: Linear
+    output: Linears
     epsilon: float
     heads: int
     key_heads: int
@@ -77,19 +65,43 @@ class PlainLlama:
         """
         from torch.nn.functional import silu
 
+        tokens = asking = len(ids)
+        ids, positions = self._filled(ids), self._filled(positions)
         cos, sin = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
         x = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             y = self._normed(x, layer.attention_norm)
-            k = _turned(self._split(layer.k(y)), cos, sin)
-            v = self._split(layer.v(y))
             if wanted is not None and number == len(self.layers) - 1:
-                x, y, cos, sin = x[wanted], y[wanted], cos[wanted], sin[wanted]
-            q = _turned(self._split(layer.q(y)), cos, sin)
-            x = x + layer.o(attend(number, q, k, v))
-            y = self._normed(x, layer.mlp_norm)
-            x = x + layer.down(silu(layer.gate(y)) * layer.up(y))
-        return self._normed(x, self.norm)
+                k, v = layer.qkv[1:](y)
+                k = _turned(self._split(k), cos, sin)
+                asking, places = len(wanted), self._filled(wanted)
+                x, y, cos, sin = x[places], y[places], cos[places], sin[places]
+                (q,) = layer.qkv[:1](y)
+            else:
+                q, k, v = layer.qkv(y)
+                k = _turned(self._split(k), cos, sin)
+            q = _turned(self._split(q), cos, sin)
+            found = attend(number, q[:asking], k[:tokens], self._split(v)[:tokens])
+            x = x + layer.o(self._filled(found))[0]
+            gate, up = layer.gate_up(self._normed(x, layer.mlp_norm))
+            x = x + layer.down(silu(gate) * up)[0]
+        return self._normed(x, self.norm)[:asking]
+
+    def head(self, x: Tensor) -> Tensor:
+        """Logits [tokens, vocabulary] in float32, in which the largest is found faster."""
+        return self.output(self._filled(x))[0][: len(x)].float()
+
+    def _filled(self, x: Tensor) -> Tensor:
+        """x [tokens, ...] with zeros behind it up to a round number of tokens, where the model is in half
+        precision: its products are compiled for every number of tokens that they meet (0.5 ms each), and
+        no more than a thousand are remembered."""
+        import torch
+        from torch.nn.functional import pad
+
+        if self.embedding.dtype == torch.float32:
+            return x
+        step = 1 << max(4, len(x).bit_length() - 4)  # an eighth of it at most
+        return pad(x, (0, 0) * (x.dim() - 1) + (0, -len(x) % step))
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         from torch.nn.functional import rms_norm
@@ -100,18 +112,35 @@ class PlainLlama:
         return x.view(*x.shape[:-1], -1, self.width)
 
 
+def can_be_plain(model: Any) -> bool:
+    """Whether plain tensors are for this number format: float32, or bfloat16 on a CPU where the model is
+    small enough for copies."""
+    import torch
+
+    return model.dtype == torch.float32 or (
+        model.dtype == torch.bfloat16 and model.device.type == "cpu" and is_small(model)
+    )
+
+
 def plain_llama(model: Any, positions: int) -> PlainLlama | None:
     """The tensors of a transformers model with room for so many positions; None where it is not of a kind
-    that is known in every detail (another architecture, a sliding window, hooks or foreign layers)."""
-    if not _is_known(model):
+    that is known in every detail (another architecture, a sliding window, hooks or foreign layers).
+
+    In bfloat16 layers with the same inputs are joined, and an adapter that is ``attached`` is in them.
+    """
+    import torch
+
+    half = model.dtype != torch.float32
+    if not (can_be_plain(model) and _is_known(model, adapters=half)):
         return None
+    join: Callable[[Sequence[Any]], Linears] = joined if half else separate
     config, body = model.config, model.model
     cos, sin = _table(body, positions)
     return PlainLlama(
         embedding=body.embed_tokens.weight,
-        layers=tuple(_layer(one) for one in body.layers),
+        layers=tuple(_layer(one, join) for one in body.layers),
         norm=body.norm.weight,
-        head=_linear(model.lm_head),
+        output=join([model.lm_head]),
         epsilon=config.rms_norm_eps,
         heads=config.num_attention_heads,
         key_heads=config.num_key_value_heads,
@@ -121,7 +150,8 @@ def plain_llama(model: Any, positions: int) -> PlainLlama | None:
     )
 
 
-def _is_known(model: Any) -> bool:
+def _is_known(model: Any, adapters: bool) -> bool:
+    """``adapters``: what ``attached`` puts on a layer is known too."""
     from torch import nn
 
     if type(model).__name__ not in _KNOWN or not type(model).__module__.startswith("transformers."):
@@ -131,27 +161,34 @@ def _is_known(model: Any) -> bool:
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     modules = list(model.modules())
     linear = [one for name, one in model.named_modules() if name.endswith(("_proj", "lm_head"))]
+    hooks = [
+        hook for one in modules for hook in (*one._forward_hooks.values(), *one._forward_pre_hooks.values())
+    ]
     return (
         not window
         and config.hidden_act == "silu"
         and rope in _STATIC_ROPE
         and all(type(one) is nn.Linear for one in linear)
-        and not any(one._forward_hooks or one._forward_pre_hooks for one in modules)
+        and all(adapters and type(hook) is LowRank and hook.drop is None for hook in hooks)
         and "forward" not in vars(model)
     )
 
 
-def _layer(block: Any) -> Layer:
+def _hooks(module: Any) -> Iterator[Any]:
+    yield from module._forward_hooks.values()
+    yield from module._forward_pre_hooks.values()
+
+
+def _layer(block: Any, join: Callable[[Sequence[Any]], Linears]) -> Layer:
     attention, mlp = block.self_attn, block.mlp
-    q, k, v, o = (_linear(getattr(attention, f"{name}_proj")) for name in "qkvo")
-    gate, up, down = (_linear(getattr(mlp, f"{name}_proj")) for name in ("gate", "up", "down"))
     return Layer(
-        block.input_layernorm.weight, q, k, v, o, block.post_attention_layernorm.weight, gate, up, down
+        attention_norm=block.input_layernorm.weight,
+        qkv=join([attention.q_proj, attention.k_proj, attention.v_proj]),
+        o=join([attention.o_proj]),
+        mlp_norm=block.post_attention_layernorm.weight,
+        gate_up=join([mlp.gate_proj, mlp.up_proj]),
+        down=join([mlp.down_proj]),
     )
-
-
-def _linear(module: Any) -> Linear:
-    return Linear(module.weight, module.bias)
 
 
 def _table(body: Any, positions: int) -> tuple[Tensor, Tensor]:

@@ -73,12 +73,35 @@ def target_modules(model: Any, targets: Sequence[str]) -> dict[str, Module]:
     }
 
 
+@dataclass(frozen=True)
+class LowRank:
+    """The forward hook that adds an adapter's term to one layer's output."""
+
+    name: str
+    a: Parameter
+    b: Parameter
+    scaling: float
+    drop: Drop | None
+
+    def __call__(self, module: Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
+        x = arguments[0].to(self.a.dtype)
+        if self.drop is not None:
+            x = self.drop(self.name, x)
+        changed: Tensor = output + (x @ self.a.T @ self.b.T) * self.scaling
+        return changed.to(output.dtype)
+
+
+def low_rank(module: Any) -> LowRank | None:
+    """What :func:`attached` has put on a layer."""
+    return next((hook for hook in module._forward_hooks.values() if type(hook) is LowRank), None)
+
+
 @contextmanager
 def attached(model: Any, lora: Lora, drop: Drop | None = None) -> Iterator[None]:
     """The adapter on the model while the block runs; ``drop`` changes what enters A, layer by layer."""
     modules = dict(model.named_modules())
     handles = [
-        modules[name].register_forward_hook(_hook(name, *pair, lora.scaling, drop))
+        modules[name].register_forward_hook(LowRank(name, *pair, lora.scaling, drop))
         for name, pair in lora.pairs.items()
     ]
     try:
@@ -206,19 +229,6 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     if alone:
         raise InputError(f"{file}: {alone} has no lora_B to go with it.")
     return tensors
-
-
-def _hook(
-    name: str, a: Parameter, b: Parameter, scaling: float, drop: Drop | None
-) -> Callable[[Module, tuple[Any, ...], Tensor], Tensor]:
-    def add(module: Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
-        x = arguments[0].to(a.dtype)
-        if drop is not None:
-            x = drop(name, x)
-        changed: Tensor = output + (x @ a.T @ b.T) * scaling
-        return changed.to(output.dtype)
-
-    return add
 
 
 def _pair(a: Tensor, b: Tensor, device: Any) -> tuple[Parameter, Parameter]:

@@ -21,12 +21,9 @@ from threading import Thread
 from typing import NoReturn
 
 from puretune.events import Event, EventSink
-from puretune.models import BaseModel
+from puretune.models import BaseModel, is_small
 
 _Work = Callable[[EventSink], object]
-
-_SMALL = 20_000_000
-"""Parameters. Two processes hold two copies of what they compute, and larger models can use more threads."""
 
 _PATIENCE, _GRACE = 2.0, 30.0
 """The other process may take so many times as long as this one, and so many seconds more."""
@@ -43,7 +40,7 @@ def has_room(base: BaseModel) -> bool:
         and base.device.type == "cpu"
         and torch.get_num_threads() == 1
         and len(os.sched_getaffinity(0)) > 1
-        and sum(p.numel() for p in base.model.parameters()) < _SMALL
+        and is_small(base.model)
     )
 
 
