@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +323,24 @@ def test_one_answer_too_large_for_the_memory_is_a_fault(llama: Any, monkeypatch:
     small_memory(monkeypatch, rows=0)
     with pytest.raises(EnvironmentFault, match="not enough memory on cpu for one answer"):
         list(LocalEngine(llama).generate(requests()))
+
+
+@pytest.mark.parametrize("how", [{}, {"batch_size": 2}, {"share_prefix": False, "refill": False}])
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_in_half_precision_every_token_is_a_likeliest_one(
+    kind: str, how: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_base(FAMILIES[kind](tmp_path / "model"), dtype="bfloat16")
+    tuned = adapter(base, tmp_path / "adapter", 1)
+    asked = [replace(request, adapter=tuned) for request in [*fitting(base), *beginning_alike(base)]]
+    prompts = {request.key: request.prompt for request in asked}
+    monkeypatch.setattr(local_module, "ModuleRows", None)  # nothing goes through the module
+    found, exact = answers(base, asked, **how), list[bool]()
+    with applied(base, tuned) as model, torch.inference_mode():
+        for answer in found.values():
+            ids = torch.tensor([[*prompts[answer.key], *answer.token_ids]])
+            logits = model(input_ids=ids).logits[0, -len(answer.token_ids) - 1 : -1].float()
+            lacking = logits.amax(-1) - logits.gather(-1, torch.tensor(answer.token_ids)[:, None])[:, 0]
+            assert float(lacking.max()) < 0.2 * logits.std()
+            exact += (lacking == 0).tolist()
+    assert sum(exact) > 0.9 * len(exact)
