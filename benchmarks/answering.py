@@ -1,4 +1,5 @@
-"""What each mechanism of the local engine is worth, and whether adapters are better mixed or merged.
+"""What each mechanism of the local engine is worth, whether adapters are better mixed or merged, and what
+bfloat16 is worth.
 
     python -m benchmarks.answering --out benchmarks/results/answering.json
 
@@ -11,15 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from puretune.inference import LocalEngine, Request
-from puretune.models import BaseModel, load_base
+from puretune.models import AdapterRef, BaseModel, Dtype, adapter_ref, load_base, new_lora, save_lora
 from puretune.store import write_text
 from puretune.study import named_study, plan
 from puretune.study._prompts import Prompts
@@ -48,10 +52,10 @@ def _once(run: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def queues() -> tuple[BaseModel, dict[str, list[Request]]]:
+def queues(dtype: Dtype = "auto") -> tuple[BaseModel, dict[str, list[Request]]]:
     """The demo's base model, and its requests by test template."""
     planned = plan(named_study("lab-demo"))
-    base = load_base(planned.resolved.base.spec)
+    base = load_base(replace(planned.resolved.base.spec, dtype=dtype))
     prompts, found = Prompts(planned, lambda: base.renderer), {name: [] for name in TEMPLATES}
     decoding = {suite.name: suite.decoding for suite in planned.resolved.suites}
     for step in planned.answer:
@@ -81,6 +85,40 @@ def mechanisms(repeats: int) -> list[dict[str, Any]]:
             )  # fmt: skip
             print(rows[-1], flush=True)
     return rows
+
+
+def formats(repeats: int) -> list[dict[str, Any]]:
+    """Seconds of the three queues behind each other, by number format and way, for the untuned model and for
+    one with an adapter, and answers that differ from those of float32. The adapter is new, so it changes no
+    answer; what it costs does not depend on that."""
+    rows: list[dict[str, Any]] = []
+    usual: dict[str, Any] = {}
+    for dtype in ("float32", "bfloat16"):
+        base, found = queues(dtype)
+        asked = {None: [replace(one, key=f"{name}/{one.key}") for name in found for one in found[name]]}
+        with tempfile.TemporaryDirectory() as scratch:
+            new = _new_adapter(base, Path(scratch))
+            asked[new] = [replace(one, adapter=new) for one in asked[None]]
+            for (adapter, requests), plain in product(asked.items(), (True, False)):
+                engine = LocalEngine(base, plain=plain)
+                answers = {a.key: a.token_ids for a in engine.generate(requests)}
+                usual = usual or answers
+                took = seconds(lambda engine=engine, asked=requests: list(engine.generate(asked)), repeats)
+                rows.append(
+                    {"dtype": dtype, "adapter": adapter is not None, "plain": plain,
+                     "seconds": round(took, 3), "prompts": len(requests),
+                     "differing": sum(usual[key] != ids for key, ids in answers.items())}
+                )  # fmt: skip
+                print(rows[-1], flush=True)
+    return rows
+
+
+def _new_adapter(base: BaseModel, directory: Path) -> AdapterRef:
+    recipe = plan(named_study("lab-demo")).resolved.recipe
+    generator = torch.Generator().manual_seed(0)
+    lora = new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
+    save_lora(directory, lora, base.model, base.spec.model, None)
+    return adapter_ref(directory)
 
 
 def mixing(repeats: int, rank: int = 8, adapters: int = 6) -> dict[str, float]:
@@ -122,6 +160,7 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "mixing": mixing(asked.repeats),
         "mechanisms": mechanisms(asked.repeats),
+        "formats": formats(asked.repeats),
     }
     print(results["mixing"])
     if asked.out:

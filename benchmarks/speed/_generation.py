@@ -29,7 +29,7 @@ from puretune.models import AdapterRef, LazyBase, ModelSpec, load_base
 from puretune.tuning import DEFAULT_TUNER, tuner_named
 
 NAME = "B6"
-_SLICE_PROMPTS = 16
+_SLICE_PROMPTS = 12
 _SLICE_ADAPTERS = ("chat:vanilla", "chat:llama")
 _BATCHES = (32, 64, 128, 256)
 

@@ -32,6 +32,8 @@ from puretune.tuning import tuner_named
 
 NAME = "B5"
 _SLICE_STEPS, _TRIAL_STEPS = 4, 4
+_IN_FLOAT32 = ("TRL, tuned, two processes", "puretune, one process")
+"""Sides for comparison, which slices have in float32 only."""
 
 Tensors = dict[str, Any]
 Adapters = dict[str, Tensors]
@@ -78,7 +80,7 @@ def measure(record: Record, repeats: int, full: bool, steps: int | None = None) 
         item["predicted"] = predicted(bench.steps, bench.base)
         chosen = item.setdefault("settings", {})
         failed = item["failed"] = dict[str, str]()  # tried again by every command
-        for name, candidates in _candidates().items():
+        for name, candidates in _candidates(full).items():
             if name in chosen or name in failed:
                 continue
             try:
@@ -103,7 +105,7 @@ def _cold(setting: Setting, steps: int) -> None:
         _Bench(matrix(steps=steps), Path(scratch)).side(setting, check=False)()
 
 
-def _candidates() -> dict[str, list[Setting]]:
+def _candidates(full: bool) -> dict[str, list[Setting]]:
     """Each side with the settings that it may choose from; the fastest in a short trial is measured."""
     threads, both = sorted({1, cores()}), (False, True)
     sides: dict[str, list[Setting]] = {
@@ -122,7 +124,7 @@ def _candidates() -> dict[str, list[Setting]]:
         sides |= {
             f"{name}, bf16": [replace(one, dtype="bfloat16") for one in settings]
             for name, settings in sides.items()
-            if name not in LADDER
+            if name not in LADDER and (full or name not in _IN_FLOAT32)
         }
     return sides
 
@@ -155,8 +157,8 @@ class _Bench:
         """The candidate that is fastest on two short conditions; afterwards all are warm."""
         small = self._smaller(_TRIAL_STEPS if len(candidates) > 1 else 1)
         taken: dict[Setting, float] = {}
-        for one in (*candidates, *candidates) if len(candidates) > 1 else candidates:
-            taken[one] = timed(small.side(one, check=False))["seconds"]  # the second round counts
+        for one in (candidates[0], *candidates):  # the first run loads libraries and does not count
+            taken[one] = timed(small.side(one, check=False))["seconds"]
         return min(taken, key=lambda one: taken[one])
 
     def side(self, setting: Setting, check: bool = True) -> Callable[[], dict[str, Any]]:

@@ -117,7 +117,8 @@ class ModelSection(ModelSpec):
     revision: str | None = ModelSpec.revision
     """The hub revision (a commit hash pins it)."""
     dtype: Dtype = ModelSpec.dtype
-    """The weights' type in memory; ``auto``: what suits the device."""
+    """The weights' type in memory; ``auto``: bfloat16 on CUDA, and on CPUs made for it where the weights are
+    stored in half precision; else float32."""
     device: str = ModelSpec.device
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: a GPU where there is one."""
     threads: _Count | None = ModelSpec.threads
