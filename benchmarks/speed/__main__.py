@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +27,15 @@ def main() -> int:
     record = Record(path, _command(options), settings)
     if record.goes_on:
         print(f"going on with {path.name}", flush=True)
-    for name, measure in _items(options).items():
-        if options.only and name not in options.only:
-            continue
-        started = time.monotonic()
-        print(f"{name} ...", flush=True)
-        measure(record)
-        record.save()
-        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, measure in _items(options, Path(scratch) / "demo").items():
+            if options.only and name not in options.only:
+                continue
+            started = time.monotonic()
+            print(f"{name} ...", flush=True)
+            measure(record)
+            record.save()
+            print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     failed = [
         f"{name}: {side}: {why}"
         for name, item in record.content["items"].items()
@@ -43,15 +45,15 @@ def main() -> int:
     return int(any("puretune" in line.split(":")[1] for line in failed))
 
 
-def _items(options: argparse.Namespace) -> dict[str, Callable[[Record], None]]:
+def _items(options: argparse.Namespace, demo: Path) -> dict[str, Callable[[Record], None]]:
     repeats, full, steps, prompts = options.repeats, options.full, options.steps, options.prompts
     return {
         _tuning.NAME: lambda record: _tuning.measure(record, repeats, full, steps),
         _generation.NAME: lambda record: _generation.measure(
             record, repeats, full, steps, prompts, options.sides
         ),
-        _commands.DEMO: lambda record: _commands.measure_demo(record, repeats),
-        _commands.START: lambda record: _commands.measure_start(record, repeats),
+        _commands.DEMO: lambda record: _commands.measure_demo(record, repeats, demo),
+        _commands.START: lambda record: _commands.measure_start(record, repeats, demo),
     }
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +21,7 @@ from benchmarks.speed._measure import alternate
 from benchmarks.speed._record import ROOT, Record
 
 DEMO, START = "B7", "B9"
+_DEMO, _RESULTS = ["-m", "puretune", "demo", "--out", "run"], "run/results.json"
 _CELLS = 10_000
 _PLAN = """
 import time
@@ -35,34 +36,36 @@ print(len(made.answer), time.perf_counter() - started)
 """
 
 
-def measure_demo(record: Record, repeats: int) -> None:
-    """``puretune demo`` cold: a new process, an empty cache, an empty run directory."""
+def measure_demo(record: Record, repeats: int, place: Path) -> None:
+    """``puretune demo`` cold: a new process, an empty cache, an empty run directory. The last stays at
+    ``place``."""
     item = record.item(DEMO)
-    alternate({"puretune demo": demo_cold}, repeats, item, record.save)
+    alternate({"puretune demo": lambda: demo_cold(place)}, repeats, item, record.save)
 
 
-def measure_start(record: Record, repeats: int) -> None:
-    """A finished demo again, a large plan, and the bare start."""
+def measure_start(record: Record, repeats: int, place: Path) -> None:
+    """A finished demo again (the one at ``place``), a large plan, and the bare start."""
     item = record.item(START)
-    with tempfile.TemporaryDirectory() as scratch:
-        again = ["-m", "puretune", "demo", "--out", scratch]
-        _python(again, scratch)
-        sides: dict[str, Callable[[], dict[str, Any]]] = {
-            "finished study again": lambda: _rerun(again, scratch),
-            "plan of 10,000 cells": lambda: _plan(scratch),
-            "import puretune": lambda: _python(["-c", "import puretune"], scratch),
-            "puretune --help": lambda: _python(["-m", "puretune", "--help"], scratch),
-            "python -c pass": lambda: _python(["-c", "pass"], scratch),
-        }
-        alternate(sides, repeats, item, record.save)
+    if not (place / _RESULTS).is_file():
+        demo_cold(place)
+    scratch = str(place)
+    sides: dict[str, Callable[[], dict[str, Any]]] = {
+        "finished study again": lambda: _rerun(_DEMO, scratch),
+        "plan of 10,000 cells": lambda: _plan(scratch),
+        "import puretune": lambda: _python(["-c", "import puretune"], scratch),
+        "puretune --help": lambda: _python(["-m", "puretune", "--help"], scratch),
+        "python -c pass": lambda: _python(["-c", "pass"], scratch),
+    }
+    alternate(sides, repeats, item, record.save)
 
 
-def demo_cold() -> dict[str, Any]:
+def demo_cold(place: Path) -> dict[str, Any]:
     """One cold run; InputError and the like end it with a non-zero exit code, which is an error here."""
-    with tempfile.TemporaryDirectory() as scratch:
-        said = _python(["-m", "puretune", "demo", "--out", str(Path(scratch) / "run")], scratch)
-        results = json.loads((Path(scratch) / "run" / "results.json").read_text())
-        return {"seconds": said["seconds"], "cells": len(results["cells"])}
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    said = _python(_DEMO, str(place))
+    results = json.loads((place / _RESULTS).read_text())
+    return {"seconds": said["seconds"], "cells": len(results["cells"])}
 
 
 def _rerun(arguments: list[str], scratch: str) -> dict[str, Any]:
