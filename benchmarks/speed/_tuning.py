@@ -194,7 +194,7 @@ def _ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) ->
         return {one.name: load_file(ref.path / "adapter_model.safetensors") for one, _, ref in made_here}
 
     try:
-        return _in(setting.processes, steps, tuned)
+        return _in_processes(setting.processes, steps, tuned)
     finally:
         shutil.rmtree(out)
 
@@ -205,15 +205,17 @@ def _theirs(
     base = base_model(made)
 
     def tuned(some: list[Steps]) -> dict[str, _trl.Made]:
-        each = [(one, one.condition) for one in some]
-        return {asked.name: _trl.train(one, base, setting, scratch / asked.out.name) for one, asked in each}
+        return {
+            one.condition.name: _trl.train(one, base, setting, scratch / one.condition.out.name)
+            for one in some
+        }
 
-    adapters = _in(setting.processes, steps, tuned)
+    adapters = _in_processes(setting.processes, steps, tuned)
     training = sum(one.training_seconds for one in adapters.values()) / setting.processes
     return {name: one.tensors for name, one in adapters.items()}, {"training_seconds": round(training, 4)}
 
 
-def _in(
+def _in_processes(
     processes: int, steps: Sequence[Steps], work: Callable[[list[Steps]], dict[str, _Found]]
 ) -> dict[str, _Found]:
     """The work in this process, or half of it (as in studies, the second half) in another."""

@@ -66,7 +66,7 @@ def _tuning(item: Item) -> list[str]:
         taken = median(item, name) or 0.0
         same = ", bf16" if name.endswith(", bf16") else ""
         cells = [
-            "{processes} x {threads}".format(**{"processes": 1, **item["settings"][name]}),
+            "{processes} x {threads}".format(**item["settings"][name]),
             _spread(item, name),
             *(_times(item, f"TRL, {kind}{same}", name) for kind in ("defaults", "tuned")),
             _training(item, name),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from puretune.models import _load, attached, new_lora, plain_llama
+from puretune.models import _size, attached, new_lora, plain_llama
 from tests.tiny import tiny_base, tiny_gpt2, tiny_llama, tiny_mistral, tiny_qwen2
 
 LLAMA3 = {
@@ -125,5 +125,5 @@ def test_in_half_precision_large_models_and_dropout_stay_with_the_module(
         assert plain_llama(model, 8) is not None
     with attached(model, lora, lambda name, x: x):
         assert plain_llama(model, 8) is None
-    monkeypatch.setattr(_load, "_SMALL", 100)
+    monkeypatch.setattr(_size, "_SMALL", 100)
     assert plain_llama(model, 8) is None

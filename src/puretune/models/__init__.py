@@ -22,7 +22,6 @@ from puretune.models._load import (
     UNLIMITED,
     BaseModel,
     context_length,
-    is_small,
     load_base,
     load_model,
     load_tokenizer,
@@ -42,7 +41,7 @@ from puretune.models._lora import (
 from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
 from puretune.models._resolve import resolve_model_path
-from puretune.models._size import parameters_per_token
+from puretune.models._size import is_small, parameters_per_token
 from puretune.models._types import AdapterRef, Dtype, ModelSpec, Quantization, served_ref
 
 __all__ = [

@@ -26,7 +26,9 @@ class Linears(Protocol):
         """[tokens, inputs] -> [tokens, outputs] of each."""
         ...
 
-    def __getitem__(self, some: slice) -> Linears: ...
+    def __getitem__(self, some: slice) -> Linears:
+        """Some of them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Joined:
     """[all outputs, inputs + ranks]"""
     bias: Tensor | None
     low: Tensor | None
-    """The A of all adapters [ranks, inputs]."""
+    """What is attached to the layers: their A, one below another [ranks, inputs]."""
     sizes: tuple[int, ...]
     """Outputs of each."""
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from puretune.models._linear import Linears, joined, separate
-from puretune.models._load import is_small
 from puretune.models._lora import LowRank
+from puretune.models._size import is_small
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,20 +67,17 @@ class PlainLlama:
 
         tokens = asking = len(ids)
         ids, positions = self._filled(ids), self._filled(positions)
-        cos, sin = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
+        angles = turns = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
         x = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             y = self._normed(x, layer.attention_norm)
             if wanted is not None and number == len(self.layers) - 1:
-                k, v = layer.qkv[1:](y)
-                k = _turned(self._split(k), cos, sin)
                 asking, places = len(wanted), self._filled(wanted)
-                x, y, cos, sin = x[places], y[places], cos[places], sin[places]
-                (q,) = layer.qkv[:1](y)
+                x, turns = x[places], (angles[0][places], angles[1][places])
+                (q,), (k, v) = layer.qkv[:1](y[places]), layer.qkv[1:](y)
             else:
                 q, k, v = layer.qkv(y)
-                k = _turned(self._split(k), cos, sin)
-            q = _turned(self._split(q), cos, sin)
+            q, k = _turned(self._split(q), *turns), _turned(self._split(k), *angles)
             found = attend(number, q[:asking], k[:tokens], self._split(v)[:tokens])
             x = x + layer.o(self._filled(found))[0]
             gate, up = layer.gate_up(self._normed(x, layer.mlp_norm))
@@ -93,8 +90,8 @@ class PlainLlama:
 
     def _filled(self, x: Tensor) -> Tensor:
         """x [tokens, ...] with zeros behind it up to a round number of tokens, where the model is in half
-        precision: its products are compiled for every number of tokens that they meet (0.5 ms each), and
-        no more than a thousand are remembered."""
+        precision: oneDNN compiles a product for every number of tokens that it meets, which takes longer
+        than a small product itself, and remembers a limited number of them."""
         import torch
         from torch.nn.functional import pad
 

@@ -19,8 +19,6 @@ from puretune.templates import Renderer, markup_named
 
 UNLIMITED = 1 << 30
 """The context of a model that states none, in tokens."""
-_SMALL = 20_000_000
-"""Parameters."""
 # Tokenizers that tokenizer.json describes wholly: loaded by their class, torch stays out. Only for Llama's
 # family, because AutoTokenizer overrides the stated class for others (Qwen2's, for one).
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -143,12 +141,6 @@ def context_length(path: Path) -> int:
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
     stated = [text[name] for name in names if isinstance(text.get(name), int)]
     return stated[0] if stated else UNLIMITED
-
-
-def is_small(model: Any) -> bool:
-    """Whether a model costs so little memory that copies of it, or a second process with it, do no harm; more
-    threads would not help it either."""
-    return bool(sum(weight.numel() for weight in model.parameters()) < _SMALL)
 
 
 @contextmanager

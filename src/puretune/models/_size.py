@@ -1,4 +1,4 @@
-"""How large a model is, from its configuration alone: what an estimate of work rests on."""
+"""How large a model is: what estimates of work, and ways for small models, rest on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from puretune.models._load import quiet
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 
+_SMALL = 20_000_000
+"""Parameters."""
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
@@ -28,6 +30,12 @@ def parameters_per_token(spec: ModelSpec) -> int:
     )
     looked_up = 0 if config.tie_word_embeddings else model.get_input_embeddings().weight.numel()
     return int(math.ceil(total) - looked_up)
+
+
+def is_small(model: Any) -> bool:
+    """Whether a model costs so little memory that copies of it, or a second process with it, do no harm; more
+    threads would not help it either."""
+    return bool(sum(weight.numel() for weight in model.parameters()) < _SMALL)
 
 
 def _without_weights(spec: ModelSpec) -> Any:
