@@ -130,6 +130,16 @@ def test_auto_dtype_on_a_cpu_is_half_where_weights_are_stored_so(
     assert resolved_dtype(ModelSpec(str(model), device="cpu", dtype="float32")) == "float32"
 
 
+def test_a_broken_configuration_is_named_when_the_dtype_is_asked_for(
+    llama_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_hardware, "has_bf16", lambda: True)
+    model = shutil.copytree(llama_path, tmp_path / "broken")
+    (model / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: not valid JSON"):
+        resolved_dtype(ModelSpec(str(model), device="cpu"))
+
+
 def test_auto_device_is_one_that_torch_has() -> None:
     import torch
 

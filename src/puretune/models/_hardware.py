@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from puretune.errors import InputError
-from puretune.models._resolve import resolve_model_path
+from puretune.models._resolve import read_json, resolve_model_path
 from puretune.models._types import ModelSpec
 
 DEFAULT_THREADS = 1
@@ -56,10 +55,7 @@ def has_bf16() -> bool:
 
 def _stored_in_half(spec: ModelSpec) -> bool:
     """Whether the model's configuration says that its weights have 16 bits."""
-    try:
-        config = json.loads((resolve_model_path(spec, weights=False) / "config.json").read_text("utf-8"))
-    except ValueError:  # whoever loads the model says what is wrong with it
-        return False
+    config = read_json(resolve_model_path(spec, weights=False) / "config.json")
     stated = [part.get(key) for part in (config, config.get("text_config") or {}) for key in _DTYPE_KEYS]
     return bool({"bfloat16", "float16"} & {str(one) for one in stated})
 

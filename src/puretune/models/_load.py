@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.models._fingerprint import fingerprint
 from puretune.models._hardware import DEFAULT_THREADS, resolved_device, resolved_dtype
 from puretune.models._quantize import quantized_loading
-from puretune.models._resolve import resolve_model_path
+from puretune.models._resolve import read_json, resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.templates import Renderer, markup_named
 
@@ -118,8 +117,8 @@ def load_tokenizer(spec: ModelSpec) -> Any:
 
 
 def _is_plain(path: Path) -> bool:
-    stated = _json(path / "tokenizer_config.json").get("tokenizer_class")
-    family = _json(path / "config.json").get("model_type")
+    stated = read_json(path / "tokenizer_config.json").get("tokenizer_class")
+    family = read_json(path / "config.json").get("model_type")
     known = family in _PLAIN_FAMILIES or family is None
     return stated in _PLAIN_CLASSES and known and (path / "tokenizer.json").is_file()
 
@@ -128,15 +127,15 @@ def renderer_for(spec: ModelSpec) -> Renderer:
     """The renderer of the model: its tokenizer, the markup of the spec, every id that ends an answer."""
     tokenizer = load_tokenizer(spec)
     path = resolve_model_path(spec, weights=False, config=False)
-    stated = _json(path / "generation_config.json").get("eos_token_id")
-    stated = _json(path / "config.json").get("eos_token_id") if stated is None else stated
+    stated = read_json(path / "generation_config.json").get("eos_token_id")
+    stated = read_json(path / "config.json").get("eos_token_id") if stated is None else stated
     stops = stated if isinstance(stated, list) else [stated] if stated is not None else []
     return Renderer(tokenizer, markup_named(spec.markup, tokenizer, spec.default_system), stops)
 
 
 def context_length(path: Path) -> int:
     """The longest sequence that the configuration in a directory allows, in tokens."""
-    config = _json(path / "config.json")
+    config = read_json(path / "config.json")
     text = {**config, **config.get("text_config", {})}
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
     stated = [text[name] for name in names if isinstance(text.get(name), int)]
@@ -168,13 +167,3 @@ def _checked_device(device: str) -> str:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise EnvironmentFault("device 'mps': torch does not offer it on this machine. Use `device: cpu`.")
     return device
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
-    return content if isinstance(content, dict) else {}

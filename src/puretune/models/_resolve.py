@@ -179,3 +179,14 @@ def require_whole(path: Path) -> Path:
         f"{path} is not a whole safetensors file ({size:,} bytes): a download or a copy was interrupted. "
         "Copy or download it again."
     )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A model's configuration file; empty where there is none. InputError where it is not JSON."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error
+    return content if isinstance(content, dict) else {}
