@@ -30,7 +30,7 @@ from puretune.tuning.trainer._run import keeper, train
 from puretune.tuning.trainer._steps import check_shares
 
 _MARK = "puretune-worker "
-_TAIL = 15
+_TAIL = 60
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,8 @@ def work(order: Path) -> None:
     except torch.OutOfMemoryError as error:
         _say(memory=str(error))
         os._exit(1)  # the others wait for this one in a collective; the launcher ends them
+    state.wait_for_everyone()  # who leaves the group first may abort those that are still in it
+    state.destroy_process_group()
 
 
 def _order(job: Job, base: BaseModel, options: TrainerOptions, rows_at_once: int) -> Path:
