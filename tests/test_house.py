@@ -14,8 +14,10 @@ import puretune
 
 ROOT = Path(puretune.__file__).parent
 ORDER = [
+    "visible",
     "errors",
     "events",
+    "files",
     "store",
     "statistics",
     "templates",

@@ -121,8 +121,11 @@ def test_a_wrong_value_is_named_with_its_fix(tmp_path: Path, change: tuple[str, 
     [
         ("name: [a\nmodel: lab\n", "study.yaml:2: not readable as YAML"),
         ("name: a\n\tmodel: lab\n", "study.yaml:2: not readable as YAML"),
-        ("name: a\nname: b\n", "study.yaml:2: key 'name' stands twice (first on line 1)"),
-        ("tuning:\n  data: a\n  seeds: [1]\n  data: b\n", "study.yaml:4: key 'data' stands twice"),
+        ("name: a\nname: b\n", "study.yaml:2: duplicate key 'name', first on line 1"),
+        (
+            "tuning:\n  data: a\n  seeds: [1]\n  data: b\n",
+            "study.yaml:4: duplicate key 'data', first on line 2",
+        ),
         ("", "a study file is a mapping"),
         ("- a\n", "a study file is a mapping"),
     ],

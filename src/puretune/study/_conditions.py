@@ -10,7 +10,8 @@ from typing import Literal
 
 from puretune.errors import InputError, unknown
 from puretune.models import AdapterRef, adapter_ref, served_ref
-from puretune.study._spec import UNTUNED, Study, TrainSection
+from puretune.study._sections import UNTUNED, TrainSection
+from puretune.study._spec import Study
 from puretune.templates import PromptTemplate, load_templates, resolve_template, template_from
 
 _WAYS = ("template", "adapter", "checkpoint", "served")

@@ -40,7 +40,8 @@ from puretune.study._conditions import (
 from puretune.study._engine import check_conditions, check_likelihoods, engine_of
 from puretune.study._mix import Part, weighted
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
-from puretune.study._spec import DataSection, ModelSection, Study, SuiteSection
+from puretune.study._sections import DataSection, ModelSection, SuiteSection
+from puretune.study._spec import Study
 from puretune.templates import Renderer
 from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
 

@@ -13,288 +13,52 @@ The same fields make the YAML (``Study.load``) and the Python object (``Study(..
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
-    Tag,
     ValidationError,
 )
 
-from puretune.data import SourceSpec
 from puretune.errors import InputError
 from puretune.events import EventSink, ignore
-from puretune.inference import Decoding
-from puretune.models import Dtype, ModelSpec, Quantization
 from puretune.scoring import Consent, loopback_only
-from puretune.study._judge_section import BudgetSection, JudgeSection
 from puretune.study._messages import Placed, explain
+from puretune.study._sections import (
+    FORBID,
+    BudgetMapping,
+    DecodingSection,
+    EngineMapping,
+    ModelMapping,
+    ModelSection,
+    Name,
+    SuiteMapping,
+    TemplateSection,
+    TrainMapping,
+    Tuning,
+    fields_of,
+    named_or_mapping,
+)
 from puretune.study._yaml import Origin, read_yaml
-from puretune.templates import Mode, OwnSystem
-from puretune.tuning import DEFAULT_TUNER, Recipe, Schedule
 
 if TYPE_CHECKING:
     import pandas
-
-UNTUNED = "untuned"
-"""The condition of the base model as it is."""
-
-_FORBID = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-_Count = Annotated[int, Field(ge=1)]
-
-
-@dataclass(frozen=True)
-class RecipeSection(Recipe):
-    """LoRA fine-tuning, the loss on the response only. Defaults: the paper's where known."""
-
-    __pydantic_config__ = _FORBID
-    rank: _Count = Recipe.rank
-    """Rank of the adapter's matrices."""
-    alpha: Annotated[float, Field(gt=0)] = Recipe.alpha
-    """The adapter's output is scaled by ``alpha / rank``."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Recipe.dropout
-    """Share of the adapter's inputs dropped in training."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = Recipe.targets
-    """Names of the layers that get an adapter."""
-    learning_rate: Annotated[float, Field(gt=0)] = Recipe.learning_rate
-    """The highest learning rate, after warm-up."""
-    schedule: Schedule = Recipe.schedule
-    """How the rate goes down after warm-up; ``step`` multiplies by ``decay`` after each epoch."""
-    decay: Annotated[float, Field(gt=0, le=1)] = Recipe.decay
-    """The factor of the ``step`` schedule."""
-    warmup: Annotated[float, Field(ge=0, le=1)] = Recipe.warmup
-    epochs: Annotated[float, Field(gt=0)] = Recipe.epochs
-    """Passes over the data; ``steps`` overrides it."""
-    steps: _Count | None = Recipe.steps
-    batch_size: _Count = Recipe.batch_size
-    accumulation: _Count = Recipe.accumulation
-    weight_decay: Annotated[float, Field(ge=0)] = Recipe.weight_decay
-    """AdamW's decoupled weight decay."""
-    clip: Annotated[float, Field(gt=0)] | None = Recipe.clip
-    max_length: _Count | None = Recipe.max_length
-    keep: tuple[_Count, ...] = Recipe.keep
-    keep_every: _Count | None = Recipe.keep_every
-    checkpoint_every: _Count = Recipe.checkpoint_every
-
-
-@dataclass(frozen=True)
-class DecodingSection(Decoding):
-    """How tokens are chosen. The paper: at most 512 new tokens, greedy, seed 42."""
-
-    __pydantic_config__ = _FORBID
-    max_new_tokens: _Count = Decoding.max_new_tokens
-    """Longest answer in tokens; a suite may say otherwise."""
-    temperature: Annotated[float, Field(ge=0)] = Decoding.temperature
-    top_p: Annotated[float, Field(gt=0, le=1)] = Decoding.top_p
-    """Sample from the most probable tokens that make up this much probability; 1: from all."""
-    seed: int = Decoding.seed
-    """Seed of sampling; greedy decoding does not use it."""
-    n: _Count = Decoding.n
-
-    def __post_init__(self) -> None:
-        if self.n > 1 and self.temperature == 0:
-            raise ValueError(
-                f"{self.n} samples at temperature 0 are all the same. Set `temperature`, or n: 1."
-            )
-
-
-@dataclass(frozen=True)
-class ModelSection(ModelSpec):
-    """Which base model, and how it is held."""
-
-    __pydantic_config__ = _FORBID
-    model: str = ""
-    path: Path | None = None
-    """The model's directory, in place of ``model``."""
-    revision: str | None = ModelSpec.revision
-    """The hub revision (a commit hash pins it)."""
-    dtype: Dtype = ModelSpec.dtype
-    """The weights' type in memory; ``auto``: bfloat16 on CUDA, and on CPUs made for it where the weights are
-    stored in half precision; else float32."""
-    device: str = ModelSpec.device
-    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: a GPU where there is one."""
-    threads: _Count | None = ModelSpec.threads
-    trust_remote_code: bool = ModelSpec.trust_remote_code
-    """Run Python code that comes with the model. Off unless you trust its author."""
-    quantization: Quantization | None = ModelSpec.quantization
-
-    def __post_init__(self) -> None:
-        if bool(self.model) == (self.path is not None):
-            raise ValueError("give either `model` or `path`.")
-
-
-@dataclass(frozen=True)
-class _SourceSection(SourceSpec):
-    """A source's own checks, as the kind of error that pydantic puts in its place."""
-
-    seed: int = SourceSpec.seed
-    """Seed of the draw that ``limit`` asks for."""
-    hold_out_seed: int = SourceSpec.hold_out_seed
-    """Seed of the ``hold_out`` cut."""
-
-    def __post_init__(self) -> None:
-        try:
-            super().__post_init__()
-        except InputError as error:
-            raise ValueError(str(error)) from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSection(_SourceSection):
-    """One part of the fine-tuning data."""
-
-    __pydantic_config__ = _FORBID
-    limit: _Count | None = SourceSpec.limit
-    template: str | None = None
-    """The template for this part under every condition; None: the condition's."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """How often each row is used: 2 is twice, 0.5 a half of the rows drawn with ``seed``."""
-
-
-def _named_or_mapping(value: Any) -> str:
-    return "#name" if isinstance(value, str) else "#list" if isinstance(value, list | tuple) else "#mapping"
-
-
-_Scorer = Annotated[
-    Annotated[str, Tag("#name")] | Annotated[JudgeSection, Tag("#mapping")], Discriminator(_named_or_mapping)
-]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SuiteSection(_SourceSection):
-    """A suite: test examples with scorers. Without ``source`` it is the named suite, adapted."""
-
-    __pydantic_config__ = _FORBID
-    name: str
-    """The suite's name in the matrix."""
-    source: str = ""
-    limit: _Count | None = SourceSpec.limit
-    scorers: tuple[_Scorer, ...] = ()
-    """Scorers by name, judges as mappings or YAML files; needed with ``source``."""
-    max_new_tokens: _Count | None = None
-    """Longest answer in tokens; None: the study's decoding decides."""
-
-
-class TrainSection(BaseModel):
-    """One condition: a template to tune under, or a tuned model that exists already."""
-
-    model_config = _FORBID
-    name: str | None = None
-    """The condition's name in the matrix; None: the template's name."""
-    template: str | None = None
-    """The template to tune under."""
-    start: Path | None = None
-    """The adapter (a directory in PEFT format) that tuning goes on from; with ``template``."""
-    adapter: Path | None = None
-    """An adapter to test as it is: a directory in PEFT format."""
-    checkpoint: Path | None = None
-    """A full checkpoint to test as it is: a model directory."""
-    served: str | None = None
-    """A tuned model to test as it is, by its name at the engine's endpoint (``ft:gpt-3.5-turbo:...``)."""
-
-
-class EngineSection(BaseModel):
-    """Which engine answers. Further keys are the engine's own options."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-    name: str = "local"
-    """``local`` (transformers, in this process), ``vllm``, ``openai`` (any compatible endpoint), or an engine
-    that an installed package offers."""
-
-    def options(self) -> dict[str, Any]:
-        """What the study says to the engine."""
-        return dict(self.model_extra or {})
-
-
-class TemplateSection(BaseModel):
-    """A prompt template of your own."""
-
-    model_config = _FORBID
-    mode: Mode = "chat"
-    """``chat`` wraps turns in the model's own turn markup; ``text`` has no turn markup."""
-    user: str = "%s"
-    """The user wrapper; the first ``%s`` is replaced by the user's text."""
-    system: str | None = None
-    """The system prompt."""
-    demonstrations: tuple[dict[Literal["user", "assistant"], str], ...] = ()
-    """Turns shown before the conversation, each ``user: TEXT`` or ``assistant: TEXT``."""
-    response_prefix: str = ""
-    """Text the response is made to start with."""
-    separator: str | None = None
-    """Between prompt and response in text mode; None: one blank, or nothing after white space."""
-    own_system: OwnSystem = "forbid"
-    """What to do with a system message that an example brings itself."""
-    arguments: dict[str, Any] = {}
-    """Arguments pinned for the model's own chat template (``enable_thinking``, ``strftime_now``: a day)."""
-
-
-def _fields_of(value: Any) -> Any:
-    """Accept the parent's instances (``Recipe(...)`` for a recipe section) from Python."""
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"a seed stands twice in {list(seeds)}. Use different seeds.")
-    return seeds
-
-
-_Name = Annotated[str, Tag("#name")]
-_Data = Annotated[DataSection, BeforeValidator(_fields_of), Tag("#mapping")]
-_DataItem = Annotated[_Name | _Data, Discriminator(_named_or_mapping)]
-_DataList = Annotated[Annotated[tuple[_DataItem, ...], Field(min_length=1)], Tag("#list")]
-_Model = Annotated[ModelSection, BeforeValidator(_fields_of), Tag("#mapping")]
-_Train = Annotated[TrainSection, Tag("#mapping")]
-_Suite = Annotated[SuiteSection, Tag("#mapping")]
-_Budget = Annotated[BudgetSection, Tag("#mapping")]
-_Engine = Annotated[EngineSection, Tag("#mapping")]
-
-
-class TunerSection(BaseModel):
-    """A tuner with options; which there are is the tuner's own affair."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
-    """The tuner's name."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Everything but the name."""
-        return dict(self.model_extra or {})
-
-
-_Tuner = Annotated[TunerSection, Tag("#mapping")]
-
-
-class Tuning(BaseModel):
-    """How the conditions are tuned: all on the same data, with the same recipe."""
-
-    model_config = _FORBID
-    data: Annotated[_Name | _Data | _DataList, Discriminator(_named_or_mapping)]
-    """A named source, a file, a hub id, a mapping with more settings, or a list of those (a mix)."""
-    recipe: Annotated[RecipeSection, BeforeValidator(_fields_of)] = RecipeSection()
-    """The optimiser's settings."""
-    tuner: Annotated[_Name | _Tuner, Discriminator(_named_or_mapping)] = DEFAULT_TUNER
-    """What tunes: a tuner's name, or a mapping of ``name`` and its options."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_different)] = (0,)
-    """One adapter per template and seed."""
 
 
 class Study(BaseModel):
     """A study: which templates to train under, which to test under, and with what."""
 
-    model_config = ConfigDict(**_FORBID, title="puretune study")
+    model_config = ConfigDict(**FORBID, title="puretune study")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """The study's name: letters, digits, dots, dashes; also the name of its run directory."""
-    model: Annotated[_Name | _Model, Discriminator(_named_or_mapping)]
+    model: Annotated[Name | ModelMapping, Discriminator(named_or_mapping)]
     """The base model: a name offered by a package (``lab``), a directory, a hub id, or a mapping."""
     templates: dict[str, TemplateSection] = {}
     """Templates of your own, by name."""
@@ -302,21 +66,21 @@ class Study(BaseModel):
     """A YAML file with more templates of your own."""
     tuning: Tuning | None = None
     """How to tune; not needed where nothing is tuned."""
-    train: tuple[Annotated[_Name | _Train, Discriminator(_named_or_mapping)], ...] = ()
+    train: tuple[Annotated[Name | TrainMapping, Discriminator(named_or_mapping)], ...] = ()
     """Conditions: ``untuned``, templates to tune under, adapters or checkpoints that exist."""
     test: tuple[str, ...] = ()
     """Templates to test under."""
     pairs: tuple[str, ...] = ()
     """``CONDITION -> TEMPLATE``: only these cells in place of every condition under every template."""
     suites: Annotated[
-        tuple[Annotated[_Name | _Suite, Discriminator(_named_or_mapping)], ...], Field(min_length=1)
+        tuple[Annotated[Name | SuiteMapping, Discriminator(named_or_mapping)], ...], Field(min_length=1)
     ]
     """What to test on: names of suites, or mappings with a source and scorers."""
-    decoding: Annotated[DecodingSection, BeforeValidator(_fields_of)] = DecodingSection()
+    decoding: Annotated[DecodingSection, BeforeValidator(fields_of)] = DecodingSection()
     """How answers are generated."""
-    engine: Annotated[_Name | _Engine, Discriminator(_named_or_mapping)] = "local"
+    engine: Annotated[Name | EngineMapping, Discriminator(named_or_mapping)] = "local"
     """What generates them: an engine's name, or a mapping with its ``name`` and options."""
-    judge_budget: Annotated[_Name | _Budget, Discriminator(_named_or_mapping)] | None = None
+    judge_budget: Annotated[Name | BudgetMapping, Discriminator(named_or_mapping)] | None = None
     """What the study's judge may cost: ``2.00 USD`` or ``250 judgements``; it then judges a random part of
     the answers. None: it judges all of them."""
     note: str | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError
+from puretune.files import LARGEST_YAML, kind_of, parse_yaml, read_text
+from puretune.visible import visible
 
 if TYPE_CHECKING:
     import yaml
@@ -38,21 +40,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Origin]:
 
     InputError (file, line, fix) for a missing file, broken YAML, a duplicate key, or anything but a mapping.
     """
-    import yaml
-
-    text = _text_of(path)
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            _refuse_duplicates(root, path)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        raise InputError(_syntax(path, error)) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not readable as YAML: {error}") from None
+    content, root = parse_yaml(read_text(path, "study file", LARGEST_YAML), visible(path))
     if root is None or not isinstance(content, dict):
         raise InputError(
-            f"{path}: a study file is a mapping (name:, model:, train:, ...), not {_kind(content)}."
+            f"{visible(path)}: a study file is a mapping (name:, model:, train:, ...), "
+            f"not {kind_of(content)}."
         )
     return content, Origin(path, root)
 
@@ -63,54 +55,6 @@ def dotted(place: Place) -> str:
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such study file. Check the path.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
-
-
-def _syntax(path: Path, error: yaml.MarkedYAMLError) -> str:
-    line = error.problem_mark.line + 1 if error.problem_mark else 1
-    what = ", ".join(part for part in (error.context, error.problem) if part)
-    return (
-        f"{path}:{line}: not readable as YAML: {what}. Check indentation, colons and quotes around this line."
-    )
-
-
-def _refuse_duplicates(node: yaml.Node, path: Path) -> None:
-    for mapping in _mappings(node):
-        first: dict[str, int] = {}
-        for key, _ in mapping.value:
-            if key.value in first:
-                raise InputError(
-                    f"{path}:{_line(key)}: key {key.value!r} stands twice (first on line "
-                    f"{first[key.value]}). Remove one of them."
-                )
-            first[key.value] = _line(key)
-
-
-def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
-    import yaml
-
-    seen: set[int] = set()  # an anchor may contain itself
-    left = [node]
-    while left:
-        current = left.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if isinstance(current, yaml.MappingNode):
-            yield current
-            left += [part for pair in current.value for part in pair]
-        elif isinstance(current, yaml.SequenceNode):
-            left += current.value
 
 
 def _child(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
@@ -125,7 +69,3 @@ def _child(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"

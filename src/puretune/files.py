@@ -1,0 +1,285 @@
+"""Reading files that somebody else wrote: paths, text, JSON and YAML, every fault as one InputError.
+
+Every message names the file (and the line, where there is one) and says what to do. Nothing here follows
+content: limits on size and depth hold for every reader.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from puretune.errors import EnvironmentFault, InputError
+from puretune.visible import one_line, visible
+
+LARGEST_TEXT = 64 * 2**20
+"""Bytes of a JSON configuration file (a tokenizer's are the largest): more is an error."""
+LARGEST_YAML = 2**20
+"""Bytes of a YAML file, which people write by hand: more is an error."""
+DEEPEST = 100
+"""Nested lists and mappings in a configuration file: more is an error."""
+MOST_NODES = 200_000
+"""Values in a YAML file, those that aliases repeat counted each time."""
+_LONGEST_NUMBER = 400
+
+
+def checked_path(value: str | os.PathLike[str], what: str = "path") -> Path:
+    """The path, ``~`` expanded; InputError for one that no file can have (empty, NUL, half characters,
+    too long, a user that does not exist). Whether it exists is not asked.
+    """
+    text = os.fspath(value)
+    if not text:
+        raise InputError(f"{what}: the path is empty.")
+    if "\0" in text:
+        raise InputError(f"{what} {one_line(text)!r}: a path cannot contain a NUL character.")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{what} {one_line(text)!r}: not valid Unicode (half of a character pair)."
+        ) from None
+    if len(encoded) > 4000 or any(len(part) > 255 for part in encoded.split(b"/")):
+        raise InputError(f"{what} {one_line(text, 60)!r}: the path is too long ({len(encoded):,} bytes).")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{what} {one_line(text)!r}: there is no such user. Write the path in full."
+        ) from None
+
+
+def read_bytes(path: str | os.PathLike[str], what: str = "file", largest: int | None = None) -> bytes:
+    """The content of a file; InputError where there is none, or a directory, or more than ``largest`` bytes;
+    EnvironmentFault where this user may not read it.
+    """
+    file = checked_path(path, what)
+    try:
+        if file.is_dir():
+            raise InputError(f"{visible(file)}: this is a directory, not a {what}.")
+        if largest is not None and file.stat().st_size > largest:
+            raise InputError(
+                f"{visible(file)}: {file.stat().st_size:,} bytes is too much for a {what} "
+                f"(at most {largest:,})."
+            )
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{visible(file)}: no such {what}. Check the path.") from None
+    except PermissionError:
+        raise EnvironmentFault(
+            f"{visible(file)}: this user may not read it. Check its permissions."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{visible(file)}: cannot be read: {error.strerror or error}.") from None
+
+
+def read_text(path: str | os.PathLike[str], what: str = "file", largest: int | None = LARGEST_TEXT) -> str:
+    """The UTF-8 text of a file (a byte order mark is skipped); errors as :func:`read_bytes`."""
+    try:
+        return read_bytes(path, what, largest).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{visible(path)}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
+
+
+def parse_json(text: str | bytes, where: str, deepest: int = DEEPEST) -> Any:
+    """The value of a JSON text; InputError, opening with ``where``, for anything else.
+
+    NaN and Infinity are refused (JSON has no such numbers), and so are nesting beyond ``deepest`` and numbers
+    of more than 400 digits.
+    """
+    try:
+        value = json.loads(text, parse_constant=_no_number, parse_int=_whole, parse_float=_finite)
+    except RecursionError:
+        raise InputError(f"{where}: nested too deeply (more than {deepest} levels).") from None
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{where}: not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        ) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: not valid JSON: {one_line(error)}.") from None
+    if _deeper(value, deepest):
+        raise InputError(f"{where}: nested too deeply (more than {deepest} levels).")
+    return value
+
+
+def read_json(
+    path: str | os.PathLike[str], what: str = "JSON file", largest: int | None = LARGEST_TEXT
+) -> Any:
+    """The value in a JSON file; errors name the file."""
+    return parse_json(read_text(path, what, largest), visible(path))
+
+
+def read_mapping(path: str | os.PathLike[str], what: str = "JSON file") -> dict[str, Any]:
+    """The mapping in a JSON file; InputError for another kind of value."""
+    value = read_json(path, what)
+    if not isinstance(value, dict):
+        raise InputError(f"{visible(path)}: expected a mapping ({{...}}), not {kind_of(value)}.")
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON or YAML value is, for people: ``a list``, ``the number 3``, ``null``."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"the number {one_line(value, 30)}"
+    if isinstance(value, str):
+        return f"the text {one_line(value, 40)!r}"
+    return (
+        "a list" if isinstance(value, list | tuple) else "a mapping" if isinstance(value, dict) else "a value"
+    )
+
+
+def parse_yaml(text: str, where: str) -> tuple[Any, yaml.Node | None]:
+    """The value of a YAML text and its node tree (for line numbers); InputError, opening with ``where``.
+
+    Strings, numbers, booleans, null, lists and mappings with unique keys, as in JSON; a date stays the text
+    that it is. Refused: tags, aliases that contain themselves or multiply, nesting beyond ``DEEPEST``.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        raise InputError(_syntax(where, error)) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: not readable as YAML: {one_line(error)}") from None
+    except RecursionError:
+        raise InputError(f"{where}: nested too deeply (more than {DEEPEST} levels).") from None
+    if root is None:
+        return None, None
+    return _Values(where).value(root), root
+
+
+def read_yaml_value(path: str | os.PathLike[str], what: str = "YAML file") -> Any:
+    """The value in a YAML file; errors name the file and the line."""
+    return parse_yaml(read_text(path, what, LARGEST_YAML), visible(path))[0]
+
+
+class _Values:
+    """Builds the values of a YAML tree, counting them: an alias costs as much as what it repeats."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.nodes = 0
+
+    def value(self, node: yaml.Node, depth: int = 0) -> Any:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise self.fault(node, f"more than {MOST_NODES:,} values (aliases that repeat each other?)")
+        if depth > DEEPEST:
+            raise self.fault(node, f"nested too deeply (more than {DEEPEST} levels; an alias inside itself?)")
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        if isinstance(node, yaml.SequenceNode):
+            self.plain(node, "tag:yaml.org,2002:seq")
+            return [self.value(item, depth + 1) for item in node.value]
+        assert isinstance(node, yaml.MappingNode)
+        self.plain(node, "tag:yaml.org,2002:map")
+        return self.mapping(node, depth)
+
+    def mapping(self, node: yaml.MappingNode, depth: int) -> dict[Any, Any]:
+        content: dict[Any, Any] = {}
+        merged: dict[Any, Any] = {}
+        lines: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self.fault(key_node, "a key must be a word or a number, not a list or a mapping")
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged |= self.merged(value_node, depth)
+                continue
+            key = self.scalar(key_node)
+            if key in content:
+                raise self.fault(
+                    key_node,
+                    f"duplicate key {one_line(key)!r}, first on line {lines[key]}. Remove one of them",
+                )
+            lines[key] = key_node.start_mark.line + 1
+            content[key] = self.value(value_node, depth + 1)
+        return merged | content
+
+    def merged(self, node: yaml.Node, depth: int) -> dict[Any, Any]:
+        """The mapping behind a merge key (``<<: *defaults``)."""
+        value = self.value(node, depth + 1)
+        if not isinstance(value, dict):
+            raise self.fault(node, "a merge key (<<) takes a mapping")
+        return value
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        text, kind = str(node.value), node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind in ("str", "timestamp", "value") or (kind == "!" and node.style):
+            return text
+        if kind == "null":
+            return None
+        if kind == "bool":
+            if text.lower() in ("true", "yes", "on", "false", "no", "off"):
+                return text.lower() in ("true", "yes", "on")
+            raise self.fault(node, f"{one_line(text)!r} is not true or false")
+        if kind in ("int", "float"):
+            return self.number(node, text, kind)
+        raise self.fault(node, f"the tag {one_line(node.tag)!r} is not supported here. Write plain values")
+
+    def number(self, node: yaml.ScalarNode, text: str, kind: str) -> int | float:
+        if len(text) > _LONGEST_NUMBER:
+            raise self.fault(node, f"a number of {len(text):,} characters is too long")
+        try:
+            made = yaml.constructor.SafeConstructor()
+            value = made.construct_yaml_int(node) if kind == "int" else made.construct_yaml_float(node)
+        except (ValueError, IndexError, OverflowError, KeyError):
+            raise self.fault(node, f"{one_line(text)!r} is not a number") from None
+        return value
+
+    def plain(self, node: yaml.Node, tag: str) -> None:
+        if node.tag != tag:
+            raise self.fault(
+                node, f"the tag {one_line(node.tag)!r} is not supported here. Write plain values"
+            )
+
+    def fault(self, node: yaml.Node, what: str) -> InputError:
+        return InputError(f"{self.where}:{node.start_mark.line + 1}: {what}.")
+
+
+def _syntax(where: str, error: yaml.MarkedYAMLError) -> str:
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    what = ", ".join(one_line(part) for part in (error.context, error.problem) if part)
+    advice = "Check indentation, colons and quotes around this line."
+    return f"{where}:{line}: not readable as YAML: {what}. {advice}"
+
+
+def _deeper(value: Any, limit: int) -> bool:
+    """Whether lists and mappings are nested beyond ``limit``; without recursion."""
+    level: list[Any] = [value]
+    for _ in range(limit + 1):
+        level = [item for part in level for item in _items(part)]
+        if not level:
+            return False
+    return True
+
+
+def _items(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from (item for item in value.values() if isinstance(item, dict | list))
+    elif isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict | list))
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(text):,} digits is too long")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
