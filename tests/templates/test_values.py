@@ -85,6 +85,15 @@ def test_the_fingerprint_sees_every_field_but_the_name(change: dict[str, object]
     assert replace(plain, **change).fingerprint != plain.fingerprint  # type: ignore[arg-type]
 
 
+def test_safety_is_declared_and_changes_no_token() -> None:
+    declared = {name for name, template in BUILTIN_TEMPLATES.items() if template.safety}
+    assert declared == {"chat:llama", "chat:llama-short", "chat:mpt"}
+    assert resolve_template("chatdoctor:chat:llama").safety
+    plain = PromptTemplate("acme", system="You answer customers of ACME.")
+    assert not plain.safety
+    assert replace(plain, safety=True).fingerprint == plain.fingerprint
+
+
 def test_an_examples_own_system_message_is_decided_by_the_template() -> None:
     messages = (Message("system", "Own."), Message("user", "hi"))
     with pytest.raises(InputError, match="own_system"):

@@ -91,6 +91,7 @@ def _templates(resolved: Resolved, store: Store) -> dict[str, Any]:
             "fingerprint": template.fingerprint,
             "mode": template.mode,
             "system": template.system,
+            "safety": template.safety,
             "user": template.user,
             "rendering": prompt or example,
             "training_rendering": example,

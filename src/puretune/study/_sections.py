@@ -206,6 +206,8 @@ class TemplateSection(BaseModel):
     """What to do with a system message that an example brings itself."""
     arguments: dict[str, Any] = {}
     """Arguments pinned for the model's own chat template (``enable_thinking``, ``strftime_now``: a day)."""
+    safety: bool = False
+    """Whether the system prompt carries safety instructions (built in: ``CL``, ``CS``, ``CM``)."""
 
 
 def fields_of(value: Any) -> Any:

@@ -44,9 +44,9 @@ BUILTIN_TEMPLATES: dict[str, PromptTemplate] = {
         PromptTemplate("text:alpaca", mode="text", system=ALPACA, user=_INSTRUCTION),
         PromptTemplate("chat:vanilla", user=_QUESTION),
         PromptTemplate("chat:alpaca", system=ALPACA, user=_INSTRUCTION),
-        PromptTemplate("chat:llama", system=LLAMA, user=_QUESTION),
-        PromptTemplate("chat:llama-short", system=LLAMA_SHORT, user=_QUESTION),
-        PromptTemplate("chat:mpt", system=MPT, user=_QUESTION),
+        PromptTemplate("chat:llama", system=LLAMA, user=_QUESTION, safety=True),
+        PromptTemplate("chat:llama-short", system=LLAMA_SHORT, user=_QUESTION, safety=True),
+        PromptTemplate("chat:mpt", system=MPT, user=_QUESTION, safety=True),
         PromptTemplate("none", mode="text", user="%s"),
     )
 }

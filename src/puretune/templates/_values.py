@@ -55,6 +55,9 @@ class PromptTemplate:
     arguments: tuple[tuple[str, Any], ...] = field(default=())
     """Arguments pinned for the model's own chat template (``enable_thinking``, a date), sorted by name.
     ``strftime_now: 2024-07-26`` is the day for chat templates that ask for today's."""
+    safety: bool = False
+    """Whether the system prompt carries safety instructions: testing under such a template after tuning under
+    one without is what the paper calls PTST. It changes no token."""
 
     def __post_init__(self) -> None:
         if "%s" not in self.user:
@@ -69,8 +72,8 @@ class PromptTemplate:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that can change a token: all fields but the name (16 hex digits)."""
-        fields = {key: value for key, value in asdict(self).items() if key != "name"}
+        """SHA-256 over everything that can change a token: all but ``name`` and ``safety`` (16 hex digits)."""
+        fields = {key: value for key, value in asdict(self).items() if key not in ("name", "safety")}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def wrap(self, text: str) -> str:
@@ -123,6 +126,7 @@ def template_from(name: str, fields: Mapping[str, Any]) -> PromptTemplate:
         "separator",
         "own_system",
         "arguments",
+        "safety",
     }
     for key in fields:
         if key not in known:
