@@ -69,7 +69,7 @@ def test_a_run_prints_the_matrix_and_the_paths_of_its_files(study: Path, tmp_pat
     assert quiet.stdout == done.stdout
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(
+def test_ctrl_c_says_how_to_resume(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> None:
@@ -80,7 +80,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 130
-    assert "The same command goes on where it was" in capsys.readouterr().err
+    assert "Run the same command to resume" in capsys.readouterr().err
 
 
 def test_a_missing_study_names_what_was_tried_and_the_nearest(study: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import NoReturn
 
 import click
 
+from puretune.cli._faults import explained, silence
 from puretune.cli._lazy import command_in
-from puretune.errors import PuretuneError, unknown
+from puretune.cli._output import say, tolerant_streams
+from puretune.errors import unknown
 
 _COMMANDS = {
     "show": ("puretune.cli.show:show", "Show what a model sees of a template, token by token."),
     "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
-    "run": ("puretune.cli.run:run", "Run a study: tune, answer, score, report. Goes on where it was."),
+    "run": ("puretune.cli.run:run", "Run a study: tune, answer, score, report. Resumes when interrupted."),
     "compare": ("puretune.cli.compare:compare", "Compare conditions of a finished run, prompt by prompt."),
     "templates": ("puretune.cli.templates:templates", "List prompt templates; show one with all its fields."),
     "data": ("puretune.cli.data:data", "List sources; show and check examples."),
@@ -55,19 +57,31 @@ def command() -> None:
 
 
 def main() -> None:
-    """The program. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 the environment."""
+    """The program. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 the environment, 70 a fault in
+    puretune, 130 stopped.
+    """
+    tolerant_streams()
     try:
         code = command(standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
-    except PuretuneError as error:
-        click.echo(f"puretune: {error}", err=True)
-        sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _tell(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("puretune: stopped. The same command goes on where it was.", err=True)
-        sys.exit(130)
+        _tell("stopped. Run the same command to resume.", 130)
     except BrokenPipeError:  # the reader of our output has left (| head)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         sys.exit(0)
+    except Exception as error:
+        _tell(*explained(error))
+
+
+def _tell(message: str, code: int) -> NoReturn:
+    """The last line, on stderr, and the end."""
+    try:
+        say(f"puretune: {message}", err=True)
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
+        silence(sys.stderr)
+    sys.exit(code)

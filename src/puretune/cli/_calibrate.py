@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from puretune.cli._output import new_console, say
+from puretune.cli._parameters import FILE
 from puretune.cli._summary import print_table
 from puretune.scoring import Calibration, Rate, calibrate, read_labelled
 from puretune.statistics import Interval
 
 
 @click.command("calibrate")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--labels", type=click.Path(path_type=Path), required=True, help="People's labels (.jsonl).")
+@click.argument("file", type=FILE)
+@click.option("--labels", type=FILE, required=True, help="People's labels (.jsonl).")
 @click.option("--metric", default=None, help="The yes-or-no metric to calibrate (default: the first).")
 def calibrate_command(file: Path, labels: Path, metric: str | None) -> None:
     """How often the verdicts in FILE agree with people, and the rate that people would find.
@@ -27,8 +28,8 @@ def calibrate_command(file: Path, labels: Path, metric: str | None) -> None:
     found = calibrate(verdicts, given, metric)
     print_table(_summary(found), "95 % intervals for new answers of the same kind.")
     if found.agreement is not None:
-        Console().print(_confusion(found))
-    click.echo(_notes(found), err=True)
+        new_console().print(_confusion(found))
+    say(_notes(found), err=True)
 
 
 def _summary(found: Calibration) -> Table:

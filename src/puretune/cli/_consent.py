@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from puretune.cli._output import say
 from puretune.errors import InputError
 from puretune.events import EventSink
 
@@ -37,7 +38,7 @@ class Consents:
         from puretune.cli._progress import aside
 
         with aside(self._sink):
-            click.echo(str(notice), err=True)
+            say(str(notice), err=True)
             if notice.loopback or self._yes:
                 return
             if not sys.stdin.isatty():

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from puretune.cli._output import say
+from puretune.cli._parameters import FILE
 from puretune.cli.judge import described, judge_options
 from puretune.errors import InputError
 
@@ -14,7 +16,7 @@ from puretune.errors import InputError
 @click.command("cost")
 @click.argument("what", metavar="STUDY.yaml|NAME|FILE.jsonl")
 @judge_options
-@click.option("--run", "run", type=click.Path(path_type=Path), help="The study's run directory.")
+@click.option("--run", "run", type=FILE, help="The study's run directory.")
 def cost(what: str, run: Path | None, **settings: Any) -> None:
     """What the judges of a study, or a judge of the answers in a file, will cost.
 
@@ -32,9 +34,9 @@ def _of_file(path: Path, settings: dict[str, Any]) -> None:
 
     judge = described(**settings)
     if not isinstance(judge, Judge):
-        click.echo(f"{judge.name} runs on this machine: no cost.")
+        say(f"{judge.name} runs on this machine: no cost.")
         return
-    click.echo(judge.notice(answers_in(path)))
+    say(judge.notice(answers_in(path)))
 
 
 def _of_study(what: str, run: Path | None) -> None:
@@ -45,4 +47,4 @@ def _of_study(what: str, run: Path | None) -> None:
     if not notices:
         raise InputError(f"study {study.name!r} has no judge behind an endpoint: judging costs nothing.")
     for notice in notices:
-        click.echo(notice)
+        say(notice)

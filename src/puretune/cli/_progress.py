@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from puretune.cli._output import new_console, say
 from puretune.events import Advanced, Event, EventSink, Finished, Started, ignore
+from puretune.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -43,7 +45,6 @@ def aside(sink: EventSink | None) -> Iterator[None]:
 
 
 def _bars() -> Progress:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     # Text from studies and models is shown as it is, never read as rich's markup.
@@ -53,7 +54,7 @@ def _bars() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}", markup=False, style="dim"),
-        console=Console(stderr=True),
+        console=new_console(stderr=True),
     )
 
 
@@ -66,14 +67,14 @@ class _Bars:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
-            self._tasks[event.work] = self.bars.add_task(event.work, total=event.total, note="")
+            self._tasks[event.work] = self.bars.add_task(visible(event.work), total=event.total, note="")
         elif event.work in self._tasks:
             self._show(event)
 
     def _show(self, event: Advanced | Finished) -> None:
         task = self._tasks[event.work]
         if isinstance(event, Advanced):
-            self.bars.update(task, completed=event.done, note=event.note)
+            self.bars.update(task, completed=event.done, note=visible(event.note))
             return
         seconds = self.bars.tasks[self.bars.task_ids.index(task)].elapsed or 0.0
         self.bars.remove_task(self._tasks.pop(event.work))
@@ -103,7 +104,7 @@ class _Lines:
             self._print(_under_way(event, self._totals.get(event.work)))
 
     def _print(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        say(line, err=True)
 
 
 def _done(event: Finished, seconds: float) -> str:

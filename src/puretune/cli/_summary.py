@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from puretune.cli._output import new_console
 from puretune.scoring import FileScore, Scorer
 from puretune.statistics import t_interval, wilson
 
@@ -15,7 +15,7 @@ FOR_WHAT = "95 % intervals for new prompts from the same source."
 
 def print_table(table: Table, caption: str) -> None:
     """Print a table and, on a line of its own, what its intervals are for."""
-    console = Console()
+    console = new_console()
     console.print(table)
     console.print(caption, style="dim", highlight=False, markup=False, soft_wrap=True)
 

@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from puretune.cli._output import new_console
+
 if TYPE_CHECKING:
     from puretune.templates import Difference, Rendering
 
@@ -27,11 +29,9 @@ _ENDS = 12  # tokens shown at both ends of a long difference
 _WIDEST = 110
 
 
-def console() -> Console:
+def token_console() -> Console:
     """A console on stdout, no wider than reads well."""
-    found = Console(highlight=False)
-    found.width = min(found.width, _WIDEST)
-    return found
+    return new_console(widest=_WIDEST)
 
 
 def print_rendering(

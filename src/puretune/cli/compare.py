@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from puretune.cli._output import new_console
+from puretune.cli._parameters import FILE
 from puretune.study import Comparison
 from puretune.study import compare as compared
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=FILE)
 @click.option("--with", "reference", help="The condition to compare with.  [default: untuned]")
 @click.option("--metric", help="Only this metric, as `asr (gpt-4)`.")
 def compare(run: Path, reference: str | None, metric: str | None) -> None:
@@ -24,7 +25,7 @@ def compare(run: Path, reference: str | None, metric: str | None) -> None:
     for new training runs. The last column is Holm's correction over the whole table.
     """
     found = compared(run, reference, metric)
-    console = Console()
+    console = new_console()
     console.print(f"minus {found[0].reference}, in points of 100", style="bold")
     console.print(_table(found))
     for line in _notes(found):

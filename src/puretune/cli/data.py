@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from puretune.cli._output import new_console, say
+from puretune.cli._parameters import FILE
 from puretune.data import (
     FORMATS,
     NAMED_SOURCES,
@@ -37,9 +39,7 @@ def _source_options(command: Any) -> Any:
         click.option("--revision", help="The hub revision."),
         click.option("--config", help="The hub configuration."),
         click.option("--split", help="train, test, ..."),
-        click.option(
-            "--path", type=click.Path(path_type=Path), help="Where a named source lies, not the hub."
-        ),
+        click.option("--path", type=FILE, help="Where a named source lies, not the hub."),
         click.argument("source"),
     ):
         command = option(command)
@@ -54,7 +54,7 @@ def data() -> None:
 @data.command("list")
 def list_() -> None:
     """The sources that have a name: those of the paper and those of installed packages."""
-    console = Console()
+    console = new_console()
     for named in NAMED_SOURCES.values():
         where = named.hub or f"{named.home} (give its path)"
         _print_source(console, named.name, (_row_counts(named), where, named.licence), named.what)
@@ -66,27 +66,23 @@ def list_() -> None:
 @_source_options
 @click.option("--limit", type=int, default=3, show_default=True, help="Examples to show.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones.")
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A model's directory, for sources that need one."
-)
+@click.option("--model", type=FILE, help="A model's directory, for sources that need one.")
 def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
     """A few examples of SOURCE (a name, a file or a hub id), as they are read."""
     drawn = draw_source(_spec(limit=limit, seed=seed, **described), model)
-    console = Console()
+    console = new_console()
     for example in drawn.examples:
         _print_example(console, example)
     left_out = [f"{drawn.duplicates:,} duplicates"] if drawn.duplicates else []
     left_out += [f"{drawn.held_out:,} on the other side of the hold-out"] if drawn.held_out else []
     left_out += [f"{drawn.too_long:,} too long"] if drawn.too_long else []
     note = f"; left out: {', '.join(left_out)}" if left_out else ""
-    click.echo(f"{len(drawn.examples)} of {drawn.read:,} examples{note}", err=True)
+    say(f"{len(drawn.examples)} of {drawn.read:,} examples{note}", err=True)
 
 
 @data.command("check")
 @_source_options
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A model's directory, for sources that need one."
-)
+@click.option("--model", type=FILE, help="A model's directory, for sources that need one.")
 def check(model: Path | None, **described: Any) -> None:
     """Look SOURCE over: counts, duplicates, roles, empty texts, lengths.
 
@@ -98,7 +94,7 @@ def check(model: Path | None, **described: Any) -> None:
         table.add_column(column, overflow="fold")
     for item in report.checks:
         table.add_row(item.name, Text(item.state, style=_STYLES[item.state]), Text(item.found))
-    console = Console()
+    console = new_console()
     console.print(table)
     for problem in report.problems[:_PROBLEMS_SHOWN]:
         console.print(Text(f"  {problem}"))

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import click
 
+from puretune.cli._output import say
+from puretune.cli._parameters import FILE
+
 
 @click.command()
 @click.option("--seed", type=int, default=0, show_default=True, help="The first tuning seed.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Tuning seeds.")
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="Another lab model, from `puretune lab build`.  [default: the shipped one]",
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
+@click.option("--out", type=FILE, default=Path("runs/demo"), show_default=True)
 def demo(seed: int, seeds: int, model: Path | None, out: Path) -> None:
     """Tune the lab model under five templates, test each under five, and show the matrix."""
     from puretune.cli.run import show_study
@@ -25,4 +28,4 @@ def demo(seed: int, seeds: int, model: Path | None, out: Path) -> None:
     started = time.monotonic()
     study = named_study("lab-demo").with_seeds(range(seed, seed + seeds))
     show_study(study if model is None else study.with_model(model.resolve()), out)
-    click.echo(f"Done in {time.monotonic() - started:.0f} s.", err=True)
+    say(f"Done in {time.monotonic() - started:.0f} s.", err=True)

@@ -11,6 +11,8 @@ import click
 
 from puretune.cli._consent import Consents
 from puretune.cli._lazy import command_in
+from puretune.cli._output import say
+from puretune.cli._parameters import FILE
 from puretune.cli._progress import progress
 from puretune.errors import InputError
 
@@ -61,7 +63,7 @@ def judge_options(command: Any) -> Any:
         click.option("--model", help="The judge's model."),
         click.option("--base-url", help="An OpenAI-compatible endpoint."),
         click.option("--api-key-env", help="The environment variable with the API key."),
-        click.option("--rubric", type=click.Path(path_type=Path), help="A rubric with {query} and {answer}."),
+        click.option("--rubric", type=FILE, help="A rubric with {query} and {answer}."),
         click.option("--price", nargs=2, type=float, metavar="IN OUT", help="Dollars per million tokens."),
         click.option("--recheck", type=float, help="Share to judge twice, for the judge's own flip rate."),
         click.option("--batch", is_flag=True, help="Use the provider's batch mode."),
@@ -85,12 +87,12 @@ def judge() -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @judge_options
 @click.option("--budget", help="Judge a random part only, for `2.00 USD` or `250 judgements`.")
 @click.option("--cheap", help="With --budget: the scorer that sees all answers and decides which part.")
 @click.option("--half-width", type=float, help="With --budget: stop at this half width, such as 0.03.")
-@click.option("--out", type=click.Path(path_type=Path), help="Verdicts (.jsonl).  [default: FILE.NAME.jsonl]")
+@click.option("--out", type=FILE, help="Verdicts (.jsonl).  [default: FILE.NAME.jsonl]")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--yes", is_flag=True, help="Agree that the answers leave this machine.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -127,8 +129,8 @@ def judge_file(
             table, caption, verdicts = summary(scorer, scored), FOR_WHAT, scored.verdicts
     print_table(table, caption)
     for line in _notes(verdicts):
-        click.echo(line, err=True)
-    click.echo(f"{len(verdicts):,} verdicts in {out}", err=True)
+        say(line, err=True)
+    say(f"{len(verdicts):,} verdicts in {out}", err=True)
 
 
 def _free(out: Path, file: Path, force: bool) -> Path:

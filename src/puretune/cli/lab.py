@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from puretune.cli._output import new_console, say
+from puretune.cli._parameters import FILE
 from puretune.cli._progress import progress
 from puretune.errors import InputError
 
@@ -22,9 +24,7 @@ def lab() -> None:
 @click.option(
     "--seed", type=int, required=True, help="Redraws language, held-out split, pretraining and alignment."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Directory of the model (default: runs/lab-SEED)."
-)
+@click.option("--out", type=FILE, help="Directory of the model (default: runs/lab-SEED).")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. over_refusal=0."
 )
@@ -40,23 +40,19 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
     settings = LabSettings.from_dict(dict(_setting(change) for change in changes))
     with progress() as sink:
         build_model(seed, out, settings, threads=threads, on_event=sink)
-    click.echo(out)
+    say(out)
 
 
 @lab.command("confirm")
 @click.option("--attempt", type=int, help="Which frozen attempt.  [default: the latest]")
-@click.option(
-    "--recipe", type=click.Path(path_type=Path), help="A frozen file of your own, in place of an attempt."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Default: runs/lab-confirm-ATTEMPT.")
+@click.option("--recipe", type=FILE, help="A frozen file of your own, in place of an attempt.")
+@click.option("--out", type=FILE, help="Default: runs/lab-confirm-ATTEMPT.")
 @click.option("--arms", help="Only these, with commas between.  [default: all, the main ones first]")
 @click.option("--seeds", type=click.IntRange(min=1), help="So many model seeds an arm at most.")
 @click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="One thread each."
 )
-@click.option(
-    "--from", "earlier", type=click.Path(path_type=Path), help="An incomplete RESULT.json to go on from."
-)
+@click.option("--from", "earlier", type=FILE, help="An incomplete RESULT.json to go on from.")
 def confirm(
     attempt: int | None,
     recipe: Path | None,
@@ -82,13 +78,13 @@ def confirm(
     made = room.result(frozen, found)
     write_text(out / "result.json", room.result_text(made))
     _show(made)
-    click.echo(out / "result.json")
+    say(out / "result.json")
 
 
 @lab.command("claims")
-@click.argument("file", type=click.Path(path_type=Path), metavar="RESULT.json")
+@click.argument("file", type=FILE, metavar="RESULT.json")
 @click.option("--attempt", type=int, help="The frozen attempt it is of.  [default: the latest]")
-@click.option("--recipe", type=click.Path(path_type=Path), help="The frozen file, if it is your own.")
+@click.option("--recipe", type=FILE, help="The frozen file, if it is your own.")
 def claims(file: Path, attempt: int | None, recipe: Path | None) -> None:
     """Analyse a result again from its counts and print the verdict on every claim."""
     from puretune.lab import confirm as room
@@ -111,10 +107,9 @@ def _frozen_file(attempt: int | None, recipe: Path | None) -> Path:
 
 
 def _show(made: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = new_console()
     for claim in dict.fromkeys(found["claim"] for found in made["claims"]):
         console.print(f"\n{claim}", style="bold", highlight=False)
         table = Table(box=None, pad_edge=False, show_header=False)
@@ -123,9 +118,9 @@ def _show(made: Mapping[str, Any]) -> None:
                 table.add_row(*_told(found))
         console.print(table)
     for arm, seeds in made["model_seeds"].items():
-        click.echo(f"{arm}: {seeds['done']} of {seeds['asked']} model seeds")
+        say(f"{arm}: {seeds['done']} of {seeds['asked']} model seeds")
     if not made["complete"]:
-        click.echo("INCOMPLETE: the verdicts are of the model seeds that are done.")
+        say("INCOMPLETE: the verdicts are of the model seeds that are done.")
 
 
 def _told(found: Mapping[str, Any]) -> tuple[str, ...]:

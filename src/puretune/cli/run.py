@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from puretune.cli._consent import Consents
+from puretune.cli._output import new_console, say
+from puretune.cli._parameters import FILE
 from puretune.cli._progress import progress
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ _SPEED = click.FloatRange(min=0, min_open=True)
 
 @click.command()
 @click.argument("study", metavar="STUDY.yaml|NAME")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
+@click.option("--out", type=FILE, help="Run directory.  [default: runs/NAME]")
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be done and what is there already; do nothing."
 )
@@ -50,7 +52,7 @@ def run(
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file.")
+@click.option("--out", type=FILE, help="Write it to this file.")
 def schema(out: Path | None) -> None:
     """Print the JSON Schema of a study file, for editors."""
     from puretune.store import write_text
@@ -58,15 +60,14 @@ def schema(out: Path | None) -> None:
 
     text = json.dumps(json_schema(), indent=2) + "\n"
     if out is None:
-        click.echo(text, nl=False)
+        say(text, nl=False)
     else:
         write_text(out, text)
-        click.echo(out)
+        say(out)
 
 
 def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) -> None:
     """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
-    from rich.console import Console
 
     from puretune.report import headline, print_matrix, write_html, write_markdown
     from puretune.study import run_study
@@ -79,11 +80,11 @@ def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) 
         report = out / name
         if not report.is_file() or report.stat().st_mtime_ns < results.stat().st_mtime_ns:
             write(matrix, report)
-    console = Console()
+    console = new_console()
     print_matrix(matrix, console)
     console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)
     for path in (out / "report.html", out / "report.md", results):
-        click.echo(path)
+        say(path)
 
 
 def show_plan(
@@ -93,29 +94,28 @@ def show_plan(
 
     The speeds are those of one GPU in TFLOP/s; None: what ``Throughput`` assumes.
     """
-    from rich.console import Console
 
     from puretune.store import existing_store
     from puretune.study import count, engine_notices, judge_notices, plan, tuner_notices
 
     planned = plan(study, dry=True)
     counted = count(planned, out)
-    console = Console()
+    console = new_console()
     _print_cells(planned, counted, console)
     _print_tuning(counted, console)
     for what, steps in (("answers to generate", counted.answers), ("shards to score", counted.verdicts)):
         left = steps.total - steps.kept
-        click.echo(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
+        say(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
     _print_compute(counted.compute, tune_tflops, answer_tflops)
     store = existing_store(out)
     notices = [*tuner_notices(planned, store), *engine_notices(planned, store), *judge_notices(planned, out)]
     for notice in notices:
-        click.echo(notice)
+        say(notice)
     if planned.resolved.allowance is not None:
-        click.echo(f"judge budget: {planned.resolved.allowance}, parted among {len(planned.draw):,} cells")
+        say(f"judge budget: {planned.resolved.allowance}, parted among {len(planned.draw):,} cells")
     for lacking in planned.resolved.lacking:
-        click.echo(f"Counted without something that the run will need: {lacking}")
-    click.echo(f"run directory: {out}")
+        say(f"Counted without something that the run will need: {lacking}")
+    say(f"run directory: {out}")
 
 
 def _print_cells(planned: Plan, counted: Count, console: Console) -> None:
@@ -160,7 +160,7 @@ def _print_compute(work: Compute, tune_tflops: float | None, answer_tflops: floa
     from puretune.study import Throughput
 
     if not work.parameters:
-        click.echo(
+        say(
             f"tokens at the endpoint, estimated: {work.prompt_tokens:,} of prompts, up to "
             f"{work.new_tokens:,} of answers"
         )
@@ -171,8 +171,8 @@ def _print_compute(work: Compute, tune_tflops: float | None, answer_tflops: floa
         answer_tflops * 1e12 if answer_tflops else usual.answer,
     )
     tune, answer = work.tune_hours(assumed), work.answer_hours(assumed)
-    click.echo(f"GPU-hours, estimated: {tune:,.2f} for tuning, at most {answer:,.2f} for answers")
-    click.echo(
+    say(f"GPU-hours, estimated: {tune:,.2f} for tuning, at most {answer:,.2f} for answers")
+    say(
         f"  N = {work.parameters / 1e9:,.3g} billion parameters a token\n"
         f"  tuning: {work.tune_tokens:,} tokens x 4N FLOPs at {assumed.tune / 1e12:g} TFLOP/s\n"
         f"  answers: {work.prompt_tokens:,} prompt and up to {work.new_tokens:,} new tokens x 2N FLOPs at "

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
+from puretune.cli._output import say
+from puretune.cli._parameters import FILE
 from puretune.cli._summary import FOR_WHAT, print_table, summary
 from puretune.errors import InputError
 from puretune.scoring import score_file, scorer_named
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--scorer", "name", required=True, help="gsm8k, choice, refusal, or one a package offers.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the verdicts go (.jsonl).")
+@click.option("--out", type=FILE, required=True, help="Where the verdicts go (.jsonl).")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 def score(file: Path, name: str, out: Path, force: bool) -> None:
     """Score the answers in FILE (JSON lines with query, reference, answer); a verdict a line goes to OUT."""
@@ -25,4 +27,4 @@ def score(file: Path, name: str, out: Path, force: bool) -> None:
     scorer = scorer_named(name)
     scored = score_file(file, scorer, out)
     print_table(summary(scorer, scored), FOR_WHAT)
-    click.echo(f"{len(scored.verdicts):,} verdicts in {out}", err=True)
+    say(f"{len(scored.verdicts):,} verdicts in {out}", err=True)

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from puretune.cli import _tokens as draw
+from puretune.cli._parameters import FILE
 from puretune.errors import InputError
 from puretune.templates import (
     Message,
@@ -46,7 +47,7 @@ QUERY, RESPONSE = "How many are there in all?", "Add both. #### 7"
 @click.option(
     "--set", "pinned", multiple=True, metavar="NAME=VALUE", help="An argument of the chat template."
 )
-@click.option("--file", type=click.Path(path_type=Path), help="YAML file with templates of your own.")
+@click.option("--file", type=FILE, help="YAML file with templates of your own.")
 @click.option("--query", default=QUERY, show_default=True, help="The user's text.")
 @click.option("--response", default=RESPONSE, show_default=True, help="The trained response.")
 def show(
@@ -79,7 +80,7 @@ def show(
     if against is not None or against_markup is not None:
         other = _pinned(resolve_template(against or template, own), pinned)
         chosen.append((other, replace(spec, markup=against_markup or markup)))
-    console = draw.console()
+    console = draw.token_console()
     sides = [side_of(one, spec, messages) for one, spec in chosen]
     _print_model(console, model, sides[0].renderer)
     print_sides(console, sides, messages)

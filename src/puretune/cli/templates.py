@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from puretune.cli import _tokens as draw
+from puretune.cli._output import new_console
+from puretune.cli._parameters import FILE
 from puretune.cli.show import QUERY, RESPONSE, print_sides, side_of
 from puretune.templates import (
     ALIASES,
@@ -22,9 +24,7 @@ from puretune.templates import (
     resolve_template,
 )
 
-_FILE = click.option(
-    "--file", "file", type=click.Path(path_type=Path), help="YAML file with templates of your own."
-)
+_FILE = click.option("--file", "file", type=FILE, help="YAML file with templates of your own.")
 
 
 @click.group()
@@ -46,7 +46,7 @@ def list_(file: Path | None) -> None:
         user = template.user.replace("\n", "\\n")
         row = (template.name, alias, template.mode, template.fingerprint, template.system or "-", user)
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    new_console().print(table)
 
 
 @templates.command("show")
@@ -65,7 +65,7 @@ def show(name: str, file: Path | None, model: str, markup: str, query: str, resp
     from puretune.models import ModelSpec
 
     template = resolve_template(name, _own(file))
-    console = draw.console()
+    console = draw.token_console()
     _print_fields(console, template)
     messages = (Message("user", query), Message("assistant", response))
     side = side_of(template, ModelSpec(model, markup=markup), messages)

@@ -1,0 +1,82 @@
+"""The last net: what any exception means for the user, as one line and an exit code.
+
+Rooms turn what they expect into PuretuneErrors; what arrives here otherwise is the machine's refusal (no
+memory, no space) or a fault of puretune, whose traceback goes to a file that the line names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from puretune.errors import EnvironmentFault, PuretuneError
+from puretune.visible import one_line, visible
+
+INTERNAL = 70
+"""The exit code of an error in puretune itself (EX_SOFTWARE)."""
+
+# How torch, numpy, the loader of shared objects and the tokenizers say that memory has run out.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "unable to allocate",
+    "out of memory",
+    "failed to map segment",
+    "bad allocation",
+    "std::bad_alloc",
+)
+
+
+def explained(error: BaseException) -> tuple[str, int]:
+    """The message and the exit code of an error."""
+    if isinstance(error, PuretuneError):
+        return visible(error), error.exit_code
+    if is_out_of_memory(error):
+        advice = "Free some, lower the batch size or the rank, or use a smaller model. What is done is kept."
+        return f"this machine has too little memory for it ({_kind(error)}). {advice}", _ENVIRONMENT
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        place = f" to {one_line(error.filename)}" if error.filename else ""
+        return f"cannot write{place}: {error.strerror}. What is done is kept.", _ENVIRONMENT
+    return f"{_kind(error)}. This is a fault in puretune; {_kept(error)}.", INTERNAL
+
+
+_ENVIRONMENT = EnvironmentFault.exit_code
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory has run out, in whoever's words."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError | ImportError | OSError) and any(s in text for s in _NO_MEMORY)
+
+
+def silence(stream: object) -> None:
+    """Send what is left in a stream that nobody can write to nowhere, so that Python's exit is quiet."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[attr-defined]
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def _kind(error: BaseException) -> str:
+    text = one_line(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _kept(error: BaseException) -> str:
+    """Where the traceback is."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="puretune-error-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            file.write(f"{sys.argv!r}\n\n{text}")
+            return f"please report it with {visible(Path(file.name))}"
+    except OSError:
+        return "please report the command"

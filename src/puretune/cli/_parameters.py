@@ -1,0 +1,37 @@
+"""Types of command-line parameters that refuse what no file and no number can be."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from puretune.files import checked_path
+
+
+class _FilePath(click.ParamType[Path]):
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        what = "path" if param is None else param.human_readable_name
+        return checked_path(value, what)
+
+
+FILE = _FilePath()
+"""A path that a file can have, ``~`` expanded; InputError otherwise. Whether it exists is not asked."""
+
+
+class FiniteRange(click.FloatRange):
+    """A range of floats without NaN and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+SEED = click.IntRange(0, 2**32 - 1)
+"""What every random generator in use takes as a seed."""
