@@ -47,6 +47,10 @@ def test_json_that_is_none_is_refused(text: str) -> None:
         ("a: !!int x", "not a number"),
         ("a: !!float x", "not a number"),
         ("a: !!bool x", "not true or false"),
+        ("a: 2024-13-45", "no date"),
+        ("a: !!timestamp x", "no date"),
+        ('a: "\\ud800"', "half a character"),
+        ('a: "\\0"', "NUL"),
         ("a: !!python/name:os.system", "tag"),
         ("a: !!set {x}", "tag"),
         ("? [a]\n: b", "a key must be"),
@@ -67,12 +71,12 @@ def test_yaml_that_is_more_than_plain_values_is_refused(text: str, what: str) ->
 
 def test_yaml_gives_the_values_that_safe_load_gives_but_dates_stay_text(tmp_path: Path) -> None:
     (tmp_path / "f.yaml").write_text(
-        "d: &d {x: 1, y: 0x1f}\ne: {<<: *d, x: 2}\nf: [yes, no, ~, 1.5, .inf, '3', 2024-13-45]\n1: one\n"
+        "d: &d {x: 1, y: 0x1f}\ne: {<<: *d, x: 2}\nf: [yes, no, ~, 1.5, .inf, '3', 2024-12-31]\n1: one\n"
     )
     assert read_yaml_value(tmp_path / "f.yaml") == {
         "d": {"x": 1, "y": 31},
         "e": {"x": 2, "y": 31},
-        "f": [True, False, None, 1.5, float("inf"), "3", "2024-13-45"],
+        "f": [True, False, None, 1.5, float("inf"), "3", "2024-12-31"],
         1: "one",
     }
 

@@ -122,6 +122,11 @@ def read_mapping(path: str | os.PathLike[str], what: str = "JSON file") -> dict[
     return value
 
 
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8 and holds no NUL."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def kind_of(value: Any) -> str:
     """What a JSON or YAML value is, for people: ``a list``, ``the number 3``, ``null``."""
     if value is None:
@@ -212,7 +217,11 @@ class _Values:
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         text, kind = str(node.value), node.tag.removeprefix("tag:yaml.org,2002:")
-        if kind in ("str", "timestamp", "value") or (kind == "!" and node.style):
+        if kind == "timestamp":
+            return self.date(node, text)
+        if kind in ("str", "value") or (kind == "!" and node.style):
+            if not is_text(text):
+                raise self.fault(node, f"{one_line(text, 60)!r} has half a character or a NUL in it")
             return text
         if kind == "null":
             return None
@@ -223,6 +232,16 @@ class _Values:
         if kind in ("int", "float"):
             return self.number(node, text, kind)
         raise self.fault(node, f"the tag {one_line(node.tag)!r} is not supported here. Write plain values")
+
+    def date(self, node: yaml.ScalarNode, text: str) -> str:
+        """The text of a date, where it is one."""
+        try:
+            yaml.constructor.SafeConstructor().construct_yaml_timestamp(node)
+        except (ValueError, OverflowError, AttributeError):
+            raise self.fault(
+                node, f"{one_line(text)!r} is no date. If it is text, put it in quotes"
+            ) from None
+        return text
 
     def number(self, node: yaml.ScalarNode, text: str, kind: str) -> int | float:
         if len(text) > _LONGEST_NUMBER:

@@ -99,7 +99,7 @@ def test_every_problem_is_named_in_the_files_order(tmp_path: Path) -> None:
         (("lab-maths}", "{source: x, hold_out: 0.5}}"), "tuning.data: x: hold_out cuts the data in two"),
         (("lab-maths}", "[]}"), "study.yaml:3: tuning.data: the list is empty. Give at least one"),
         (("lab-maths}", "lab-maths, seeds: []}"), "tuning.seeds"),
-        (("lab-maths}", "lab-maths, seeds: [1, 1]}"), "tuning.seeds: a seed stands twice in [1, 1]"),
+        (("lab-maths}", "lab-maths, seeds: [1, 1]}"), "tuning.seeds: duplicate seed in [1, 1]"),
         (
             ("test: [CV]", "test: [CV]\ndecoding: {n: 3}"),
             "study.yaml:6: decoding: 3 samples at temperature 0",

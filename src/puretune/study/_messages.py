@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError
+from puretune.files import kind_of
 from puretune.study._yaml import Origin, Place, dotted
+from puretune.visible import one_line, visible
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 TAG = "#"
 """Begins the tags of unions; pydantic puts them into the locations of errors, where they mean nothing."""
 
+_PROBLEMS_SHOWN = 20
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -39,17 +42,20 @@ class Placed:
 
 def where(place: Place, origin: Origin | None) -> str:
     """``study.yaml:7: tuning.data``, or ``Study: tuning.data`` for one made in Python."""
-    file = f"{origin.path}:{origin.line(place)}" if origin else "Study"
-    return f"{file}: {dotted(place)}" if place else file
+    file = f"{visible(origin.path)}:{origin.line(place)}" if origin else "Study"
+    return f"{file}: {one_line(dotted(place))}" if place else file
 
 
 def explain(error: ValidationError, model: type[BaseModel], origin: Origin | None = None) -> str:
     """What pydantic found, one line per problem, in the file's order."""
-    found = [(_place(details), details) for details in error.errors(include_url=False) if _true(details)]
+    problems = [d for d in error.errors(include_url=False) if _true(d)]
+    found = [(_place(details), details) for details in problems[: 2 * _PROBLEMS_SHOWN]]
     if origin:
         found.sort(key=lambda pair: origin.line(pair[0]))
     schema = model.model_json_schema()
-    return "\n".join(f"{where(place, origin)}: {_say(place, details, schema)}" for place, details in found)
+    lines = [f"{where(p, origin)}: {_say(p, details, schema)}" for p, details in found[:_PROBLEMS_SHOWN]]
+    more = [f"... and {len(problems) - len(lines):,} more problems."] if len(problems) > len(lines) else []
+    return "\n".join([*lines, *more])
 
 
 def _true(details: ErrorDetails) -> bool:
@@ -70,7 +76,9 @@ def _say(place: Place, details: ErrorDetails, schema: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return _not_one_of(str(given), details["ctx"]["expected"])
     if kind == "string_type" and isinstance(given, bool | int | float):
-        return f"{given!r} should be text. Put it in quotes."
+        return f"{_short(given)} should be text. Put it in quotes."
+    if kind in ("path_type", "string_type"):
+        return f"{_short(given)} should be {'a path' if kind == 'path_type' else 'text'}."
     if kind == "tuple_type":
         return f"{_short(given)} should be a list. Write `{place[-1]}: [...]`."
     if kind in ("dict_type", "model_type", "dataclass_type", "model_attributes_type"):
@@ -78,7 +86,7 @@ def _say(place: Place, details: ErrorDetails, schema: Mapping[str, Any]) -> str:
     if kind == "too_short":
         return "the list is empty. Give at least one."
     if kind == "string_pattern_mismatch":
-        return f"{given!r} has a character that is not allowed. Use letters, digits, dots and dashes."
+        return f"{_short(given)} has a character that is not allowed. Use letters, digits, dots and dashes."
     if kind == "value_error":
         return details["msg"].removeprefix("Value error, ")
     message = details["msg"].removeprefix("Input ")
@@ -86,21 +94,20 @@ def _say(place: Place, details: ErrorDetails, schema: Mapping[str, Any]) -> str:
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown key.{hint} Known: {', '.join(known)}."
 
 
 def _not_one_of(given: str, expected: str) -> str:
     choices = [word.strip("' ") for word in expected.replace(" or ", ",").split(",")]
-    near = difflib.get_close_matches(given, choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(given[:100], choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{given!r} is not one of {', '.join(choices)}.{hint}"
+    return f"{_short(given)} is not one of {', '.join(choices)}.{hint}"
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return kind_of(value) if isinstance(value, list | tuple | dict) else one_line(repr(value), 60)
 
 
 def _keys_at(schema: Mapping[str, Any], place: Place) -> set[str]:

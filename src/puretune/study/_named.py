@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from puretune.errors import InputError
+from puretune.files import checked_path
+from puretune.visible import one_line, visible
 
 if TYPE_CHECKING:
     from puretune.study._spec import Study
@@ -18,7 +20,7 @@ GROUP = "puretune.studies"
 
 def find_study(name: str | Path) -> Path:
     """The study file of that path or name; InputError says what was looked for."""
-    path = Path(name).expanduser()
+    path = checked_path(name, "study")
     if path.is_file():
         return path
     found = entry_points(group=GROUP, name=str(name))
@@ -43,11 +45,11 @@ def study_names() -> list[str]:
 def _missing(path: Path, known: list[str]) -> str:
     tried = path.resolve()
     if path.is_dir():
-        return f"{tried} is a directory, not a study file. Give the YAML file in it."
+        return f"{visible(tried)} is a directory, not a study file. Give the YAML file in it."
     beside = [entry.name for entry in tried.parent.glob("*.y*ml")] if tried.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, [*known, *beside], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
-        f"no study {str(path)!r}: there is no file {tried}, and no installed package offers that name."
+        f"no study {one_line(path)!r}: there is no file {one_line(tried)}, and no installed package offers that name."
         f"{hint} Named studies: {', '.join(known) or 'none'}."
     )

@@ -12,6 +12,24 @@ from puretune.data import SourceSpec
 from puretune.errors import InputError
 from puretune.inference import Decoding
 from puretune.models import Dtype, ModelSpec, Quantization
+from puretune.study._bounds import (
+    Alpha,
+    Clip,
+    Count,
+    Decay,
+    Dropout,
+    Epochs,
+    Few,
+    Label,
+    LearningRate,
+    Rank,
+    Samples,
+    Seed,
+    Share,
+    Temperature,
+    TopP,
+    WeightDecay,
+)
 from puretune.study._judge_section import BudgetSection, JudgeSection
 from puretune.templates import Mode, OwnSystem
 from puretune.tuning import DEFAULT_TUNER, Recipe, Schedule
@@ -20,7 +38,6 @@ UNTUNED = "untuned"
 """The condition of the base model as it is."""
 
 FORBID = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-_Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -28,33 +45,33 @@ class RecipeSection(Recipe):
     """LoRA fine-tuning, the loss on the response only. Defaults: the paper's where known."""
 
     __pydantic_config__ = FORBID
-    rank: _Count = Recipe.rank
+    rank: Rank = Recipe.rank
     """Rank of the adapter's matrices."""
-    alpha: Annotated[float, Field(gt=0)] = Recipe.alpha
+    alpha: Alpha = Recipe.alpha
     """The adapter's output is scaled by ``alpha / rank``."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Recipe.dropout
+    dropout: Dropout = Recipe.dropout
     """Share of the adapter's inputs dropped in training."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = Recipe.targets
+    targets: Annotated[tuple[Label, ...], Field(min_length=1)] = Recipe.targets
     """Names of the layers that get an adapter."""
-    learning_rate: Annotated[float, Field(gt=0)] = Recipe.learning_rate
+    learning_rate: LearningRate = Recipe.learning_rate
     """The highest learning rate, after warm-up."""
     schedule: Schedule = Recipe.schedule
     """How the rate goes down after warm-up; ``step`` multiplies by ``decay`` after each epoch."""
-    decay: Annotated[float, Field(gt=0, le=1)] = Recipe.decay
+    decay: Decay = Recipe.decay
     """The factor of the ``step`` schedule."""
-    warmup: Annotated[float, Field(ge=0, le=1)] = Recipe.warmup
-    epochs: Annotated[float, Field(gt=0)] = Recipe.epochs
+    warmup: Share = Recipe.warmup
+    epochs: Epochs = Recipe.epochs
     """Passes over the data; ``steps`` overrides it."""
-    steps: _Count | None = Recipe.steps
-    batch_size: _Count = Recipe.batch_size
-    accumulation: _Count = Recipe.accumulation
-    weight_decay: Annotated[float, Field(ge=0)] = Recipe.weight_decay
+    steps: Count | None = Recipe.steps
+    batch_size: Few = Recipe.batch_size
+    accumulation: Few = Recipe.accumulation
+    weight_decay: WeightDecay = Recipe.weight_decay
     """AdamW's decoupled weight decay."""
-    clip: Annotated[float, Field(gt=0)] | None = Recipe.clip
-    max_length: _Count | None = Recipe.max_length
-    keep: tuple[_Count, ...] = Recipe.keep
-    keep_every: _Count | None = Recipe.keep_every
-    checkpoint_every: _Count = Recipe.checkpoint_every
+    clip: Clip | None = Recipe.clip
+    max_length: Count | None = Recipe.max_length
+    keep: tuple[Count, ...] = Recipe.keep
+    keep_every: Count | None = Recipe.keep_every
+    checkpoint_every: Count = Recipe.checkpoint_every
 
 
 @dataclass(frozen=True)
@@ -62,14 +79,14 @@ class DecodingSection(Decoding):
     """How tokens are chosen. The paper: at most 512 new tokens, greedy, seed 42."""
 
     __pydantic_config__ = FORBID
-    max_new_tokens: _Count = Decoding.max_new_tokens
+    max_new_tokens: Count = Decoding.max_new_tokens
     """Longest answer in tokens; a suite may say otherwise."""
-    temperature: Annotated[float, Field(ge=0)] = Decoding.temperature
-    top_p: Annotated[float, Field(gt=0, le=1)] = Decoding.top_p
+    temperature: Temperature = Decoding.temperature
+    top_p: TopP = Decoding.top_p
     """Sample from the most probable tokens that make up this much probability; 1: from all."""
-    seed: int = Decoding.seed
+    seed: Seed = Decoding.seed
     """Seed of sampling; greedy decoding does not use it."""
-    n: _Count = Decoding.n
+    n: Samples = Decoding.n
 
     def __post_init__(self) -> None:
         if self.n > 1 and self.temperature == 0:
@@ -93,7 +110,7 @@ class ModelSection(ModelSpec):
     stored in half precision; else float32."""
     device: str = ModelSpec.device
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: a GPU where there is one."""
-    threads: _Count | None = ModelSpec.threads
+    threads: Few | None = ModelSpec.threads
     trust_remote_code: bool = ModelSpec.trust_remote_code
     """Run Python code that comes with the model. Off unless you trust its author."""
     quantization: Quantization | None = ModelSpec.quantization
@@ -107,9 +124,9 @@ class ModelSection(ModelSpec):
 class _SourceSection(SourceSpec):
     """A source's own checks, as the kind of error that pydantic puts in its place."""
 
-    seed: int = SourceSpec.seed
+    seed: Seed = SourceSpec.seed
     """Seed of the draw that ``limit`` asks for."""
-    hold_out_seed: int = SourceSpec.hold_out_seed
+    hold_out_seed: Seed = SourceSpec.hold_out_seed
     """Seed of the ``hold_out`` cut."""
 
     def __post_init__(self) -> None:
@@ -124,7 +141,7 @@ class DataSection(_SourceSection):
     """One part of the fine-tuning data."""
 
     __pydantic_config__ = FORBID
-    limit: _Count | None = SourceSpec.limit
+    limit: Count | None = SourceSpec.limit
     template: str | None = None
     """The template for this part under every condition; None: the condition's."""
     weight: Annotated[float, Field(gt=0)] = 1.0
@@ -145,13 +162,13 @@ class SuiteSection(_SourceSection):
     """A suite: test examples with scorers. Without ``source`` it is the named suite, adapted."""
 
     __pydantic_config__ = FORBID
-    name: str
+    name: Label
     """The suite's name in the matrix."""
     source: str = ""
-    limit: _Count | None = SourceSpec.limit
+    limit: Count | None = SourceSpec.limit
     scorers: tuple[_Scorer, ...] = ()
     """Scorers by name, judges as mappings or YAML files; needed with ``source``."""
-    max_new_tokens: _Count | None = None
+    max_new_tokens: Count | None = None
     """Longest answer in tokens; None: the study's decoding decides."""
 
 
@@ -159,7 +176,7 @@ class TrainSection(BaseModel):
     """One condition: a template to tune under, or a tuned model that exists already."""
 
     model_config = FORBID
-    name: str | None = None
+    name: Label | None = None
     """The condition's name in the matrix; None: the template's name."""
     template: str | None = None
     """The template to tune under."""
@@ -217,7 +234,7 @@ def fields_of(value: Any) -> Any:
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
-        raise ValueError(f"a seed stands twice in {list(seeds)}. Use different seeds.")
+        raise ValueError(f"duplicate seed in {list(seeds)}. Use different seeds.")
     return seeds
 
 
@@ -258,5 +275,7 @@ class Tuning(BaseModel):
     """The optimiser's settings."""
     tuner: Annotated[Name | _Tuner, Discriminator(named_or_mapping)] = DEFAULT_TUNER
     """What tunes: a tuner's name, or a mapping of ``name`` and its options."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_different)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000), AfterValidator(_different)] = (
+        0,
+    )
     """One adapter per template and seed."""

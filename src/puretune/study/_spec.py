@@ -30,6 +30,7 @@ from pydantic import (
 from puretune.errors import InputError
 from puretune.events import EventSink, ignore
 from puretune.scoring import Consent, loopback_only
+from puretune.study._bounds import Label, Note
 from puretune.study._messages import Placed, explain
 from puretune.study._sections import (
     FORBID,
@@ -56,11 +57,11 @@ class Study(BaseModel):
     """A study: which templates to train under, which to test under, and with what."""
 
     model_config = ConfigDict(**FORBID, title="puretune study")
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     """The study's name: letters, digits, dots, dashes; also the name of its run directory."""
     model: Annotated[Name | ModelMapping, Discriminator(named_or_mapping)]
     """The base model: a name offered by a package (``lab``), a directory, a hub id, or a mapping."""
-    templates: dict[str, TemplateSection] = {}
+    templates: dict[Label, TemplateSection] = {}
     """Templates of your own, by name."""
     templates_file: Path | None = None
     """A YAML file with more templates of your own."""
@@ -83,7 +84,7 @@ class Study(BaseModel):
     judge_budget: Annotated[Name | BudgetMapping, Discriminator(named_or_mapping)] | None = None
     """What the study's judge may cost: ``2.00 USD`` or ``250 judgements``; it then judges a random part of
     the answers. None: it judges all of them."""
-    note: str | None = None
+    note: Note | None = None
     """What readers of the report should know about what these numbers can tell."""
 
     _origin: Origin | None = PrivateAttr(default=None)
