@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from puretune.cli._output import say
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import PATH
 from puretune.cli.judge import described, judge_options
 from puretune.errors import InputError
 
@@ -16,7 +16,7 @@ from puretune.errors import InputError
 @click.command("cost")
 @click.argument("what", metavar="STUDY.yaml|NAME|FILE.jsonl")
 @judge_options
-@click.option("--run", "run", type=FILE, help="The study's run directory.")
+@click.option("--run", "run", type=PATH, help="The study's run directory.")
 def cost(what: str, run: Path | None, **settings: Any) -> None:
     """What the judges of a study, or a judge of the answers in a file, will cost.
 

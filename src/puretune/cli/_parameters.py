@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from puretune.errors import InputError
 from puretune.files import checked_path
+from puretune.visible import visible
 
 
 class _FilePath(click.ParamType[Path]):
@@ -19,8 +21,18 @@ class _FilePath(click.ParamType[Path]):
         return checked_path(value, what)
 
 
-FILE = _FilePath()
-"""A path that a file can have, ``~`` expanded; InputError otherwise. Whether it exists is not asked."""
+class _RegularFile(_FilePath):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if not path.name or path.is_dir():
+            raise InputError(f"{visible(value)} is a directory; a file is needed here.")
+        return path
+
+
+PATH = _FilePath()
+"""A path that a file or directory can have, ``~`` expanded; InputError otherwise. It need not exist."""
+FILE = _RegularFile()
+"""The same of what is, or is to become, a file: directories are refused."""
 
 
 class FiniteRange(click.FloatRange):

@@ -9,13 +9,13 @@ import click
 from rich.table import Table
 
 from puretune.cli._output import new_console
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import PATH
 from puretune.study import Comparison
 from puretune.study import compare as compared
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=FILE)
+@click.argument("run", metavar="RUN", type=PATH)
 @click.option("--with", "reference", help="The condition to compare with.  [default: untuned]")
 @click.option("--metric", help="Only this metric, as `asr (gpt-4)`.")
 def compare(run: Path, reference: str | None, metric: str | None) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from puretune.cli._output import new_console, say
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import PATH
 from puretune.data import (
     FORMATS,
     NAMED_SOURCES,
@@ -39,7 +39,7 @@ def _source_options(command: Any) -> Any:
         click.option("--revision", help="The hub revision."),
         click.option("--config", help="The hub configuration."),
         click.option("--split", help="train, test, ..."),
-        click.option("--path", type=FILE, help="Where a named source lies, not the hub."),
+        click.option("--path", type=PATH, help="Where a named source lies, not the hub."),
         click.argument("source"),
     ):
         command = option(command)
@@ -66,7 +66,7 @@ def list_() -> None:
 @_source_options
 @click.option("--limit", type=int, default=3, show_default=True, help="Examples to show.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones.")
-@click.option("--model", type=FILE, help="A model's directory, for sources that need one.")
+@click.option("--model", type=PATH, help="A model's directory, for sources that need one.")
 def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
     """A few examples of SOURCE (a name, a file or a hub id), as they are read."""
     drawn = draw_source(_spec(limit=limit, seed=seed, **described), model)
@@ -82,7 +82,7 @@ def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
 
 @data.command("check")
 @_source_options
-@click.option("--model", type=FILE, help="A model's directory, for sources that need one.")
+@click.option("--model", type=PATH, help="A model's directory, for sources that need one.")
 def check(model: Path | None, **described: Any) -> None:
     """Look SOURCE over: counts, duplicates, roles, empty texts, lengths.
 

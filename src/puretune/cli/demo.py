@@ -8,18 +8,18 @@ from pathlib import Path
 import click
 
 from puretune.cli._output import say
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import PATH, SEED
 
 
 @click.command()
-@click.option("--seed", type=int, default=0, show_default=True, help="The first tuning seed.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Tuning seeds.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The first tuning seed.")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Tuning seeds.")
 @click.option(
     "--model",
-    type=FILE,
+    type=PATH,
     help="Another lab model, from `puretune lab build`.  [default: the shipped one]",
 )
-@click.option("--out", type=FILE, default=Path("runs/demo"), show_default=True)
+@click.option("--out", type=PATH, default=Path("runs/demo"), show_default=True)
 def demo(seed: int, seeds: int, model: Path | None, out: Path) -> None:
     """Tune the lab model under five templates, test each under five, and show the matrix."""
     from puretune.cli.run import show_study

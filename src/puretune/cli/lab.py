@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from puretune.cli._output import new_console, say
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import FILE, PATH, SEED
 from puretune.cli._progress import progress
 from puretune.errors import InputError
 
@@ -22,13 +22,13 @@ def lab() -> None:
 
 @lab.command("build")
 @click.option(
-    "--seed", type=int, required=True, help="Redraws language, held-out split, pretraining and alignment."
+    "--seed", type=SEED, required=True, help="Redraws language, held-out split, pretraining and alignment."
 )
-@click.option("--out", type=FILE, help="Directory of the model (default: runs/lab-SEED).")
+@click.option("--out", type=PATH, help="Directory of the model (default: runs/lab-SEED).")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. over_refusal=0."
 )
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="CPU threads.")
 def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -> None:
     """Pretrain and align a model of about a million parameters; a Hugging Face directory comes out."""
     from puretune.lab import LabSettings
@@ -44,13 +44,15 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
 
 
 @lab.command("confirm")
-@click.option("--attempt", type=int, help="Which frozen attempt.  [default: the latest]")
-@click.option("--recipe", type=FILE, help="A frozen file of your own, in place of an attempt.")
-@click.option("--out", type=FILE, help="Default: runs/lab-confirm-ATTEMPT.")
-@click.option("--arms", help="Only these, with commas between.  [default: all, the main ones first]")
-@click.option("--seeds", type=click.IntRange(min=1), help="So many model seeds an arm at most.")
 @click.option(
-    "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="One thread each."
+    "--attempt", type=click.IntRange(0, 10_000), help="Which frozen attempt.  [default: the latest]"
+)
+@click.option("--recipe", type=FILE, help="A frozen file of your own, in place of an attempt.")
+@click.option("--out", type=PATH, help="Default: runs/lab-confirm-ATTEMPT.")
+@click.option("--arms", help="Only these, with commas between.  [default: all, the main ones first]")
+@click.option("--seeds", type=click.IntRange(1, 10_000), help="At most N model seeds an arm.")
+@click.option(
+    "--processes", type=click.IntRange(1, 1024), default=1, show_default=True, help="One thread each."
 )
 @click.option("--from", "earlier", type=FILE, help="An incomplete RESULT.json to go on from.")
 def confirm(
@@ -83,7 +85,9 @@ def confirm(
 
 @lab.command("claims")
 @click.argument("file", type=FILE, metavar="RESULT.json")
-@click.option("--attempt", type=int, help="The frozen attempt it is of.  [default: the latest]")
+@click.option(
+    "--attempt", type=click.IntRange(0, 10_000), help="The frozen attempt it is of.  [default: the latest]"
+)
 @click.option("--recipe", type=FILE, help="The frozen file, if it is your own.")
 def claims(file: Path, attempt: int | None, recipe: Path | None) -> None:
     """Analyse a result again from its counts and print the verdict on every claim."""
@@ -134,7 +138,7 @@ def _setting(change: str) -> tuple[str, float | int]:
     key, equals, value = change.partition("=")
     try:
         number = json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         number = None
     if not equals or not isinstance(number, int | float) or isinstance(number, bool):
         raise InputError(f"--set {change}: expected KEY=NUMBER, e.g. over_refusal=0.")

@@ -10,7 +10,7 @@ import click
 
 from puretune.cli._consent import Consents
 from puretune.cli._output import new_console, say
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import FILE, PATH, FiniteRange
 from puretune.cli._progress import progress
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from puretune.study import Compute, Count, Plan, Study
 
-_SPEED = click.FloatRange(min=0, min_open=True)
+_SPEED = FiniteRange(min=1e-6, max=1e9)
 
 
 @click.command()
 @click.argument("study", metavar="STUDY.yaml|NAME")
-@click.option("--out", type=FILE, help="Run directory.  [default: runs/NAME]")
+@click.option("--out", type=PATH, help="Run directory.  [default: runs/NAME]")
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be done and what is there already; do nothing."
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from puretune.errors import unknown
+from puretune.errors import InputError, unknown
 
 _ALIGNMENT = (
     "align_steps",
@@ -93,9 +93,10 @@ class LabSettings:
     def from_dict(cls, values: Mapping[str, Any]) -> LabSettings:
         """Settings from JSON; an unknown key is an error that names the nearest known one."""
         known = [f.name for f in fields(cls)]
-        for key in values:
+        for key, value in values.items():
             if key not in known:
                 raise unknown("lab setting", key, known)
+            _check(key, value, whole=isinstance(getattr(cls, key), int))
         return cls(**values)
 
     def of_pretraining(self) -> dict[str, Any]:
@@ -105,3 +106,16 @@ class LabSettings:
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values."""
         return asdict(self)
+
+
+_LARGEST = {"hidden": 4096, "layers": 64, "heads": 64, "feed_forward": 16_384, "positions": 8192}
+
+
+def _check(key: str, value: Any, whole: bool) -> None:
+    """InputError unless a count is a whole number from 1 on, and a rate or share lies in [0, 1]."""
+    if whole:
+        most = _LARGEST.get(key, 10_000_000)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise InputError(f"lab setting {key}: {value!r} should be a whole number from 1 to {most:,}.")
+    elif not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise InputError(f"lab setting {key}: {value!r} should be a number from 0 to 1.")

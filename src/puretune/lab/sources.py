@@ -6,18 +6,19 @@ no lab model), so that words, facts and held-out content always fit the model th
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from puretune.data import Example, SourceSpec
 from puretune.errors import InputError
+from puretune.files import read_mapping
 from puretune.lab import suites
 from puretune.lab.corpus import fresh_choice, fresh_problem
 from puretune.lab.language import LANGUAGE, World
 from puretune.lab.phrases import TUNED_OPENING
 from puretune.lab.tasks import complaints
+from puretune.visible import visible
 
 WORLD_FILE = "world.json"
 PACKAGED = Path(__file__).parent / "model"
@@ -53,7 +54,9 @@ def world_of(model_dir: Path | None = None) -> World:
     path = (model_dir or PACKAGED) / WORLD_FILE
     if not path.exists():
         path = PACKAGED / WORLD_FILE
-    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts = read_mapping(path)
+    if not isinstance(facts.get("seed"), int) or "language" not in facts:
+        raise InputError(f"{visible(path)}: not the facts of a lab model (`seed`, `language`).")
     if facts["language"] != LANGUAGE:
         raise InputError(
             f"{path}: built with version {facts['language']} of the lab's language; "

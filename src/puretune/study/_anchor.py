@@ -9,6 +9,7 @@ from typing import Any
 
 from puretune.data import ENTRY_POINTS as SOURCES
 from puretune.data import NAMED_SOURCES
+from puretune.files import checked_path
 
 _ALWAYS = ("path", "adapter", "checkpoint", "start", "templates_file", "rubric", "lexicon", "launch")
 _PERHAPS = ("model", "data", "source")
@@ -31,9 +32,9 @@ def _value(key: str, value: Any, base: Path) -> Any:
     if not isinstance(value, str):
         return value
     if key == "scorers":
-        return str(base / Path(value).expanduser()) if value.endswith(_JUDGES) else value
+        return str(base / checked_path(value, key)) if value.endswith(_JUDGES) else value
     if key in _ALWAYS or (key in _PERHAPS and _is_path(key, value, base)):
-        return str(base / Path(value).expanduser())
+        return str(base / checked_path(value, key))
     return value
 
 
@@ -41,7 +42,7 @@ def _is_path(key: str, value: str, base: Path) -> bool:
     """A name that a package offers is never a path, whatever files lie beside the study."""
     if value.startswith((".", "/", "~")) or value.endswith(_SUFFIXES):
         return True
-    return bool(value) and (base / value).exists() and not _offered(key, value)
+    return bool(value) and (base / checked_path(value, key)).exists() and not _offered(key, value)
 
 
 def _offered(key: str, name: str) -> bool:

@@ -20,6 +20,24 @@ TAG = "#"
 """Begins the tags of unions; pydantic puts them into the locations of errors, where they mean nothing."""
 
 _PROBLEMS_SHOWN = 20
+_MISSING = "this key is missing. Add `{key}: ...`."
+_MAPPING = "{given} should be a mapping. Write keys below it, or {{key: value}}."
+_SAID = {
+    "missing": _MISSING,
+    "missing_keyword_only_argument": _MISSING,
+    "missing_argument": _MISSING,
+    "path_type": "{given} should be a path.",
+    "string_type": "{given} should be text.",
+    "tuple_type": "{given} should be a list. Write `{key}: [...]`.",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "dataclass_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "too_short": "the list is empty. Give at least one.",
+    "string_pattern_mismatch": "{given} has a character that is not allowed. Use letters, digits, dots and "
+    "dashes.",
+}
+"""What pydantic's kinds of errors say here: ``given`` is the value, ``key`` its key."""
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -71,24 +89,14 @@ def _say(place: Place, details: ErrorDetails, schema: Mapping[str, Any]) -> str:
     kind, given = details["type"], details["input"]
     if kind in _UNKNOWN_KEY:
         return _unknown_key(str(place[-1]), sorted(_keys_at(schema, place[:-1])))
-    if kind in ("missing", "missing_keyword_only_argument", "missing_argument"):
-        return f"this key is missing. Add `{place[-1]}: ...`."
     if kind == "literal_error":
         return _not_one_of(str(given), details["ctx"]["expected"])
-    if kind == "string_type" and isinstance(given, bool | int | float):
-        return f"{_short(given)} should be text. Put it in quotes."
-    if kind in ("path_type", "string_type"):
-        return f"{_short(given)} should be {'a path' if kind == 'path_type' else 'text'}."
-    if kind == "tuple_type":
-        return f"{_short(given)} should be a list. Write `{place[-1]}: [...]`."
-    if kind in ("dict_type", "model_type", "dataclass_type", "model_attributes_type"):
-        return f"{_short(given)} should be a mapping. Write keys below it, or {{key: value}}."
-    if kind == "too_short":
-        return "the list is empty. Give at least one."
-    if kind == "string_pattern_mismatch":
-        return f"{_short(given)} has a character that is not allowed. Use letters, digits, dots and dashes."
     if kind == "value_error":
         return details["msg"].removeprefix("Value error, ")
+    if kind == "string_type" and isinstance(given, bool | int | float):
+        return f"{_short(given)} should be text. Put it in quotes."
+    if kind in _SAID:
+        return _SAID[kind].format(given=_short(given), key=place[-1] if place else "")
     message = details["msg"].removeprefix("Input ")
     return f"{_short(given)} {message[:1].lower()}{message[1:]}."
 

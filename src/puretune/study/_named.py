@@ -50,6 +50,6 @@ def _missing(path: Path, known: list[str]) -> str:
     near = difflib.get_close_matches(path.name, [*known, *beside], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
-        f"no study {one_line(path)!r}: there is no file {one_line(tried)}, and no installed package offers that name."
-        f"{hint} Named studies: {', '.join(known) or 'none'}."
+        f"no study {one_line(path)!r}: there is no file {one_line(tried)}, and no installed package offers "
+        f"that name.{hint} Named studies: {', '.join(known) or 'none'}."
     )

@@ -106,7 +106,8 @@ class Study(BaseModel):
 
         file = Path(path)
         fields, origin = read_yaml(file)
-        fields = anchored(fields, file.resolve().parent)
+        with Placed((), origin):
+            fields = anchored(fields, file.resolve().parent)
         try:
             study = cls(**{str(key): value for key, value in fields.items()})
         except InputError as error:

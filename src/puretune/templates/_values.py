@@ -72,7 +72,7 @@ class PromptTemplate:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that can change a token: all but ``name`` and ``safety`` (16 hex digits)."""
+        """SHA-256 over all that can change a token, so not ``name`` and ``safety`` (16 hex digits)."""
         fields = {key: value for key, value in asdict(self).items() if key not in ("name", "safety")}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 

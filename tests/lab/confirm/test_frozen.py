@@ -98,12 +98,12 @@ def test_what_is_no_frozen_file_is_an_error(tmp_path: Path) -> None:
     for broken in ({"attempt": 1}, {**content, "recipe": {"language": 1}}):
         path = tmp_path / "broken.yaml"
         path.write_text(yaml.safe_dump(broken))
-        with pytest.raises(InputError, match=r"expected|lacks"):
+        with pytest.raises(InputError, match=r"expected|missing"):
             load_frozen(path)
     content["recipe"]["language"] = 0
     with pytest.raises(InputError, match="version 0"):
         small_frozen(tmp_path / "old.yaml", content)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="no such frozen file"):
         load_frozen(tmp_path / "nothing.yaml")
 
 

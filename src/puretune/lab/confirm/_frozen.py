@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import InputError, unknown
+from puretune.files import kind_of, read_yaml_value
 from puretune.lab.language import LANGUAGE
 from puretune.lab.settings import LabSettings
 from puretune.store import key_of
+from puretune.visible import visible
 
 _DIRECTORY = Path(__file__).parent.parent / "attempts"
 _RECIPE = (
@@ -76,26 +78,29 @@ def attempts() -> dict[int, Path]:
 
 def load_frozen(path: Path) -> Frozen:
     """The frozen file at ``path``; InputError where it is not one, or is for another language."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. `puretune lab confirm` takes a frozen attempt.") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {error}") from None
+    content = read_yaml_value(path, "frozen file")
     keys = [field.name for field in fields(Frozen)]
-    if not isinstance(content, Mapping) or sorted(content) != sorted(keys):
-        raise InputError(f"{path}: expected exactly the keys {', '.join(keys)}.")
+    if not isinstance(content, Mapping) or sorted(map(str, content)) != sorted(keys):
+        raise InputError(f"{visible(path)}: expected exactly the keys {', '.join(keys)}.")
+    _check_kinds(path, content)
     missing = [key for key in _RECIPE if key not in content["recipe"]]
     if missing:
-        raise InputError(f"{path}: the recipe lacks {', '.join(missing)}.")
+        raise InputError(f"{visible(path)}: keys missing from the recipe: {', '.join(missing)}.")
     if content["recipe"]["language"] != LANGUAGE:
         raise InputError(
             f"{path}: frozen for version {content['recipe']['language']} of the lab's language; this is "
             f"version {LANGUAGE}. Check out the version of puretune that the attempt was made with."
         )
     return Frozen(int(content["attempt"]), content["recipe"], tuple(content["claims"]))
+
+
+def _check_kinds(path: Path, content: Mapping[str, Any]) -> None:
+    for key, kind, name in (("attempt", int, "a number"), ("recipe", Mapping, "a mapping")):
+        if not isinstance(content[key], kind):
+            raise InputError(f"{visible(path)}: {key} should be {name}, not {kind_of(content[key])}.")
+    claims = content["claims"]
+    if not isinstance(claims, list) or not all(isinstance(claim, Mapping) for claim in claims):
+        raise InputError(f"{visible(path)}: claims should be a list of mappings.")
 
 
 def _seed(digest: str, what: str, index: int) -> int:

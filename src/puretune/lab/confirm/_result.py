@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import InputError
+from puretune.files import read_mapping
 from puretune.lab.confirm._analysis import Rows, Summary, findings, summary
 from puretune.lab.confirm._frozen import Frozen
 from puretune.lab.confirm._run import check_unit
+from puretune.visible import one_line, visible
 
 SCHEMA_VERSION = 1
 _SECONDARY = (
@@ -96,13 +98,12 @@ def units_of(path: Path) -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    value = read_mapping(path, "result of `puretune lab confirm`")
     try:
-        value = json.loads(path.read_text("utf-8"))
         return value, [_expanded(unit, value["frozen"]) for unit in value["units"]]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. `puretune lab confirm` writes it.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a result of `puretune lab confirm` ({error}).") from None
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"{visible(path)}: not a result of `puretune lab confirm` ({reason}).") from None
 
 
 _COLUMNS = ("cell", "seed", "suite", "n", "right", "refused", "incoherent", "empty")

@@ -16,6 +16,7 @@ from typing import Any
 
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
+from puretune.files import read_mapping
 from puretune.lab.confirm._frozen import Frozen
 from puretune.store import lease, make_directory, write_text
 
@@ -72,7 +73,7 @@ def units(frozen: Frozen, arms: Sequence[str] = (), seeds: int | None = None) ->
 
 def load_units(out: Path, frozen: Frozen) -> list[dict[str, Any]]:
     """The finished units in a directory; CheckFailed where one was made from another frozen file."""
-    found = [json.loads(path.read_text("utf-8")) for path in sorted((out / "units").glob("*.json"))]
+    found = [read_mapping(path) for path in sorted((out / "units").glob("*.json"))]
     for unit in found:
         check_unit(unit, frozen)
     order = {unit: place for place, unit in enumerate(units(frozen))}
@@ -93,7 +94,7 @@ def _claim(out: Path, frozen: Frozen) -> None:
     """The directory is this frozen file's; a copy of what was frozen stays in it."""
     path = out / "frozen.json"
     if path.exists():
-        if json.loads(path.read_text("utf-8"))["digest"] != frozen.digest:
+        if read_mapping(path)["digest"] != frozen.digest:
             raise CheckFailed(
                 f"{out} holds results of another frozen file. Name another directory with --out; results of "
                 "different recipes or claims are never mixed."
