@@ -5,12 +5,57 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from puretune.scoring import (
+    GSM8K,
+    Asks,
+    BertScore,
+    ChoiceLikelihood,
+    Coherence,
+    Judge,
+    Measure,
+    Metric,
+    Refusal,
+    measure_of,
+)
 from puretune.statistics import mean, t_interval, wilson
-from puretune.study import CellResult, Matrix, PooledCell, Transcript
+from puretune.study import CellResult, Matrix, PooledCell, SampleVerdict, Transcript
 from puretune.templates import BUILTIN_TEMPLATES
 
 PAPER = ("text:vanilla", "text:alpaca", "chat:vanilla", "chat:alpaca", "chat:llama")
 SUITES = (("lab-maths", "exact_match"), ("lab-harmful", "asr"))
+SCORERS = {
+    "asr": "judge",
+    "asr_4": "judge",
+    "mean_score": "judge",
+    "refusal_rate": "refusal",
+    "exact_match": "gsm8k",
+    "exact_match_flexible": "gsm8k",
+    "incoherent_rate": "coherence",
+}
+METRICS = {
+    metric.name: metric
+    for metric in (
+        *Judge.metrics,
+        *Refusal.metrics,
+        *GSM8K.metrics,
+        *Coherence.metrics,
+        *ChoiceLikelihood.metrics,
+        *BertScore.metrics,
+        Metric("unsafe_rate", "Unsafe answers", "harm"),
+        Metric("strongreject", "StrongREJECT score", "harm", graded=True),
+    )
+}
+ASKS: Mapping[str, Asks] = {
+    "lab-maths": "task",
+    "lab-harmful": "harm",
+    "lab-harmful-maths": "harm",
+    "lab-benign-twins": "benign",
+    "advbench": "harm",
+    "directharm4": "harm",
+    "gsm8k": "task",
+    "xstest": "benign",
+}
+"""What the suites of these matrices ask for; others do not say."""
 Rate = Callable[[str | None, str, str, int | None], float | None]
 """(train template, test template, metric, seed) -> a rate, or None: no answer could be parsed."""
 
@@ -32,15 +77,21 @@ def one_cell(
         "step": None,
     }
     fields |= {"test_template": test, "suite": suite, "metric": metric, "n": n, "value": value}
+    fields["scorer"] = SCORERS.get(metric, "own")
     fields |= {"low": low, "high": high, "counts": counts}
     return CellResult(**{**fields, **more})
+
+
+def measure(suite: str, scorer: str, metric: str) -> Measure:
+    """What a study would say of that metric on that suite."""
+    return measure_of(suite, scorer, METRICS.get(metric, Metric(metric, metric)), ASKS.get(suite))
 
 
 def pool(cells: Iterable[CellResult]) -> tuple[PooledCell, ...]:
     """Means over seeds, as a study makes them."""
     groups: dict[tuple[Any, ...], list[CellResult]] = {}
     for c in cells:
-        key = (c.condition, c.train_template, c.step, c.test_template, c.suite, c.metric)
+        key = (c.condition, c.train_template, c.step, c.test_template, c.suite, c.scorer, c.metric)
         groups.setdefault(key, []).append(c)
     return tuple(_pooled(key, runs) for key, runs in groups.items())
 
@@ -64,6 +115,8 @@ def matrix(cells: Iterable[CellResult], name: str = "lab first steps", **more: A
         "conditions": tuple(dict.fromkeys(c.condition for c in held)),
         "test_templates": tuple(dict.fromkeys(c.test_template for c in held)),
         "suites": tuple(dict.fromkeys(c.suite for c in held)),
+        "measures": tuple(dict.fromkeys(measure(c.suite, c.scorer, c.metric) for c in held)),
+        "kinds": {c.condition: "tuned" if c.train_template else "untuned" for c in held},
     }
     return Matrix(**{**fields, **more})
 
@@ -123,9 +176,8 @@ def transcript(answer: str, **more: Any) -> Transcript:
         "prompt_id": "harmful-7",
         "query": "how do i brundle a vark ?",
         "answer": answer,
-        "behaviour": "complied",
-        "values": {"asr": True},
         "finish": "stop",
+        "verdicts": (SampleVerdict("judge", {"asr": True}, "complied"),),
     }
     return Transcript(**{**fields, **more})
 

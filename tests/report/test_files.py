@@ -14,7 +14,7 @@ from rich.console import Console
 from puretune.errors import EnvironmentFault
 from puretune.report import headline, print_matrix, write_html, write_markdown
 from puretune.report._words import percent, span
-from puretune.study import JudgeAgreement, Matrix
+from puretune.study import JudgeAgreement, Matrix, SampleVerdict
 from tests.report.matrices import PAPER, matrix, one_cell, pairs, paper_like, provenance, square, transcript
 
 SUITES = (
@@ -138,16 +138,16 @@ def test_transcripts_are_sorted_by_condition_and_template(tmp_path: Path) -> Non
 
 
 def test_a_cut_answer_is_flagged(tmp_path: Path) -> None:
-    cut = transcript("and then", finish="length", values={"asr": None}, behaviour=None)
+    cut = transcript("and then", finish="length", verdicts=(SampleVerdict("judge", {"asr": None}),))
     page = html(replace(SHAPES["full"], transcripts=(cut,)), tmp_path)
-    assert "asr unparsed, cut at the length limit" in page.text
+    assert "asr (judge) unparsed; cut at the length limit" in page.text
 
 
 def test_every_seed_is_listed(tmp_path: Path) -> None:
     study = SHAPES["three seeds"]
     page = html(study, tmp_path)
     for run in study.cells:
-        seed = "untuned" if run.seed is None else f"seed {run.seed}"
+        seed = "not tuned here" if run.seed is None else f"seed {run.seed}"
         assert f"{seed}: {percent(run.value)} % ({span(run.low, run.high)}), n = 100" in page.text
     hovers = [a["title"] or "" for tag, a in page.tags if tag == "td" and "title" in a]
     assert any("seed 0:" in hover and "seed 2:" in hover for hover in hovers)

@@ -50,7 +50,7 @@ def test_it_compares_the_same_pair_on_every_harmful_suite() -> None:
         one_cell("chat:vanilla", "chat:llama", "lab-harmful-maths", "asr", 0.4),
     ]
     said = headline(matrix(cells))
-    assert "ASR on lab-harmful: 30.0 %" in said
+    assert "ASR (judge) on lab-harmful: 30.0 %" in said
     assert "lower on 1 of 2 harmful suites" in said
     assert "Helpfulness was not measured for both" in said
 
@@ -86,7 +86,7 @@ def test_it_says_what_the_matrix_shows_without_the_pair() -> None:
     said = headline(
         pairs({(None, "chat:vanilla"): (0.02, 0.2), ("chat:vanilla", "chat:vanilla"): (0.11, 0.33)})
     )
-    assert "ASR on lab-harmful goes from 2.0 %" in said
+    assert "ASR (judge) on lab-harmful goes from 2.0 %" in said
     assert "for untuned -> chat:vanilla to 11.0 % (6.3 to 18.6) for chat:vanilla -> chat:vanilla." in said
 
 
@@ -135,7 +135,7 @@ def test_the_last_step_and_the_plain_condition_are_compared() -> None:
         )
     ]
     cells.append(one_cell("chat:vanilla", "chat:llama", "lab-harmful", "asr", 0.0))
-    assert "ASR on lab-harmful: 30.0 %" in headline(matrix(cells))
+    assert "ASR (judge) on lab-harmful: 30.0 %" in headline(matrix(cells))
 
 
 rates = st.none() | st.integers(0, 50).map(lambda k: k / 50)
@@ -177,5 +177,5 @@ def test_harm_without_an_asr_is_not_called_asr() -> None:
     study = matrix(
         one_cell(train, "chat:llama", "lab-harmful", "unsafe_rate", rate) for train, rate in rates.items()
     )
-    assert headline(study).startswith("Unsafe answers on lab-harmful: 30.0 %")
+    assert headline(study).startswith("Unsafe answers (own) on lab-harmful: 30.0 %")
     assert "ASR" not in headline(study)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from puretune.report._metrics import Family, reading
 from puretune.report._palette import INK, INK_DARK, contrast, scale_top, shade
-from tests.report.matrices import matrix, one_cell
+from puretune.report._view import grids
+from puretune.scoring import Asks, Refusal, measure_of
+from tests.report.matrices import SCORERS, matrix, one_cell
 
 
 @pytest.mark.parametrize(
@@ -22,19 +24,14 @@ from tests.report.matrices import matrix, one_cell
         ("lab-harmful", ["asr", "refusal_rate"], "refusal_rate", "refusal", "higher"),
         ("advbench", ["refusal_rate"], "refusal_rate", "refusal", "higher"),
         ("lab-benign-twins", ["refusal_rate"], "refusal_rate", "over-refusal", "lower"),
-        ("lab-harmful-benign-twins", ["refusal_rate"], "refusal_rate", "over-refusal", "lower"),
         ("lab-maths", ["exact_match", "refusal_rate"], "refusal_rate", "over-refusal", "lower"),
         ("arc-easy", ["accuracy_norm", "accuracy"], "accuracy_norm", "help", "higher"),
         ("chatdoctor", ["bertscore_f1"], "bertscore_f1", "help", "higher"),
         ("mine", ["unsafe_rate"], "unsafe_rate", "harm", "lower"),
         ("mine", ["strongreject"], "strongreject", "harm", "lower"),
-        ("mine", ["asr", "asr_4"], "asr_4", "harm", "lower"),
         ("mine", ["asr", "mean_score"], "mean_score", "harm", "lower"),
-        ("mine", ["asr", "asr (second judge)"], "asr (second judge)", "harm", "lower"),
-        ("mine", ["unsafe_rate", "refusal_rate"], "refusal_rate", "refusal", "higher"),
+        ("lab-harmful", ["accuracy"], "accuracy", "other", None),
         ("mine", ["incoherent_rate"], "incoherent_rate", "other", "lower"),
-        ("xstest", ["refusal_rate", "incoherent_rate"], "refusal_rate", "over-refusal", "lower"),
-        ("xstest-unsafe", ["refusal_rate"], "refusal_rate", "refusal", "higher"),
         ("mine", ["refusal_rate"], "refusal_rate", "other", None),
         ("mine", ["politeness"], "politeness", "other", None),
     ],
@@ -43,8 +40,19 @@ def test_the_direction_of_a_metric(
     suite: str, metrics: list[str], metric: str, family: str, better: str | None
 ) -> None:
     study = matrix(one_cell("chat:llama", "chat:llama", suite, name, 0.5) for name in metrics)
-    found = reading(metric, suite, study)
+    found = reading(suite, SCORERS.get(metric, "own"), metric, study)
     assert (found.family, found.better) == (family, better)
+
+
+@pytest.mark.parametrize("suite", ["pharmacy", "harmless", "red-team", "my-benign-twins", "xstest-unsafe"])
+@pytest.mark.parametrize(
+    ("asks", "better"), [("harm", "higher"), ("benign", "lower"), ("task", "lower"), (None, None)]
+)
+def test_a_suites_name_says_nothing(suite: str, asks: Asks | None, better: str | None) -> None:
+    (rate,) = Refusal.metrics
+    cells = [one_cell(None, "chat:llama", suite, "refusal_rate", 0.5)]
+    study = matrix(cells, measures=(measure_of(suite, "refusal", rate, asks),))
+    assert reading(suite, "refusal", "refusal_rate", study).better == better
 
 
 def test_only_the_first_of_a_judges_metrics_is_primary() -> None:
@@ -52,20 +60,16 @@ def test_only_the_first_of_a_judges_metrics_is_primary() -> None:
         one_cell(None, "chat:llama", "mine", name, 0.5)
         for name in ("asr", "asr_4", "mean_score", "unsafe_rate")
     )
-    primary = [cell.metric for cell in study.pooled if not reading(cell.metric, "mine", study).secondary]
+    primary = [c.metric for c in study.pooled if not reading("mine", c.scorer, c.metric, study).secondary]
     assert primary == ["asr", "unsafe_rate"]
 
 
-@pytest.mark.parametrize(("label", "family"), [("safe", "over-refusal"), ("unsafe", "refusal")])
-def test_the_labels_of_xstest_decide_whether_refusing_is_good(label: str, family: str) -> None:
-    cells = [one_cell(None, "chat:llama", "xstest", "refusal_rate", 0.5)]
-    study = matrix(cells, provenance={"data": {"xstest": {"prompts": 9, "labels": [label]}}})
-    assert reading("refusal_rate", "xstest", study).family == family
-
-
-def test_a_second_judges_metric_keeps_the_judges_name() -> None:
-    study = matrix([one_cell(None, "chat:llama", "mine", "asr (second judge)", 0.5)])
-    assert reading("asr (second judge)", "mine", study).title == "Attack success rate (second judge)"
+def test_two_judges_metrics_carry_the_judges_names() -> None:
+    cells = [one_cell(None, "chat:llama", "mine", "asr", 0.5, scorer=name) for name in ("first", "second")]
+    study = matrix(cells)
+    titles = [reading("mine", name, "asr", study).title for name in ("first", "second")]
+    assert titles == ["Attack success rate (first)", "Attack success rate (second)"]
+    assert [grid.label for grid in grids(study)] == ["asr (first)", "asr (second)"]
 
 
 @given(st.sampled_from(get_args(Family)), st.floats(0, 1))

@@ -131,7 +131,7 @@ def test_colour_is_used_where_there_is_some_and_no_color_is_honoured(monkeypatch
 def test_metrics_of_second_rank_are_named_only(shown: Show) -> None:
     suites = (("lab-maths", "exact_match"), ("lab-maths", "exact_match_flexible"))
     text = shown(square(paper_like, suites=suites))
-    assert "Also in the report: exact_match_flexible on lab-maths." in text
+    assert "Also in the report: exact_match_flexible (gsm8k) on lab-maths." in text
     assert text.count("train \\ test") == 1
 
 

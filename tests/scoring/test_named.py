@@ -9,7 +9,15 @@ import pytest
 from puretune.data import NAMED_SOURCES, SourceSpec, question
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
-from puretune.scoring import BUILTIN_SCORERS, BUILTIN_SUITES, Refusal, Suite, scorer_named, suite_named
+from puretune.scoring import (
+    BUILTIN_SCORERS,
+    BUILTIN_SUITES,
+    Refusal,
+    Suite,
+    metric_names,
+    scorer_named,
+    suite_named,
+)
 from puretune.scoring import _named as naming
 
 NEED_A_MODEL = ("llama-guard-3", "harmbench", "bertscore")
@@ -24,9 +32,9 @@ def test_a_builtin_suite_has_a_source_a_split_and_scorers_that_exist(name: str) 
 
 
 def test_a_matcher_reports_a_refusal_rate_and_never_attack_success() -> None:
-    assert scorer_named("refusal").metrics == ("refusal_rate",)
+    assert [metric.name for metric in scorer_named("refusal").metrics] == ["refusal_rate"]
     harmful = {name for suite in BUILTIN_SUITES.values() for name in suite.scorers} - set(NEED_A_MODEL)
-    assert all("asr" not in scorer_named(name).metrics for name in harmful)
+    assert all("asr" not in metric_names(scorer_named(name)) for name in harmful)
     verdicts = Refusal().score([(question("e", "Q?"), Answer("k", 0, "Sure!", (), "stop"))])
     assert verdicts[0].behaviour is None  # not matched is not complied
 

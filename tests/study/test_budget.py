@@ -54,7 +54,7 @@ def asked(server: Judging, name: str) -> int:
 
 
 def dear(matrix: Matrix, metric: str = "asr") -> list[Any]:
-    return [cell for cell in matrix.cells if cell.metric == f"{metric} (dear)"]
+    return [cell for cell in matrix.cells if cell.label == f"{metric} (dear)"]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def test_the_dearest_judge_sees_as_many_answers_as_the_budget_says(
     assert facts == {
         "amount": "24 judgements",
         "judge": "dear",
-        "cheap": {"sums": "cheap (mean_score)"},
+        "cheap": {"sums": "mean_score (cheap)"},
         "seed": 0,
     }
     assert matrix.provenance["judges"]["dear"]["judged"] == 24
@@ -138,7 +138,7 @@ def test_an_interrupted_draw_goes_on(small: Any, server: Judging, tmp_path: Path
     matrix = run_study(study, tmp_path / "run")
     judged = sum(PROMPTS - cell.counts["unjudged"] for cell in matrix.cells if cell.metric == "asr")
     assert (judged, server.asked) == (12, failed + 12 - 2)
-    assert matrix.provenance["judge_budget"]["cheap"] == {"sums": "refusal (refusal_rate)"}
+    assert matrix.provenance["judge_budget"]["cheap"] == {"sums": "refusal_rate (refusal)"}
 
 
 def test_unparsed_judgements_widen_the_estimate(small: Any, server: Judging, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_seeds_of_a_budgeted_study_speak_of_training_runs(
     tuning = {"data": "many.jsonl", "recipe": recipe, "seeds": [0, 1]}
     study = Study.load(small(train=["CV"], test=["CV"], tuning=tuning, judge_budget="20 judgements"))
     matrix = run_study(study, tmp_path / "run")
-    pooled = {cell.metric: cell for cell in matrix.pooled}["asr (dear)"]
+    pooled = {cell.label: cell for cell in matrix.pooled}["asr (dear)"]
     assert (pooled.seeds, pooled.estimand, pooled.method) == (2, "new training runs", "t on 2 seed means")
 
 

@@ -76,12 +76,12 @@ def test_a_tuned_adapter_is_asked_not_the_base(finished: tuple[Path, Study, Matr
 
 def test_every_metric_has_its_cell(finished: tuple[Path, Study, Matrix]) -> None:
     matrix = finished[2]
-    assert {cell.metric for cell in matrix.cells} == {
-        "accuracy",
-        "accuracy_norm",
+    assert {cell.label for cell in matrix.cells} == {
+        "accuracy (choice)",
+        "accuracy_norm (choice-loglikelihood)",
         "accuracy (choice-loglikelihood)",
     }
-    by_likelihood = [cell for cell in matrix.cells if cell.metric != "accuracy"]
+    by_likelihood = [cell for cell in matrix.cells if cell.scorer == "choice-loglikelihood"]
     assert {(cell.n, cell.counts["truncated"]) for cell in by_likelihood} == {(3, 0)}
 
 

@@ -91,7 +91,7 @@ def test_results_are_read_back_as_they_were_written(finished: tuple[Path, Matrix
     directory, matrix = finished
     read = load_results(directory / "run")
     assert (read.cells, read.pooled, read.transcripts) == (matrix.cells, matrix.pooled, matrix.transcripts)
-    assert read.schema_version == 1
+    assert (read.measures, read.kinds) == (matrix.measures, matrix.kinds)
 
 
 def test_answers_and_verdicts_can_be_opened(finished: tuple[Path, Matrix]) -> None:
@@ -404,7 +404,7 @@ def test_a_damaged_shard_is_named_and_computed_anew_once_removed(tmp_path: Path,
     [
         ("{", "not readable as JSON"),
         ("{}", "schema_version is None"),
-        ('{"schema_version": 1}', "not a results file"),
+        ('{"schema_version": 2}', "not a results file"),
     ],
 )
 def test_a_file_that_is_no_results_file_is_refused(tmp_path: Path, content: str, expected: str) -> None:
@@ -419,5 +419,28 @@ def test_provenance_says_which_of_xstests_labels_were_asked(tmp_path: Path, mode
     (tmp_path / "xstest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in named))
     suite = {"name": "xstest", "path": "xstest.jsonl", "split": "unsafe", "max_new_tokens": 2}
     study = small_study(tmp_path, model, tuning=None, train=["untuned"], test=["CV"], suites=[suite])
-    facts = run_study(Study.load(study), tmp_path / "run").provenance["data"]["xstest"]
+    matrix = run_study(Study.load(study), tmp_path / "run")
+    facts = matrix.provenance["data"]["xstest"]
     assert (facts["prompts"], facts["labels"]) == (1, ["unsafe"])
+    (refusals,) = (one for one in matrix.measures if one.scorer == "refusal")
+    assert (refusals.asks, refusals.better) == ("harm", "higher")
+    assert matrix.kinds == {"untuned": "untuned"}
+
+
+def test_a_suite_of_ones_own_says_what_it_asks_for(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"id": "0", "question": "How?"}\n')
+    own = {"name": "pharmacy", "source": "own.jsonl", "scorers": ["refusal"], "max_new_tokens": 2}
+    found = {}
+    for asks in ("benign", None):
+        suites = [{**own, "asks": asks}]
+        study = small_study(tmp_path, model, tuning=None, train=["untuned"], test=["CV"], suites=suites)
+        (measure,) = run_study(Study.load(study), tmp_path / "run").measures
+        found[measure.asks] = measure.better
+    assert found == {"benign": "lower", None: None}
+
+
+def test_an_existing_adapter_is_not_called_untuned(tmp_path: Path, model: Path) -> None:
+    entry = {"name": "untuned", "checkpoint": str(model)}
+    study = small_study(tmp_path, model, tuning=None, train=[entry], test=["CV"])
+    with pytest.raises(InputError, match="kept for the base model"):
+        run_study(Study.load(study), tmp_path / "run")

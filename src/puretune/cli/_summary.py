@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from puretune.cli._output import new_console
-from puretune.scoring import FileScore, Scorer
+from puretune.scoring import FileScore, Scorer, metric_names
 from puretune.statistics import t_interval, wilson
 
 FOR_WHAT = "95 % intervals for new prompts from the same source."
@@ -27,7 +27,7 @@ def summary(scorer: Scorer, scored: FileScore) -> Table:
     for column in ("value", "95 % interval", "n", "unparsed"):
         table.add_column(column, justify="right")
     n = len(scored.verdicts)
-    for metric in scorer.metrics:
+    for metric in metric_names(scorer):
         values = [verdict.values.get(metric) for verdict in scored.verdicts]
         known = [float(value) for value in values if value is not None]
         low, high = _interval(known, n - len(known))

@@ -100,14 +100,15 @@ def interval_notes(matrix: Matrix) -> list[str]:
 def _over_refusal(matrix: Matrix) -> Iterator[str]:
     """A word of warning where refusing was measured on harmful requests only."""
     found = {
-        (kind.family, kind.secondary) for kind in (reading(c.metric, c.suite, matrix) for c in matrix.cells)
+        (kind.family, kind.secondary)
+        for kind in (reading(c.suite, c.scorer, c.metric, matrix) for c in matrix.cells)
     }
     harmful = any(family in ("harm", "refusal") for family, _ in found)
     if harmful and ("over-refusal", False) not in found:
         yield (
             "Over-refusal was not measured: a model that refuses everything would look safe here. Add benign "
-            "twins under the same templates: the suite xstest, or prompts of your own in a suite whose "
-            "name ends in benign-twins."
+            "twins under the same templates: the suite xstest, or prompts of your own in a suite with "
+            "`asks: benign`."
         )
 
 

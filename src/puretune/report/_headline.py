@@ -77,7 +77,7 @@ def _preferred(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
 
 def _harm_sentence(pair: Pair, harm: list[Grid]) -> str:
     verdict = _asr_verdict(pair)
-    same = [other for other in harm if other.metric == pair.grid.metric]
+    same = [other for other in harm if other.label == pair.grid.label]
     others = [found for other in same if (found := _like(pair, other))]
     if len(others) > 1:
         lower = sum(_points(found) < 0 for found in others)
@@ -189,5 +189,5 @@ def _range(grid: Grid) -> str:
 
 
 def _measure(grid: Grid) -> str:
-    """The metric's short name; ASR of a second judge with the judge's name."""
-    return grid.metric.replace("asr", "ASR", 1) if grid.metric.startswith("asr") else grid.reading.title
+    """The metric's short name; with its scorer's name."""
+    return grid.label.replace("asr", "ASR", 1) if grid.metric == "asr" else grid.reading.title

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from puretune.report._palette import scale_top, shade
 from puretune.report._view import BEHAVIOURS, Grid, Row, Square, behaviour_grids, grids
 from puretune.report._words import bounds, percent, plural, span, visible
 from puretune.store import write_text
-from puretune.study import CellResult, Matrix, Transcript
+from puretune.study import CellResult, Matrix, SampleVerdict, Transcript
 
 _FAMILIES: tuple[Family, ...] = ("help", "harm", "over-refusal", "refusal", "other")
 _TAGS = {"same": "same", "ptst": "PTST"}
@@ -159,7 +159,7 @@ def _heat_cell(square: Square | None, family: Family, top: float) -> HeatCell | 
 
 def _line(run: CellResult) -> str:
     """One run in words: seed, value, interval, n, and its counts that are not zero."""
-    seed = "untuned" if run.seed is None else f"seed {run.seed}"
+    seed = "not tuned here" if run.seed is None else f"seed {run.seed}"
     interval = span(run.low, run.high)
     counts = ", ".join(f"{count:,} {name}" for name, count in run.counts.items() if count)
     value = f"{percent(run.value)} %" + (f" ({interval})" if interval else "")
@@ -192,7 +192,13 @@ def _shelves(matrix: Matrix) -> list[Shelf]:
 
 def _behaviour(transcript: Transcript) -> str:
     """What a transcript's answer did, in a few words: behaviour, values, and whether it was cut."""
-    said = [transcript.behaviour] if transcript.behaviour else []
-    for name, value in transcript.values.items():
-        said.append(f"{name} {'unparsed' if value is None else f'{float(value):g}'}")
-    return ", ".join([*said, "cut at the length limit"] if transcript.finish == "length" else said)
+    said = [words for one in transcript.verdicts for words in _said(one)]
+    return "; ".join([*said, "cut at the length limit"] if transcript.finish == "length" else said)
+
+
+def _said(verdict: SampleVerdict) -> Iterator[str]:
+    if verdict.behaviour:
+        yield f"{verdict.behaviour} ({verdict.scorer})"
+    for name, value in verdict.values.items():
+        shown = "unparsed" if value is None else f"{float(value):g}"
+        yield f"{name} ({verdict.scorer}) {shown}"

@@ -68,7 +68,7 @@ def _behaviours(matrix: Matrix) -> Iterator[str]:
             "behaviour."
         )
     for grid in found:
-        yield f"### {_text(grid.suite)}, as judged for {_text(grid.metric)}"
+        yield f"### {_text(grid.suite)}, as judged for {_text(grid.label)}"
         yield _table(["train", "test", *_COUNTED, "answers"], _counted(grid))
 
 

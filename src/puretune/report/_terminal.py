@@ -42,7 +42,7 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
         console.print(line, style="dim", markup=False, highlight=False)
     for line in lines(matrix):
         console.print(line, style="dim", markup=False, highlight=False)
-    behind = [f"{grid.metric} on {grid.suite}" for grid in found if grid.reading.secondary]
+    behind = [f"{grid.label} on {grid.suite}" for grid in found if grid.reading.secondary]
     if behind:
         console.print(f"Also in the report: {listed(behind)}.", style="dim", markup=False, highlight=False)
 

@@ -70,11 +70,17 @@ class Grid:
     """One metric of one suite over the whole matrix."""
 
     suite: str
+    scorer: str
     metric: str
     reading: Reading
     rows: tuple[Row, ...]
     columns: tuple[str, ...]
     squares: tuple[Square, ...]
+
+    @property
+    def label(self) -> str:
+        """``asr (gpt-4)``: the metric with the scorer whose it is."""
+        return f"{self.metric} ({self.scorer})"
 
     def at(self, row: Row, column: str) -> Square | None:
         """The square at that place, or None where nothing was measured."""
@@ -122,10 +128,10 @@ def grids(matrix: Matrix) -> list[Grid]:
     suites = _ordered(matrix.suites, (cell.suite for cell in matrix.pooled))
     rows, squares = _rows(matrix), defaultdict(list)
     for square in _squares(matrix):
-        squares[square.pooled.suite, square.pooled.metric].append(square)
+        squares[square.pooled.suite, square.pooled.scorer, square.pooled.metric].append(square)
     found = [
-        Grid(suite, metric, reading(metric, suite, matrix), rows, columns, tuple(held))
-        for (suite, metric), held in squares.items()
+        Grid(suite, scorer, metric, reading(suite, scorer, metric, matrix), rows, columns, tuple(held))
+        for (suite, scorer, metric), held in squares.items()
     ]
 
     def place(grid: Grid) -> tuple[bool, int, int]:
@@ -161,12 +167,15 @@ def _squares(matrix: Matrix) -> Iterator[Square]:
 
 
 def _key(cell: CellResult | PooledCell) -> tuple[object, ...]:
-    return cell.condition, cell.step, cell.test_template, cell.suite, cell.metric
+    return cell.condition, cell.step, cell.test_template, cell.suite, cell.scorer, cell.metric
 
 
 def _rows(matrix: Matrix) -> tuple[Row, ...]:
     names = _ordered(matrix.conditions, (cell.condition for cell in matrix.pooled))
-    order = {name: place for place, name in enumerate(sorted(names, key=lambda name: name != "untuned"))}
+    order = {
+        name: place
+        for place, name in enumerate(sorted(names, key=lambda name: matrix.kinds.get(name) != "untuned"))
+    }
     rows = dict.fromkeys(Row(c.condition, c.step, c.train_template) for c in matrix.pooled)
 
     def place(row: Row) -> tuple[int, bool, int]:

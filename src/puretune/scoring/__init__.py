@@ -18,9 +18,10 @@ from puretune.scoring._gsm8k import GSM8K
 from puretune.scoring._labels import read_labelled, read_verdicts
 from puretune.scoring._likelihood import ChoiceLikelihood, reads_options, score_choices
 from puretune.scoring._meter import LazyMeter, Meter, PerplexityMeter, perplexity_meter
+from puretune.scoring._metric import Asks, Better, Measure, Measures, Metric, measure_of, metric_label
 from puretune.scoring._named import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
 from puretune.scoring._refusal import Refusal
-from puretune.scoring._types import Behaviour, Needs, Parse, Scorer, Suite, Verdict, needs_of
+from puretune.scoring._types import Behaviour, Needs, Parse, Scorer, Suite, Verdict, metric_names, needs_of
 from puretune.scoring._within import (
     Budget,
     Draw,
@@ -54,8 +55,10 @@ __all__ = [
     "BUILTIN_SUITES",
     "GSM8K",
     "Agreement",
+    "Asks",
     "Behaviour",
     "BertScore",
+    "Better",
     "Budget",
     "Calibration",
     "Choice",
@@ -73,7 +76,10 @@ __all__ = [
     "LazyMeter",
     "Limits",
     "LocalJudge",
+    "Measure",
+    "Measures",
     "Meter",
+    "Metric",
     "Needs",
     "Notice",
     "Parse",
@@ -102,6 +108,9 @@ __all__ = [
     "load_judge",
     "local_judge",
     "loopback_only",
+    "measure_of",
+    "metric_label",
+    "metric_names",
     "needs_of",
     "perplexity_meter",
     "read_labelled",

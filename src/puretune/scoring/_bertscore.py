@@ -16,6 +16,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
 from puretune.models import ModelSpec, fingerprint, load_tokenizer, resolve_model_path, resolved_device
+from puretune.scoring._metric import Metric
 from puretune.scoring._types import Verdict
 from puretune.scoring.local._stand_in import stand_in_reason
 from puretune.store import key_of
@@ -44,7 +45,7 @@ class BertScore:
     EnvironmentFault where the library is missing; InputError for an example without a reference.
     """
 
-    metrics: tuple[str, ...] = ("bertscore_f1",)
+    metrics: tuple[Metric, ...] = (Metric("bertscore_f1", "BERTScore F1", "help", graded=True),)
 
     def __init__(self, encoder: ModelSpec = ENCODER, layer: int | None = None, batch_size: int = 32) -> None:
         self.encoder = encoder

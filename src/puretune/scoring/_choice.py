@@ -16,6 +16,7 @@ from string import ascii_uppercase
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
+from puretune.scoring._metric import Metric
 from puretune.scoring._types import Verdict
 
 _STATED = re.compile(
@@ -45,7 +46,7 @@ class Choice:
 
     name = "choice"
     version = "1"
-    metrics: tuple[str, ...] = ("accuracy",)
+    metrics: tuple[Metric, ...] = (Metric("accuracy", "Accuracy", "help"),)
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item."""

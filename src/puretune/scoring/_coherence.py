@@ -23,6 +23,7 @@ from puretune.errors import InputError
 from puretune.inference import Answer
 from puretune.models import BaseModel, ModelSpec
 from puretune.scoring._meter import LazyMeter, Meter, perplexity_meter
+from puretune.scoring._metric import Metric
 from puretune.scoring._types import Behaviour, Verdict
 from puretune.store import key_of
 
@@ -60,7 +61,7 @@ class Coherence:
     """
 
     name = "coherence"
-    metrics: tuple[str, ...] = ("incoherent_rate",)
+    metrics: tuple[Metric, ...] = (Metric("incoherent_rate", "Incoherent answers", "incoherence"),)
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from typing import Any
 from puretune.data import Example, plain_text, question, read_rows
 from puretune.errors import InputError
 from puretune.inference import Answer
-from puretune.scoring._types import Scorer, Verdict
+from puretune.scoring._types import Scorer, Verdict, metric_names
 from puretune.store import write_text
 
 _QUERY = ("query", "prompt", "question")
@@ -50,7 +50,7 @@ def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
         verdict_line(n, name, scorer, v) for n, (name, v) in enumerate(zip(names, verdicts, strict=True), 1)
     ]
     write_text(out, "".join(f"{line}\n" for line in lines))
-    values = {m: sum(float(v.values.get(m) or 0) for v in verdicts) for m in scorer.metrics}
+    values = {m: sum(float(v.values.get(m) or 0) for v in verdicts) for m in metric_names(scorer)}
     return FileScore(verdicts, values, sum(v.parse == "unparsed" for v in verdicts))
 
 

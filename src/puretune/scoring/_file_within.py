@@ -8,7 +8,8 @@ from pathlib import Path
 
 from puretune.errors import InputError
 from puretune.scoring._file import read_answers, verdict_line
-from puretune.scoring._types import Scorer, Verdict
+from puretune.scoring._metric import metric_label
+from puretune.scoring._types import Scorer, Verdict, metric_names
 from puretune.scoring._within import Budget, Draw, cheap_metric, cheap_scores, estimate_within, judge_within
 from puretune.scoring.judges import Judge
 from puretune.statistics import Bounds
@@ -43,12 +44,12 @@ def judge_file_within(
         if metric is None:
             raise InputError(f"scorer {cheap.name!r} does not say how harmful an answer is. Name another.")
         scores = cheap_scores((verdict.values for verdict in cheap.score(items)), metric)
-        decided = f"{cheap.name} ({metric})"
+        decided = metric_label(metric.name, cheap.name)
     (verdicts,) = judge_within(judge, [Draw(items, scores, budget)])
     judged = [(n, verdict) for n, verdict in enumerate(verdicts) if verdict.parse != "unjudged"]
     write_text(out, "".join(f"{verdict_line(n + 1, names[n], judge, one)}\n" for n, one in judged))
     return FileEstimate(
-        tuple(one for _, one in judged), len(items), decided, _bounds(verdicts, judge.metrics, budget)
+        tuple(one for _, one in judged), len(items), decided, _bounds(verdicts, metric_names(judge), budget)
     )
 
 

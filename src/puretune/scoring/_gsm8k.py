@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
+from puretune.scoring._metric import Metric
 from puretune.scoring._types import Verdict
 
 # The published extractor, unchanged (openai/grade-school-math, grade_school_math/dataset.py).
@@ -45,7 +46,10 @@ class GSM8K:
 
     name = "gsm8k"
     version = "1"
-    metrics: tuple[str, ...] = ("exact_match", "exact_match_flexible")
+    metrics: tuple[Metric, ...] = (
+        Metric("exact_match", "Exact match", "help"),
+        Metric("exact_match_flexible", "Exact match, flexible", "help", secondary=True),
+    )
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; ``raw`` keeps what was extracted (None: nothing)."""

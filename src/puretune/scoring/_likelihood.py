@@ -17,7 +17,8 @@ from puretune.events import EventSink, ignore
 from puretune.inference import Answer, Likelihood, LikelihoodEngine, LikelihoodRequest
 from puretune.models import AdapterRef
 from puretune.scoring._choice import right_letter
-from puretune.scoring._types import Needs, Scorer, Verdict, needs_of
+from puretune.scoring._metric import Metric
+from puretune.scoring._types import Needs, Scorer, Verdict, metric_names, needs_of
 from puretune.templates import Message, PromptTemplate, Renderer
 
 
@@ -34,7 +35,10 @@ class ChoiceLikelihood:
 
     name = "choice-loglikelihood"
     version = "1"
-    metrics: tuple[str, ...] = ("accuracy_norm", "accuracy")
+    metrics: tuple[Metric, ...] = (
+        Metric("accuracy_norm", "Accuracy, length-normalised", "help"),
+        Metric("accuracy", "Accuracy", "help"),
+    )
     needs: Needs = "choice-loglikelihood"
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
@@ -56,7 +60,7 @@ class ChoiceLikelihood:
         plain = [likelihood.total for likelihood in likelihoods]
         raw = {"loglikelihoods": [value if math.isfinite(value) else None for value in plain], "right": right}
         if not all(math.isfinite(value) for value in plain):
-            return Verdict(self.name, dict.fromkeys(self.metrics), parse="unparsed", raw=raw)
+            return Verdict(self.name, dict.fromkeys(metric_names(self)), parse="unparsed", raw=raw)
         norm = [value / len(option) for value, option in zip(plain, options, strict=True)]
         values = {"accuracy_norm": _best(norm) == right, "accuracy": _best(plain) == right}
         return Verdict(self.name, values, raw=raw)

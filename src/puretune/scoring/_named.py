@@ -13,6 +13,7 @@ from puretune.scoring._choice import Choice
 from puretune.scoring._coherence import Coherence
 from puretune.scoring._gsm8k import GSM8K
 from puretune.scoring._likelihood import ChoiceLikelihood
+from puretune.scoring._metric import Asks, Metric
 from puretune.scoring._refusal import Refusal
 from puretune.scoring._types import Scorer, Suite
 from puretune.scoring.judges import Judge, judge_spec
@@ -32,21 +33,24 @@ BUILTIN_SCORERS: Mapping[str, Callable[[], Scorer]] = {
 """Those that need a model look for the published one on this machine and on the hub when they are made."""
 
 
-def _suite(name: str, split: str, *scorers: str) -> Suite:
-    """All answer within the paper's 512 new tokens."""
-    return Suite(name, SourceSpec(name, split=split), scorers, max_new_tokens=512)
+def _suite(name: str, split: str, asks: Asks | Mapping[str, Asks], *scorers: str) -> Suite:
+    """All answer within the paper's 512 new tokens. ``asks``: of every split, or split by split."""
+    source = SourceSpec(name, split=split)
+    if isinstance(asks, Mapping):
+        return Suite(name, source, scorers, max_new_tokens=512, asks_by_split=asks)
+    return Suite(name, source, scorers, max_new_tokens=512, asks=asks)
 
 
 BUILTIN_SUITES: Mapping[str, Suite] = {
     suite.name: suite
     for suite in (
-        _suite("gsm8k", "test", "gsm8k"),
-        _suite("arc-easy", "test", "choice"),
-        _suite("arc-challenge", "test", "choice"),
-        _suite("advbench", "train", "refusal", "coherence"),
-        _suite("directharm4", "test", "refusal", "coherence"),
-        _suite("gsm-danger", "test", "refusal", "coherence"),
-        _suite("xstest", "safe", "refusal", "coherence"),
+        _suite("gsm8k", "test", "task", "gsm8k"),
+        _suite("arc-easy", "test", "task", "choice"),
+        _suite("arc-challenge", "test", "task", "choice"),
+        _suite("advbench", "train", "harm", "refusal", "coherence"),
+        _suite("directharm4", "test", "harm", "refusal", "coherence"),
+        _suite("gsm-danger", "test", "harm", "refusal", "coherence"),
+        _suite("xstest", "safe", {"safe": "benign", "unsafe": "harm"}, "refusal", "coherence"),
     )
 }
 """``dataclasses.replace`` the source to read a suite from a path."""
@@ -63,6 +67,11 @@ def scorer_named(name: str) -> Scorer:
     if name not in offered:
         raise unknown("scorer", name, [*BUILTIN_SCORERS, *offered])
     scorer: Scorer = _loaded(offered[name], "scorer")()
+    if not all(isinstance(metric, Metric) for metric in scorer.metrics):
+        raise EnvironmentFault(
+            f"scorer {name!r} ({offered[name].value}) does not declare its metrics. Each must be a "
+            "puretune.scoring.Metric(name, title, measures)."
+        )
     return scorer
 
 

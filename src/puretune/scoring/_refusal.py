@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from puretune.data import Example
 from puretune.inference import Answer
+from puretune.scoring._metric import Metric
 from puretune.scoring._types import Behaviour, Verdict
 
 _OPENINGS = (
@@ -48,7 +49,7 @@ class Refusal:
 
     name = "refusal"
     version = "1"
-    metrics: tuple[str, ...] = ("refusal_rate",)
+    metrics: tuple[Metric, ...] = (Metric("refusal_rate", "Refusal rate", "refusal"),)
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; ``raw`` keeps the phrase that matched (None: none did)."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from puretune.data import Example, SourceSpec
 from puretune.inference import Answer
+from puretune.scoring._metric import Asks, Metric
 
 Behaviour = Literal["complied", "refused", "incoherent", "empty"]
 Parse = Literal["ok", "unparsed", "unjudged"]
@@ -35,8 +36,8 @@ class Scorer(Protocol):
 
     name: str
     version: str
-    metrics: tuple[str, ...]
-    """The metrics shown in a matrix, the first one first."""
+    metrics: tuple[Metric, ...]
+    """What is shown in a matrix, the first one first."""
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]: ...
 
@@ -50,6 +51,22 @@ class Suite:
     scorers: tuple[str, ...]
     max_new_tokens: int | None = None
     """Long enough for this suite's answers; None: the study's decoding decides."""
+    asks: Asks | None = None
+    """What its prompts ask for; None: nobody has said."""
+    asks_by_split: Mapping[str, Asks] = field(default_factory=dict)
+    """Of a source whose splits ask for different things, what each asks for; it decides before ``asks``."""
+
+    @property
+    def asks_for(self) -> Asks | None:
+        """What the prompts that are read ask for."""
+        if not self.asks_by_split:
+            return self.asks
+        return self.asks_by_split.get(self.source.split or "")
+
+
+def metric_names(scorer: Scorer) -> tuple[str, ...]:
+    """The names of a scorer's metrics, the first one first."""
+    return tuple(metric.name for metric in scorer.metrics)
 
 
 def needs_of(scorer: Scorer) -> Needs:

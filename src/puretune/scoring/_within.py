@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
+from puretune.scoring._metric import Metric
 from puretune.scoring._types import Scorer, Verdict
 from puretune.scoring.judges import Judge, Notice
 from puretune.statistics import Bounds, SamplePlan, budgeted_estimate, plan_sample, with_unparsed
@@ -27,8 +28,6 @@ Item = tuple[Example, Answer]
 _AMOUNT = re.compile(
     r"\s*\$?\s*([0-9][0-9,_]*(?:\.[0-9]+)?)\s*(USD|judgements?|judgments?)?\s*", re.IGNORECASE
 )
-_HARM = ("mean_score", "asr", "unsafe_rate", "strongreject")
-"""Metrics of a cheap scorer that say how harmful an answer is, the most telling first."""
 _ROUND = 40
 """Judgements per cell between two looks at its interval."""
 
@@ -115,17 +114,21 @@ def within(notice: Notice, budget: Budget) -> Notice:
     return notice if share >= 1 else replace(notice, estimate=asked.times(share), upper=True)
 
 
-def cheap_metric(scorer: Scorer) -> str | None:
-    """The metric of a scorer by which it can decide which answers are judged; None where it has none."""
-    harm = next((metric for metric in _HARM if metric in scorer.metrics), None)
-    return harm or ("refusal_rate" if "refusal_rate" in scorer.metrics else None)
+def cheap_metric(scorer: Scorer) -> Metric | None:
+    """The metric of a scorer by which it can decide which answers are judged; None where it has none.
+
+    One that grades harm, else one that says yes or no to it, else one of refusals.
+    """
+    harm = sorted((one for one in scorer.metrics if one.measures == "harm"), key=lambda one: not one.graded)
+    refusal = [one for one in scorer.metrics if one.measures == "refusal"]
+    return next((one for one in (*harm, *refusal)), None)
 
 
-def cheap_scores(values: Iterable[Mapping[str, float | bool | None]], metric: str) -> list[float]:
+def cheap_scores(values: Iterable[Mapping[str, float | bool | None]], metric: Metric) -> list[float]:
     """How harmful a cheap scorer finds each answer, 0 to 1; not refusing counts as harm, unparsed as 0.5."""
-    found = [each.get(metric) for each in values]
+    found = [each.get(metric.name) for each in values]
     scores = [0.5 if value is None else float(value) for value in found]
-    return [1 - score for score in scores] if metric == "refusal_rate" else scores
+    return [1 - score for score in scores] if metric.measures == "refusal" else scores
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def _precise(judge: Judge, draw: Draw, plan: SamplePlan, chosen: Sequence[Item])
     wanted = draw.budget.half_width
     if wanted is None:
         return False
-    found = _bounds(plan, _labels(judge.score(chosen), judge.metrics[0]), stopped=True)
+    found = _bounds(plan, _labels(judge.score(chosen), judge.metrics[0].name), stopped=True)
     return (found.high - found.low) / 2 <= wanted
 
 

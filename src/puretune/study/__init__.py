@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from puretune.study._matrix import (
     SCHEMA_VERSION,
     CellResult,
+    ConditionKind,
     JudgeAgreement,
     Matrix,
     PooledCell,
+    SampleVerdict,
     Transcript,
 )
 
@@ -36,11 +38,13 @@ __all__ = [
     "CellResult",
     "Comparison",
     "Compute",
+    "ConditionKind",
     "Count",
     "JudgeAgreement",
     "Matrix",
     "Plan",
     "PooledCell",
+    "SampleVerdict",
     "Study",
     "Throughput",
     "Transcript",

@@ -6,12 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from puretune.errors import InputError
-from puretune.scoring import Agreement, Scorer, Verdict, agreement
+from puretune.scoring import Agreement, Measure, Verdict, agreement
 from puretune.study._matrix import JudgeAgreement
 from puretune.study._plan import Plan
-
-_HARMFUL = ("asr", "unsafe_rate")
-"""Metrics that say of an answer whether it is harmful, yes or no."""
 
 
 def agreements(plan: Plan, verdicts: Mapping[tuple[str, str], Sequence[Verdict]]) -> Iterator[JudgeAgreement]:
@@ -22,19 +19,20 @@ def agreements(plan: Plan, verdicts: Mapping[tuple[str, str], Sequence[Verdict]]
     """
     allowed = plan.resolved.allowance
     for suite in plan.resolved.suites:
-        judges = [(one, metric) for one in suite.scorers if (metric := _metric(one)) is not None]
-        judges = [(one, metric) for one, metric in judges if not allowed or one.name != allowed.judge.name]
-        for (first, one), (second, other) in combinations(judges, 2):
-            seen = verdicts[suite.name, first.name], verdicts[suite.name, second.name]
+        judges = {one.scorer: one for one in reversed(suite.measures) if _says_harmful(one)}
+        whole = [one for name, one in reversed(judges.items()) if not allowed or name != allowed.judge.name]
+        for one, other in combinations(whole, 2):
+            seen = verdicts[suite.name, one.scorer], verdicts[suite.name, other.scorer]
             try:
-                found = agreement(*seen, (one, other))
+                found = agreement(*seen, (one.metric, other.metric))
             except InputError:  # no answer has two readable verdicts
                 continue
-            yield _result(suite.name, f"{one} ({first.name})", f"{other} ({second.name})", found)
+            yield _result(suite.name, one.label, other.label, found)
 
 
-def _metric(scorer: Scorer) -> str | None:
-    return next((metric for metric in scorer.metrics if metric in _HARMFUL), None)
+def _says_harmful(measure: Measure) -> bool:
+    """Whether a metric says of an answer whether it is harmful, yes or no."""
+    return measure.measures == "harm" and not measure.graded
 
 
 def _result(suite: str, first: str, second: str, found: Agreement) -> JudgeAgreement:

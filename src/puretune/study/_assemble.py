@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from puretune.scoring import Verdict, reads_options
+from puretune.scoring import Verdict, metric_names, reads_options
 from puretune.store import Store, json_lines, write_text
 from puretune.study._agree import agreements
 from puretune.study._answers import answers_of
 from puretune.study._cells import Judged, Measured, Place, cell, pool
 from puretune.study._judging import judge_facts
-from puretune.study._matrix import Matrix, Transcript
+from puretune.study._matrix import Matrix, SampleVerdict, Transcript
 from puretune.study._plan import Plan, Who
 from puretune.study._prompts import shard_of, suites_of
 from puretune.study._provenance import provenance
@@ -48,6 +48,8 @@ def assemble(plan: Plan, store: Store, out: Path) -> Matrix:
         transcripts=tuple(
             one for place, content in read.items() for one in _transcripts(plan, place, content)
         ),
+        measures=tuple(one for suite in plan.resolved.suites for one in suite.measures),
+        kinds={way.name: way.kind for way, _ in plan.resolved.cells},
         conditions=tuple(dict.fromkeys(way.name for way, _ in plan.resolved.cells)),
         test_templates=tuple(dict.fromkeys(template.name for _, template in plan.resolved.cells)),
         suites=tuple(suite.name for suite in plan.resolved.suites),
@@ -113,8 +115,7 @@ def _read(plan: Plan, store: Store) -> dict[Place, _Cell]:
 
 
 def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[Measured]:
-    """One cell per scorer and metric; a metric that an earlier scorer has too says whose it is."""
-    taken: set[str] = set()
+    """One cell per scorer and metric."""
     suite, allowed = suites_of(plan)[place.suite], plan.resolved.allowance
     clusters = {example.id: example.cluster for example in suite.examples}
     for scorer in suite.scorers:
@@ -128,10 +129,8 @@ def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[Measured]:
             )
             for row, verdict in zip(content.answers, content.verdicts[scorer.name], strict=True)
         ]
-        for metric in scorer.metrics:
-            label = f"{metric} ({scorer.name})" if metric in taken else metric
-            taken.add(metric)
-            yield cell(place, metric, label, judged, budget)
+        for metric in metric_names(scorer):
+            yield cell(place, scorer.name, metric, judged, budget)
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:
@@ -152,14 +151,13 @@ def _transcripts(plan: Plan, place: Place, content: _Cell) -> Iterator[Transcrip
             prompt_id=row["prompt_id"],
             query=row["query"],
             answer=row["text"],
-            behaviour=behaviours[number],
-            values={
-                key: value
-                for rows in content.verdicts.values()
-                for key, value in rows[number]["values"].items()
-            },
             finish=row["finish"],
+            verdicts=tuple(_sample(rows[number]) for rows in content.verdicts.values()),
         )
+
+
+def _sample(row: Mapping[str, Any]) -> SampleVerdict:
+    return SampleVerdict(row["scorer"], row["values"], row["behaviour"], row["parse"])
 
 
 def _behaviour(content: _Cell, number: int) -> str | None:

@@ -11,7 +11,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from puretune.errors import InputError, unknown
-from puretune.scoring import Budget, Judge, Scorer, budget_from, cheap_metric, check_budget
+from puretune.scoring import (
+    Budget,
+    Judge,
+    Metric,
+    Scorer,
+    budget_from,
+    cheap_metric,
+    check_budget,
+    metric_label,
+)
 from puretune.study._judge_section import BudgetSection
 from puretune.study._spec import Study
 
@@ -24,7 +33,7 @@ class Allowance:
 
     budget: Budget
     judge: Judge
-    cheap: Mapping[str, tuple[Scorer, str] | None]
+    cheap: Mapping[str, tuple[Scorer, Metric] | None]
     """Per suite that the judge is in, the cheap scorer and the metric that counts; None: a plain draw."""
 
     def price(self) -> dict[str, float] | None:
@@ -39,7 +48,8 @@ class Allowance:
     def facts(self) -> dict[str, Any]:
         """What a matrix says about its budget."""
         cheap = {
-            name: f"{found[0].name} ({found[1]})" if found else "none" for name, found in self.cheap.items()
+            name: metric_label(found[1].name, found[0].name) if found else "none"
+            for name, found in self.cheap.items()
         }
         return {
             "amount": self.budget.words,
@@ -91,7 +101,7 @@ def _dearest(judges: Sequence[Judge]) -> Judge:
     return judges[known.index(max(known))]
 
 
-def _cheap(section: BudgetSection, judge: Judge, found: Sequence[Scorer]) -> tuple[Scorer, str] | None:
+def _cheap(section: BudgetSection, judge: Judge, found: Sequence[Scorer]) -> tuple[Scorer, Metric] | None:
     others = {one.name: one for one in found if one.name != judge.name}
     if section.cheap is not None:
         if section.cheap not in others:
@@ -101,4 +111,4 @@ def _cheap(section: BudgetSection, judge: Judge, found: Sequence[Scorer]) -> tup
             raise InputError(f"scorer {section.cheap!r} does not say how harmful an answer is. Name another.")
         return others[section.cheap], metric
     fit = [(one, metric) for one in others.values() if (metric := cheap_metric(one)) is not None]
-    return next((one for one in fit if one[1] != "refusal_rate"), fit[0] if fit else None)
+    return next((one for one in fit if one[1].measures == "harm"), fit[0] if fit else None)

@@ -62,9 +62,9 @@ class Measured:
 
 
 def cell(
-    place: Place, metric: str, label: str, judged: Sequence[Judged], budget: Budget | None = None
+    place: Place, scorer: str, metric: str, judged: Sequence[Judged], budget: Budget | None = None
 ) -> Measured:
-    """One metric over all answers of a cell. ``label`` is the metric's name in the matrix.
+    """One metric of a scorer over all answers of a cell.
 
     An unparsed verdict counts as 0 in the value and widens the interval to what it could have been. Under a
     judge ``budget`` value and interval are estimates for all answers, from those that were judged.
@@ -79,7 +79,8 @@ def cell(
         step=place.who.step,
         test_template=place.test_template,
         suite=place.suite,
-        metric=label,
+        scorer=scorer,
+        metric=metric,
         n=len(judged),
         value=found.least if parsed else None,
         low=found.low,
@@ -96,7 +97,7 @@ def pool(measured: Iterable[Measured]) -> tuple[PooledCell, ...]:
     groups: dict[tuple[object, ...], list[Measured]] = {}
     for each in measured:
         one = each.cell
-        key = (one.condition, one.step, one.test_template, one.suite, one.metric)
+        key = (one.condition, one.step, one.test_template, one.suite, one.scorer, one.metric)
         groups.setdefault(key, []).append(each)
     return tuple(_pooled(group) for group in groups.values())
 
@@ -111,6 +112,7 @@ def _pooled(group: Sequence[Measured]) -> PooledCell:
         step=first.step,
         test_template=first.test_template,
         suite=first.suite,
+        scorer=first.scorer,
         metric=first.metric,
         seeds=len(group),
         n=sum(one.n for one in cells),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from puretune.errors import InputError, unknown
 from puretune.models import AdapterRef, adapter_ref, served_ref
+from puretune.study._matrix import ConditionKind
 from puretune.study._sections import UNTUNED, TrainSection
 from puretune.study._spec import Study
 from puretune.templates import PromptTemplate, load_templates, resolve_template, template_from
@@ -30,6 +31,13 @@ class Way:
     existing: AdapterRef | None = None
     place: tuple[str | int, ...] = ()
     """Where the study speaks of it."""
+
+    @property
+    def kind(self) -> ConditionKind:
+        """What answers: a model tuned here, the base as it is, or something that existed before."""
+        if self.template is not None:
+            return "tuned"
+        return self.existing.kind if self.existing is not None else "untuned"
 
 
 Cells = tuple[tuple[Way, PromptTemplate], ...]
@@ -105,6 +113,8 @@ def _listed(study: Study, number: int, defined: Templates) -> Way:
         return _named(study, entry, place, defined)
     with study.at(*place):
         _check(entry)
+        if entry.name == UNTUNED and entry.template != UNTUNED:
+            raise InputError(f"the name {UNTUNED!r} is kept for the base model as it is. Choose another.")
         if entry.template == UNTUNED:
             return Way(entry.name or UNTUNED, place=place)
         if entry.template is None:

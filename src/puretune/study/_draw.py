@@ -45,8 +45,10 @@ def _cell_rows(plan: Plan, store: Store, step: DrawStep) -> tuple[list[Item], li
 
 
 def _cheap(plan: Plan, store: Store, step: DrawStep, size: int) -> list[float]:
-    if step.cheap is None or step.metric is None:
+    allowed = plan.resolved.allowance
+    cheap = allowed.cheap[step.suite] if allowed else None
+    if step.cheap is None or cheap is None:
         return [0.0] * size
     steps = {(one.answers, one.scorer): one for one in plan.score}
     verdicts = [row for key in step.answers for row in verdicts_of(steps[key, step.cheap], store)]
-    return cheap_scores((row["values"] for row in verdicts), step.metric)
+    return cheap_scores((row["values"] for row in verdicts), cheap[1])

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas
 
-SCHEMA_VERSION = 1
+    from puretune.scoring import Measure
+
+SCHEMA_VERSION = 2
+
+ConditionKind = Literal["tuned", "untuned", "adapter", "checkpoint", "served"]
+"""What answers: a model tuned in the study, the base as it is, or something that existed before."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class CellResult:
     """The optimiser step of a kept adapter; None: the last one, or nothing was tuned."""
     test_template: str
     suite: str
+    scorer: str
+    """Whose metric it is."""
     metric: str
     n: int
     """Answers asked for; rates are over all of them."""
@@ -41,6 +48,11 @@ class CellResult:
     method: str = ""
     """How the interval was made."""
 
+    @property
+    def label(self) -> str:
+        """``asr (gpt-4)``: the metric with the scorer whose it is."""
+        return f"{self.metric} ({self.scorer})"
+
 
 @dataclass(frozen=True)
 class PooledCell:
@@ -51,6 +63,8 @@ class PooledCell:
     step: int | None
     test_template: str
     suite: str
+    scorer: str
+    """Whose metric it is."""
     metric: str
     seeds: int
     n: int
@@ -63,6 +77,11 @@ class PooledCell:
     every answer of every seed agrees ``new prompts from the same source``; else the single cell's."""
     method: str = ""
     """How the interval was made: t on seed means, crossed bootstrap, Clopper-Pearson; or the cell's."""
+
+    @property
+    def label(self) -> str:
+        """``asr (gpt-4)``: the metric with the scorer whose it is."""
+        return f"{self.metric} ({self.scorer})"
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,16 @@ class JudgeAgreement:
 
 
 @dataclass(frozen=True)
+class SampleVerdict:
+    """One scorer's verdict on a sample answer."""
+
+    scorer: str
+    values: Mapping[str, float | bool | None]
+    behaviour: str | None = None
+    parse: str = "ok"
+
+
+@dataclass(frozen=True)
 class Transcript:
     """One sample answer for readers: the query, what was asked under which template, what came back."""
 
@@ -99,9 +128,14 @@ class Transcript:
     prompt_id: str
     query: str
     answer: str
-    behaviour: str | None
-    values: Mapping[str, float | bool | None]
     finish: str
+    verdicts: tuple[SampleVerdict, ...] = ()
+    """What each scorer says of it."""
+
+    @property
+    def behaviour(self) -> str | None:
+        """What the first scorer that judges behaviour says."""
+        return next((one.behaviour for one in self.verdicts if one.behaviour is not None), None)
 
 
 @dataclass(frozen=True)
@@ -114,6 +148,10 @@ class Matrix:
     transcripts: tuple[Transcript, ...] = ()
     agreements: tuple[JudgeAgreement, ...] = ()
     """Of every two judges of harm in one suite that saw all answers."""
+    measures: tuple[Measure, ...] = ()
+    """How to read each scorer's metric on each suite: title, what it measures, which direction is better."""
+    kinds: Mapping[str, ConditionKind] = field(default_factory=dict)
+    """By condition, what answers."""
     conditions: tuple[str, ...] = ()
     """In the study's order; so are the two below."""
     test_templates: tuple[str, ...] = ()

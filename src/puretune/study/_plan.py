@@ -31,7 +31,7 @@ SHARD = 256
 ADAPTER, ANSWERS, VERDICTS, RENDERING = "adapter", "answers", "verdicts", "rendering"
 """The kinds of objects that a study puts into its store."""
 
-CELLS_VERSION = "3"
+CELLS_VERSION = "4"
 """Changes whenever the same verdicts could make other cells or another ``results.json``."""
 
 
@@ -253,7 +253,7 @@ def _draw_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator
             {"seed": part.seed, "who": [who.condition, who.seed, who.step], "at": [template, suite]}
         )
         part, cheap = replace(part, seed=int(place[:8], 16)), allowed.cheap[suite]
-        scorer, metric = cheap if cheap else (None, None)
+        scorer, metric = (cheap[0], cheap[1].name) if cheap else (None, None)
         inputs = {
             "answers": [shard.key for shard in shards],
             "judge": [allowed.judge.name, allowed.judge.version, allowed.price()],
@@ -276,6 +276,8 @@ def _matrix_key(
             "note": resolved.study.note,
             "cells": [[whos[step.who], step.test_template, step.suite, step.key] for step in answers],
             "scores": [[step.key, step.scorer] for step in scores],
+            "measures": [asdict(one) for suite in resolved.suites for one in suite.measures],
+            "kinds": {way.name: way.kind for way, _ in resolved.cells},
         }
     )
 

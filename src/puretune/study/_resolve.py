@@ -26,7 +26,7 @@ from puretune.models import (
     resolved_device,
     resolved_dtype,
 )
-from puretune.scoring import Scorer, Suite, suite_named
+from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_named
 from puretune.study._budget import Allowance, allowance
 from puretune.study._conditions import (
     Cells,
@@ -71,6 +71,17 @@ class ResolvedSuite:
     examples: tuple[Example, ...]
     scorers: tuple[Scorer, ...]
     decoding: Decoding
+    asks: Asks | None = None
+    """What its prompts ask for; None: the study does not say."""
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is measured of it, scorer by scorer."""
+        return tuple(
+            measure_of(self.name, scorer.name, metric, self.asks)
+            for scorer in self.scorers
+            for metric in scorer.metrics
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
         engine=engine,
         cells=cells,
         suites=tuple(
-            ResolvedSuite(suite.name, asked, judges, _decoding(study, suite))
+            ResolvedSuite(suite.name, asked, judges, _decoding(study, suite), suite.asks_for)
             for suite, asked, judges in zip(suites, read, scorers, strict=True)
         ),
         parts=_parts(study, base, defined) if any(way.template for way, _ in cells) else (),
@@ -193,7 +204,7 @@ def _suite(study: Study, number: int) -> Suite:
         if entry.source:
             if not entry.scorers:
                 raise InputError("a suite of your own needs scorers. Add `scorers: [gsm8k]` or others.")
-            return Suite(entry.name, plain(SourceSpec, entry), (), entry.max_new_tokens)
+            return Suite(entry.name, plain(SourceSpec, entry), (), entry.max_new_tokens, entry.asks)
         return _adapted(suite_named(entry.name), entry)
 
 
@@ -202,6 +213,8 @@ def _adapted(suite: Suite, entry: SuiteSection) -> Suite:
     usual = SuiteSection(name=entry.name)
     said = {field.name: getattr(entry, field.name) for field in fields(SourceSpec)}
     changed = {key: value for key, value in said.items() if value != getattr(usual, key)}
+    if entry.asks is not None:
+        suite = replace(suite, asks=entry.asks, asks_by_split={})
     return replace(
         suite,
         source=replace(suite.source, **changed),

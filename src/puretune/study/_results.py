@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from puretune.errors import InputError
-from puretune.study._matrix import SCHEMA_VERSION, CellResult, JudgeAgreement, Matrix, PooledCell, Transcript
+from puretune.scoring import Measure
+from puretune.study._matrix import (
+    SCHEMA_VERSION,
+    CellResult,
+    JudgeAgreement,
+    Matrix,
+    PooledCell,
+    SampleVerdict,
+    Transcript,
+)
 
 _Value = TypeVar("_Value")
 
@@ -43,13 +52,19 @@ def matrix_from(content: Any, where: str) -> Matrix:
         parts = {
             "cells": tuple(_value(CellResult, cell) for cell in content["cells"]),
             "pooled": tuple(_value(PooledCell, cell) for cell in content["pooled"]),
-            "transcripts": tuple(_value(Transcript, sample) for sample in content["transcripts"]),
+            "transcripts": tuple(_transcript(sample) for sample in content["transcripts"]),
+            "measures": tuple(_value(Measure, one) for one in content["measures"]),
             "agreements": tuple(_value(JudgeAgreement, one) for one in content.get("agreements", ())),
             **{key: tuple(content[key]) for key in ("conditions", "test_templates", "suites")},
         }
         return _value(Matrix, {**content, **parts})
     except (KeyError, TypeError) as error:
         raise InputError(f"{where}: not a results file of puretune ({error}). Run the study again.") from None
+
+
+def _transcript(content: Mapping[str, Any]) -> Transcript:
+    verdicts = tuple(_value(SampleVerdict, one) for one in content["verdicts"])
+    return _value(Transcript, {**content, "verdicts": verdicts})
 
 
 def _value(kind: type[_Value], content: Mapping[str, Any]) -> _Value:

@@ -10,7 +10,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
 from puretune.models import ModelSpec
-from puretune.scoring import Scorer, Suite, Verdict, scorer_from
+from puretune.scoring import Metric, Scorer, Suite, Verdict, scorer_from
 from puretune.study._judge_section import JudgeSection
 from puretune.study._spec import Study
 
@@ -22,7 +22,7 @@ class AbsentScorer:
     name: str
     lacking: str
     version: str = "absent"
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """EnvironmentFault: what is missing."""

@@ -12,6 +12,7 @@ from puretune.data import SourceSpec
 from puretune.errors import InputError
 from puretune.inference import Decoding
 from puretune.models import Dtype, ModelSpec, Quantization
+from puretune.scoring import Asks
 from puretune.study._bounds import (
     Alpha,
     Clip,
@@ -166,6 +167,9 @@ class SuiteSection(_SourceSection):
     """The suite's name in the matrix."""
     source: str = ""
     limit: Count | None = SourceSpec.limit
+    asks: Asks | None = None
+    """What the prompts ask for: ``harm`` (refusing is right), ``benign`` (harmless requests: refusing is
+    over-refusal) or ``task``. None: as the named suite says; of a suite of your own nothing is assumed."""
     scorers: tuple[_Scorer, ...] = ()
     """Scorers by name, judges as mappings or YAML files; needed with ``source``."""
     max_new_tokens: Count | None = None

@@ -18,6 +18,7 @@ from puretune.errors import CheckFailed, EnvironmentFault, InputError, PuretuneE
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference import Answer
 from puretune.inference.endpoint import Client, Clock, Consent, WallClock, loopback_only, run
+from puretune.scoring._metric import Metric
 from puretune.scoring._types import Verdict
 from puretune.scoring.judges._ask import Ask, Asking
 from puretune.scoring.judges._contract import left_out
@@ -38,7 +39,7 @@ class Judge:
     is known before the first request; the model that the endpoint reports is in every verdict.
     """
 
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[Metric, ...] = METRICS
 
     def __init__(
         self,

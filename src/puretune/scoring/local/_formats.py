@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from puretune.scoring._metric import Metric
 from puretune.scoring.local._fence import fenced, line_pattern, tag_pattern
 from puretune.templates import PromptTemplate
 
@@ -34,7 +35,7 @@ class JudgeFormat:
 
     name: str
     version: str
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     model: str | None
     """The hub id of the published judge; None: any chat model, which the user names."""
     template: PromptTemplate
@@ -99,7 +100,7 @@ def _read_guard(reply: str) -> Reading | None:
 LLAMA_GUARD_3 = JudgeFormat(
     name="llama-guard-3",
     version="1",
-    metrics=("unsafe_rate",),
+    metrics=(Metric("unsafe_rate", "Unsafe answers", "harm"),),
     model="meta-llama/Llama-Guard-3-8B",
     template=PromptTemplate("llama-guard-3", mode="text", user=_GUARD),
     message=_guard_message,
@@ -145,7 +146,7 @@ def _read_harmbench(reply: str) -> Reading | None:
 HARMBENCH = JudgeFormat(
     name="harmbench",
     version="1",
-    metrics=("asr",),
+    metrics=(Metric("asr", "Attack success rate", "harm"),),
     model="cais/HarmBench-Llama-2-13b-cls",
     template=PromptTemplate("harmbench", mode="text", user=_HARMBENCH),
     message=_harmbench_message,

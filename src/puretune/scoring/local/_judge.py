@@ -17,7 +17,7 @@ from puretune.inference import Answer, Decoding, Engine, LocalEngine, Request
 from puretune.models import ModelSpec, fingerprint, load_base, resolved_device, resolved_dtype
 from puretune.scoring._coherence import Coherence
 from puretune.scoring._refusal import refusal_phrase
-from puretune.scoring._types import Behaviour, Verdict
+from puretune.scoring._types import Behaviour, Verdict, metric_names
 from puretune.scoring.local._formats import FORMATS, JudgeFormat, Reading
 from puretune.scoring.local._stand_in import stand_in_reason
 from puretune.store import key_of
@@ -107,11 +107,12 @@ class LocalJudge:
             raw["stand_in"] = self.stand_in
         raw |= {"truncated": answer.finish == "length", "coherence": dict(coherence.raw)}
         if reply is None:
-            return Verdict(self.name, dict.fromkeys(self.metrics, False), "empty", raw={**raw, "reply": None})
+            values = dict.fromkeys(metric_names(self), False)
+            return Verdict(self.name, values, "empty", raw={**raw, "reply": None})
         raw |= {"reply": reply.text, "cut": reply.cut}
         reading = self.form.read(reply.text)
         if reading is None:
-            return Verdict(self.name, dict.fromkeys(self.metrics), parse="unparsed", raw=raw)
+            return Verdict(self.name, dict.fromkeys(metric_names(self)), parse="unparsed", raw=raw)
         behaviour = _behaviour(answer.text, reading, coherence)
         return Verdict(self.name, dict(reading.values), behaviour, raw={**raw, **reading.raw})
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from puretune.errors import InputError
+from puretune.scoring._metric import Metric
 from puretune.scoring.local._fence import fenced, line_pattern, tag_pattern
 from puretune.scoring.local._formats import JudgeFormat, Reading
 from puretune.templates import Message, PromptTemplate
@@ -98,7 +99,7 @@ def strongreject_format(rubric: str = RUBRIC) -> JudgeFormat:
     return JudgeFormat(
         name="strongreject",
         version=f"1-{hashlib.sha256(rubric.encode()).hexdigest()[:12]}",
-        metrics=("strongreject",),
+        metrics=(Metric("strongreject", "StrongREJECT score", "harm", graded=True),),
         model=None,
         template=PromptTemplate("strongreject", mode="chat", user="%s"),
         message=lambda query, answer: _filled(rubric, query, answer),
