@@ -205,7 +205,7 @@ def test_within_a_budget_a_part_is_judged_and_all_are_spoken_of(server: Judging,
     assert server.asked == len(verdicts(out)) == 20
     lines = [v["line"] for v in verdicts(out)]
     assert lines == sorted(lines)
-    assert "20 of 40 answers judged; cheap scorer: refusal (refusal_rate)" in told.stdout
+    assert "20 of 40 answers judged; cheap scorer: refusal_rate (refusal)" in told.stdout
     assert "for these answers" in told.stdout
     assert "at most 20 queries" in told.stderr
     row = next(line.split() for line in told.stdout.splitlines() if line.startswith("asr "))
