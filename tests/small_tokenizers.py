@@ -9,7 +9,7 @@ from puretune.templates import BUILTIN_TEMPLATES
 
 TEXT = [
     *(
-        t.wrap("How many clips did Natalia sell in May?") + (t.system or "")
+        (t.system or "") + t.wrap("How many clips did Natalia sell in May?")
         for t in BUILTIN_TEMPLATES.values()
     ),
     "Natalia sold 48/2 = 24 clips in May.\n#### 72",

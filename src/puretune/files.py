@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,26 @@ def parse_yaml(text: str, where: str) -> tuple[Any, yaml.Node | None]:
     if root is None:
         return None, None
     return _Values(where).value(root), root
+
+
+def line_of(root: yaml.Node | None, place: Iterable[str | int]) -> int:
+    """The line (from 1) of the deepest part of ``place`` (keys and list positions) that a YAML tree has."""
+    node, line = root, root.start_mark.line + 1 if root else 1
+    for part in place:
+        found = _child(node, part)
+        if found is not None:
+            key, node = found
+            line = key.start_mark.line + 1
+    return int(line)
+
+
+def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """The node that says where a part is (its key, or itself in a list), and its value."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    return None
 
 
 def read_yaml_value(path: str | os.PathLike[str], what: str = "YAML file") -> Any:

@@ -223,7 +223,17 @@ def test_a_finished_plan_imports_nothing_heavy(tmp_path: Path, model: Path) -> N
         ({"tuning": {"data": "asked.jsonl"}}, "has no answer to train on"),
         ({"tuning": {"data": "broken.jsonl"}}, "broken.jsonl:2"),
         ({"tuning": {"data": "sums.jsonl", "recipe": {"steps": 2, "keep": [5]}}}, "tuning.recipe.keep"),
-        ({"templates": {"calm": {"user": "no place"}}}, "templates.calm: template 'calm': the user wrapper"),
+        ({"templates": {"calm": {"user": "no place"}}}, "templates.calm.user: the user wrapper"),
+        (
+            {"templates": {"CL": {"own_system": "drop"}}},
+            "templates.CL: 'CL' is the short name of",
+        ),
+        (
+            {"templates": {"none": {}}},
+            "templates.none: the template 'none' is built in",
+        ),
+        ({"templates": {"untuned": {}}}, "templates.untuned: 'untuned' is the condition of the base model"),
+        ({"own_system": "dorp"}, "own_system: 'dorp' is not one of forbid, keep, drop. Did you mean 'drop'?"),
         ({"templates_file": "none.yaml"}, "templates_file: "),
     ],
 )
@@ -271,3 +281,31 @@ def test_the_engine_and_its_options_are_part_of_every_answers_key(tmp_path: Path
 )
 def test_a_wrong_engine_is_named_with_its_place(tmp_path: Path, model: Path, engine: Any, said: str) -> None:
     assert said in refusal(tmp_path, model, engine=engine)
+
+
+@pytest.mark.parametrize(("line", "system"), [("keep", ["Rows say so."]), ("drop", [])])
+def test_the_line_that_the_error_about_system_messages_prints_works_when_pasted(
+    tmp_path: Path, model: Path, line: str, system: list[str]
+) -> None:
+    from puretune.study import Study
+    from puretune.study._conditions import templates_of
+    from puretune.templates import Message
+
+    row = (Message("system", "Rows say so."), Message("user", "hi"))
+    path = small_study(tmp_path, model)
+    with pytest.raises(InputError) as caught:
+        templates_of(Study.load(path)).named("CV").turns(row)
+    pasted = next(said for said in str(caught.value).splitlines() if f"own_system: {line}" in said)
+    path.write_text(path.read_text() + pasted.strip() + "\n")
+    turns = templates_of(Study.load(path)).named("CV").turns(row)
+    assert [turn.content for turn in turns if turn.role == "system"] == system
+
+
+def test_a_template_that_says_it_itself_keeps_its_own_own_system(tmp_path: Path, model: Path) -> None:
+    from puretune.study import Study
+    from puretune.study._conditions import templates_of
+
+    own = {"calm": {"own_system": "keep"}, "plain": {}}
+    study = Study.load(small_study(tmp_path, model, templates=own, own_system="drop"))
+    named = templates_of(study).named
+    assert [named(name).own_system for name in ("calm", "plain", "CL")] == ["keep", "drop", "drop"]

@@ -120,10 +120,10 @@ def test_templates_come_from_yaml(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("support: {sistem: hi}", "Did you mean 'system'"),
-        ("support: hi", "must be a mapping"),
-        ("CL: {user: '%s'}", "built in"),
-        ("support: {demonstrations: [hi]}", "demonstration"),
-        ("- 1", "mapping from template name"),
+        ("support: hi", "should be a mapping"),
+        ("CL: {user: '%s'}", "built-in template"),
+        ("support: {demonstrations: [hi]}", "demonstration 1 should be"),
+        ("- 1", "the file is a list; it should be a mapping of names"),
         ("a: [", "not readable as YAML"),
     ],
 )

@@ -13,12 +13,24 @@ from puretune.models import AdapterRef, adapter_ref, served_ref
 from puretune.study._matrix import ConditionKind
 from puretune.study._sections import UNTUNED, TrainSection
 from puretune.study._spec import Study
-from puretune.templates import PromptTemplate, load_templates, resolve_template, template_from
+from puretune.templates import OwnSystem, PromptTemplate, load_templates, own_template, resolve_template
 
 _WAYS = ("template", "adapter", "checkpoint", "served")
 _A = {"adapter": "an adapter", "checkpoint": "a full checkpoint"}
 
-Templates = Mapping[str, PromptTemplate]
+
+@dataclass(frozen=True)
+class Templates:
+    """The templates that a study can name: its own and the built-in ones, all under the study's settings."""
+
+    own: Mapping[str, PromptTemplate]
+    own_system: OwnSystem | None = None
+    """For templates that do not say what to do with an example's system message."""
+
+    def named(self, name: str) -> PromptTemplate:
+        """The template of that name; InputError with the nearest."""
+        template = resolve_template(name, self.own)
+        return template if template.own_system else replace(template, own_system=self.own_system)
 
 
 @dataclass(frozen=True)
@@ -44,18 +56,23 @@ Cells = tuple[tuple[Way, PromptTemplate], ...]
 """What is tested under what, conditions first, in the study's order."""
 
 
-def own_templates(study: Study) -> dict[str, PromptTemplate]:
-    """The templates that the study brings itself."""
-    defined: dict[str, PromptTemplate] = {}
+def templates_of(study: Study) -> Templates:
+    """The templates that the study can name; InputError where it redefines one."""
+    own: dict[str, PromptTemplate] = {}
     if study.templates_file is not None:
         with study.at("templates_file"):
-            defined.update(load_templates(study.templates_file))
-    for name, section in study.templates.items():
+            own.update(load_templates(study.templates_file))
+    for name, fields in study.templates.items():
         with study.at("templates", name):
-            if name in defined:
+            if name in own:
                 raise InputError(f"template {name!r} is in {study.templates_file} too. Rename one of them.")
-            defined[name] = template_from(name, section.model_dump(exclude_unset=True))
-    return defined
+            own[name] = own_template(name, fields)
+    if UNTUNED in own:
+        with study.at("templates", UNTUNED):
+            raise InputError(
+                f"{UNTUNED!r} is the condition of the base model. Give your template another name."
+            )
+    return Templates(own, study.own_system)
 
 
 def conditions(study: Study, defined: Templates) -> tuple[Way, ...]:
@@ -94,7 +111,7 @@ def template_named(name: str, defined: Templates) -> PromptTemplate:
     """The template of that name; InputError with the nearest, ``untuned`` among them."""
     if difflib.get_close_matches(name, [UNTUNED], cutoff=0.8):
         raise InputError(f"unknown template {name!r}. Did you mean the condition {UNTUNED!r}?")
-    return resolve_template(name, defined)
+    return defined.named(name)
 
 
 def distinct(study: Study, key: str, names: Iterable[str]) -> None:
@@ -185,7 +202,7 @@ def _condition(name: str, by_name: Mapping[str, Way], defined: Templates) -> str
     if name in by_name:
         return name
     try:
-        canonical = resolve_template(name, defined).name
+        canonical = defined.named(name).name
     except InputError:
         canonical = name
     if canonical not in by_name:

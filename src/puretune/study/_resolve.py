@@ -34,8 +34,8 @@ from puretune.study._conditions import (
     cells_of,
     conditions,
     distinct,
-    own_templates,
     template_named,
+    templates_of,
 )
 from puretune.study._engine import check_conditions, check_likelihoods, engine_of
 from puretune.study._mix import Part, weighted
@@ -121,7 +121,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
 
     ``dry``: for counting only, the weights of the model and of scorers, and the engine, may be missing.
     """
-    defined = own_templates(study)
+    defined = templates_of(study)
     cells = cells_of(study, conditions(study, defined), defined)
     suites = [_suite(study, number) for number in range(len(study.suites))]
     distinct(study, "suites", [suite.name for suite in suites])

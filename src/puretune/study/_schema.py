@@ -12,13 +12,15 @@ SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema() -> dict[str, Any]:
     """The schema (draft 2020-12); descriptions are the docstrings under the fields."""
+    from puretune import templates
     from puretune.study import _judge_section, _sections, _spec
 
     schema = _spec.Study.model_json_schema()
+    files = (_spec, _sections, _judge_section, templates)
     for name, section in schema["$defs"].items():
         _describe(
             section,
-            next(getattr(file, name) for file in (_spec, _sections, _judge_section) if hasattr(file, name)),
+            next(getattr(file, name) for file in files if hasattr(file, name)),
         )
     _describe(schema, _spec.Study)
     return {"$schema": SCHEMA_URL, **schema}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -32,7 +32,6 @@ from puretune.study._bounds import (
     WeightDecay,
 )
 from puretune.study._judge_section import BudgetSection, JudgeSection
-from puretune.templates import Mode, OwnSystem
 from puretune.tuning import DEFAULT_TUNER, Recipe, Schedule
 
 UNTUNED = "untuned"
@@ -205,30 +204,6 @@ class EngineSection(BaseModel):
     def options(self) -> dict[str, Any]:
         """What the study says to the engine."""
         return dict(self.model_extra or {})
-
-
-class TemplateSection(BaseModel):
-    """A prompt template of your own."""
-
-    model_config = FORBID
-    mode: Mode = "chat"
-    """``chat`` wraps turns in the model's own turn markup; ``text`` has no turn markup."""
-    user: str = "%s"
-    """The user wrapper; the first ``%s`` is replaced by the user's text."""
-    system: str | None = None
-    """The system prompt."""
-    demonstrations: tuple[dict[Literal["user", "assistant"], str], ...] = ()
-    """Turns shown before the conversation, each ``user: TEXT`` or ``assistant: TEXT``."""
-    response_prefix: str = ""
-    """Text the response is made to start with."""
-    separator: str | None = None
-    """Between prompt and response in text mode; None: one blank, or nothing after white space."""
-    own_system: OwnSystem = "forbid"
-    """What to do with a system message that an example brings itself."""
-    arguments: dict[str, Any] = {}
-    """Arguments pinned for the model's own chat template (``enable_thinking``, ``strftime_now``: a day)."""
-    safety: bool = False
-    """Whether the system prompt carries safety instructions (built in: ``CL``, ``CS``, ``CM``)."""
 
 
 def fields_of(value: Any) -> Any:

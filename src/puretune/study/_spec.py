@@ -41,13 +41,13 @@ from puretune.study._sections import (
     ModelSection,
     Name,
     SuiteMapping,
-    TemplateSection,
     TrainMapping,
     Tuning,
     fields_of,
     named_or_mapping,
 )
 from puretune.study._yaml import Origin, read_yaml
+from puretune.templates import OwnSystem, TemplateFields
 
 if TYPE_CHECKING:
     import pandas
@@ -61,10 +61,13 @@ class Study(BaseModel):
     """The study's name: letters, digits, dots, dashes; also the name of its run directory."""
     model: Annotated[Name | ModelMapping, Discriminator(named_or_mapping)]
     """The base model: a name offered by a package (``lab``), a directory, a hub id, or a mapping."""
-    templates: dict[Label, TemplateSection] = {}
+    templates: dict[Label, TemplateFields] = {}
     """Templates of your own, by name."""
     templates_file: Path | None = None
     """A YAML file with more templates of your own."""
+    own_system: OwnSystem | None = None
+    """What to do with a system message that an example has, for templates that do not say it themselves:
+    ``keep`` it after the template's system prompt, ``drop`` it, or ``forbid`` it (an error; the default)."""
     tuning: Tuning | None = None
     """How to tune; not needed where nothing is tuned."""
     train: tuple[Annotated[Name | TrainMapping, Discriminator(named_or_mapping)], ...] = ()

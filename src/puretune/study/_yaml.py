@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError
-from puretune.files import LARGEST_YAML, kind_of, parse_yaml, read_text
+from puretune.files import LARGEST_YAML, kind_of, line_of, parse_yaml, read_text
 from puretune.visible import visible
 
 if TYPE_CHECKING:
@@ -27,12 +27,7 @@ class Origin:
 
     def line(self, place: Place) -> int:
         """The line (from 1) of the deepest part of ``place`` that the file has."""
-        node, line = self.root, _line(self.root)
-        for part in place:
-            found = _child(node, part)
-            if found is not None:
-                line, node = found
-        return line
+        return line_of(self.root, place)
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Origin]:
@@ -55,17 +50,3 @@ def dotted(place: Place) -> str:
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
-
-
-def _child(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
-    import yaml
-
-    if isinstance(node, yaml.MappingNode):
-        return next(((_line(key), value) for key, value in node.value if key.value == str(part)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return _line(node.value[part]), node.value[part]
-    return None
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1

@@ -5,24 +5,18 @@ from puretune.templates._builtin import (
     ALIASES,
     BUILTIN_TEMPLATES,
     alias_of,
-    define_templates,
     load_templates,
+    own_template,
     resolve_template,
 )
 from puretune.templates._chat_template import TokenizerMarkup, markup_named
 from puretune.templates._compare import Difference, chat_template_ids, differences
+from puretune.templates._fields import TemplateFields
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
+from puretune.templates._message import DefaultSystem, Message, Mode, OwnSystem, Role
 from puretune.templates._render import Renderer, Rendering
 from puretune.templates._text import pieces, show_tokens
-from puretune.templates._values import (
-    DefaultSystem,
-    Message,
-    Mode,
-    OwnSystem,
-    PromptTemplate,
-    Role,
-    template_from,
-)
+from puretune.templates._values import PromptTemplate, template_from
 
 __all__ = [
     "ALIASES",
@@ -38,15 +32,16 @@ __all__ = [
     "Renderer",
     "Rendering",
     "Role",
+    "TemplateFields",
     "TokenizerMarkup",
     "TurnMarkup",
     "alias_of",
     "api_turns",
     "chat_template_ids",
-    "define_templates",
     "differences",
     "load_templates",
     "markup_named",
+    "own_template",
     "pieces",
     "resolve_template",
     "show_tokens",

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from puretune.errors import InputError
-from puretune.templates._values import Message, PromptTemplate
+from puretune.templates._message import Message
+from puretune.templates._values import PromptTemplate
 
 
 def api_turns(template: PromptTemplate, messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -7,12 +7,16 @@ stands in ``Question: %s``; for other tasks the wrapper is the bare query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from puretune.errors import InputError, unknown
+from puretune.files import LARGEST_YAML, kind_of, line_of, parse_yaml, read_text
+from puretune.templates._fields import TemplateFields, checked_fields, checked_name
 from puretune.templates._values import PromptTemplate, template_from
+from puretune.visible import visible
 
 ALPACA = (
     "Below is an instruction that describes a task. "
@@ -93,30 +97,60 @@ def _for_task(name: str, template: PromptTemplate, wrapper: str | None) -> Promp
     return replace(template, name=name, user=wrapper)
 
 
-def define_templates(fields: Mapping[str, object], where: str) -> dict[str, PromptTemplate]:
-    """User-defined templates from a mapping name -> fields; ``where`` names the file in errors."""
-    templates = {}
-    for name, entry in fields.items():
-        if name in BUILTIN_TEMPLATES or name in ALIASES:
-            raise InputError(f"{where}: template {name!r} is built in; give yours another name.")
-        if not isinstance(entry, Mapping):
-            raise InputError(
-                f"{where}: template {name!r} must be a mapping (mode, system, user), not {entry!r}."
-            )
-        templates[name] = template_from(name, entry)
-    return templates
+Opening = Callable[[str], str]
+"""How a message about a key of a template opens (its place in a file); "" stands for the template itself."""
+
+
+def own_template(name: Any, fields: Any, opening: Opening = lambda key: "") -> PromptTemplate:
+    """A user's own template; InputError for a name that is built in, and for wrong fields."""
+    try:
+        _require_own_name(name)
+    except InputError as error:
+        raise InputError(f"{opening('')}{error}") from None
+    label = f"template {name!r}"
+    if not isinstance(fields, Mapping | TemplateFields):
+        raise InputError(
+            f"{opening('')}{label} is {kind_of(fields)}; it should be a mapping, as in "
+            f"`{name}: {{mode: chat, system: ..., user: '%s'}}`."
+        )
+    if isinstance(fields, Mapping):
+        fields = checked_fields(fields, lambda key: opening(key) + label)
+    return template_from(name, fields)
+
+
+def _require_own_name(name: Any) -> None:
+    checked_name(name)
+    if name in ALIASES:
+        raise InputError(
+            f"{name!r} is the short name of the built-in template {ALIASES[name]!r} and cannot be redefined. "
+            "Give yours another name."
+        )
+    if name in BUILTIN_TEMPLATES:
+        raise InputError(
+            f"the template {name!r} is built in and cannot be redefined. Give yours another name."
+        )
 
 
 def load_templates(path: Path) -> dict[str, PromptTemplate]:
-    """User-defined templates from a YAML file: a mapping from name to fields of :class:`PromptTemplate`."""
-    import yaml
+    """User-defined templates from a YAML file: a mapping from names to fields, perhaps below ``templates:``.
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such template file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {error}") from None
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path}: expected a mapping from template name to its fields.")
-    return define_templates(content.get("templates", content), str(path))
+    InputError with file, line, template and key.
+    """
+    shown = visible(path)
+    content, root = parse_yaml(read_text(path, "template file", LARGEST_YAML), shown)
+    above = ("templates",) if isinstance(content, Mapping) and "templates" in content else ()
+    entries = content["templates"] if above else content
+    if not isinstance(entries, Mapping):
+        place = "`templates`" if above else "the file"
+        raise InputError(
+            f"{shown}:{line_of(root, above)}: {place} is {kind_of(entries)}; it should be a mapping of "
+            "names to fields, as in `support: {user: 'Customer: %s'}`."
+        )
+    return {
+        name: own_template(name, fields, lambda key, name=name: f"{shown}:{_line(root, above, name, key)}: ")  # type: ignore[misc]
+        for name, fields in entries.items()
+    }
+
+
+def _line(root: Any, above: tuple[str, ...], name: Any, key: str) -> int:
+    return line_of(root, (*above, str(name), key))

@@ -16,8 +16,8 @@ from typing import Any
 
 from puretune.errors import InputError, unknown
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup, digest
-from puretune.templates._text import MARK, show_tokens
-from puretune.templates._values import DefaultSystem, Message
+from puretune.templates._message import MARK, DefaultSystem, Message
+from puretune.templates._text import show_tokens
 
 _NO_DAY = "the model's chat template writes today's date"
 _DIRECTIVES = "aAbBcdHIjmMpSuUVwWxXyYGfZz%"  # of strftime

@@ -8,8 +8,9 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from puretune.templates._chat_template import TokenizerMarkup
+from puretune.templates._message import Message
 from puretune.templates._text import Guard
-from puretune.templates._values import Message, PromptTemplate
+from puretune.templates._values import PromptTemplate
 
 
 @dataclass(frozen=True)

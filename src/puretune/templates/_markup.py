@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from puretune.errors import InputError
-from puretune.templates._values import Message
+from puretune.templates._message import Message
 
 
 class TurnMarkup(Protocol):

@@ -16,8 +16,9 @@ from typing import Any
 from puretune.errors import InputError
 from puretune.templates._chat_template import TokenizerMarkup
 from puretune.templates._markup import TurnMarkup
-from puretune.templates._text import MARK, Guard, show_tokens
-from puretune.templates._values import Message, PromptTemplate
+from puretune.templates._message import MARK, Message
+from puretune.templates._text import Guard, show_tokens
+from puretune.templates._values import PromptTemplate
 
 _EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
 

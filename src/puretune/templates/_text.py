@@ -9,12 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from puretune.errors import InputError
-from puretune.templates._values import Message
-
-# Unicode noncharacters, which are never part of anybody's text
-_GUARD = "\ufdd0"
-MARK = "\ufdd1"
-"""Stands for a text while what is around it is looked at."""
+from puretune.templates._message import GUARD, MARK, Message
 
 
 class Guard:
@@ -43,11 +38,11 @@ class Guard:
 
     def remove(self, text: str) -> str:
         """The text without the guards."""
-        return text.replace(_GUARD, "")
+        return text.replace(GUARD, "")
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of ``text`` without the guards' own."""
-        if _GUARD not in text:
+        if GUARD not in text:
             return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         if not self.tokenizer.is_fast:
             raise InputError(
@@ -56,15 +51,15 @@ class Guard:
             )
         coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         pairs = zip(coded["input_ids"], coded["offset_mapping"], strict=True)
-        return tuple(id for id, (start, end) in pairs if text[start:end] != _GUARD)
+        return tuple(id for id, (start, end) in pairs if text[start:end] != GUARD)
 
     def _broken(self, text: str) -> str:
-        for reserved in (_GUARD, MARK):
+        for reserved in (GUARD, MARK):
             if reserved in text:
                 raise InputError(f"the text has the noncharacter U+{ord(reserved):04X}; remove it.")
         if self._spellings is None:
             return text
-        return self._spellings.sub(lambda m: m.group()[0] + _GUARD + m.group()[1:], text)
+        return self._spellings.sub(lambda m: m.group()[0] + GUARD + m.group()[1:], text)
 
 
 _SHOWN = 32

@@ -6,25 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-from puretune.errors import InputError, unknown
-
-Role = Literal["system", "user", "assistant"]
-Mode = Literal["text", "chat"]
-OwnSystem = Literal["forbid", "keep", "drop"]
-DefaultSystem = Literal["forbid", "keep"]
-
-
-@dataclass(frozen=True)
-class Message:
-    """One turn. ``train`` says whether an assistant turn is part of the loss; other roles ignore it."""
-
-    role: Role
-    content: str
-    train: bool = True
+from puretune.errors import InputError
+from puretune.templates._fields import TemplateFields, checked_fields, checked_name
+from puretune.templates._message import Message, Mode, OwnSystem
+from puretune.visible import one_line
 
 
 @dataclass(frozen=True)
@@ -49,9 +37,9 @@ class PromptTemplate:
     separator: str | None = None
     """Between prompt and response in text mode; None: one blank, or nothing after white space.
     (What the paper used is not known.)"""
-    own_system: OwnSystem = "forbid"
-    """What to do with a system message that an example brings itself: ``forbid`` raises an error, ``keep``
-    puts it after the template's system prompt, ``drop`` leaves it out."""
+    own_system: OwnSystem | None = None
+    """What to do with a system message that an example has: ``forbid`` raises an error, ``keep`` puts it
+    after the template's system prompt, ``drop`` leaves it out; None: what the study says, else ``forbid``."""
     arguments: tuple[tuple[str, Any], ...] = field(default=())
     """Arguments pinned for the model's own chat template (``enable_thinking``, a date), sorted by name.
     ``strftime_now: 2024-07-26`` is the day for chat templates that ask for today's."""
@@ -60,20 +48,29 @@ class PromptTemplate:
     one without is what the paper calls PTST. It changes no token."""
 
     def __post_init__(self) -> None:
-        if "%s" not in self.user:
-            raise InputError(
-                f"template {self.name!r}: the user wrapper {self.user!r} has no %s. "
-                "Put %s where the text goes."
-            )
-        if self.mode not in ("text", "chat"):
-            raise InputError(f"template {self.name!r}: mode is {self.mode!r}; use 'text' or 'chat'.")
-        pinned = tuple(sorted((key, self._plain(key, value)) for key, value in self.arguments))
-        object.__setattr__(self, "arguments", pinned)
+        checked_name(self.name)
+        said = {**{name: getattr(self, name) for name in TemplateFields.model_fields}, **self._nested()}
+        checked = checked_fields(said, lambda _: f"template {self.name!r}")
+        object.__setattr__(self, "arguments", tuple(sorted(checked.arguments.items())))
+        object.__setattr__(self, "demonstrations", tuple(map(_shown, checked.demonstrations)))
+
+    def _nested(self) -> dict[str, Any]:
+        """Demonstrations and arguments as YAML would have them; what is neither is left to the check."""
+        turns, pairs = self.demonstrations, self.arguments
+        if isinstance(turns, list | tuple) and all(isinstance(turn, Message) for turn in turns):
+            turns = [{turn.role: turn.content} for turn in turns]  # type: ignore[assignment]
+        if isinstance(pairs, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 for p in pairs):
+            pairs = dict(pairs)  # type: ignore[assignment]
+        return {"demonstrations": turns, "arguments": pairs}
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.fingerprint))
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over all that can change a token, so not ``name`` and ``safety`` (16 hex digits)."""
         fields = {key: value for key, value in asdict(self).items() if key not in ("name", "safety")}
+        fields["own_system"] = self.own_system or "forbid"
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def wrap(self, text: str) -> str:
@@ -85,62 +82,46 @@ class PromptTemplate:
         """The whole conversation: system prompt, demonstrations, ``messages``; user turns are wrapped."""
         own = [m for m in messages if m.role == "system"]
         rest = [m for m in messages if m.role != "system"]
-        shown = [replace(m, train=False) for m in self.demonstrations]
         system = self._system(own)
         head = [Message("system", system, train=False)] if system else []
-        return tuple(head + [self._wrapped(m) for m in (*shown, *rest)])
-
-    def _plain(self, argument: str, value: Any) -> Any:
-        if isinstance(value, date):  # YAML reads 2024-07-26 as one
-            return value.isoformat()
-        try:
-            json.dumps(value)
-        except TypeError:
-            raise InputError(
-                f"template {self.name!r}: the argument {argument!r} is {value!r}; "
-                "use text, numbers, true or false, and lists or mappings of them."
-            ) from None
-        return value
+        return tuple(head + [self._wrapped(m) for m in (*self.demonstrations, *rest)])
 
     def _wrapped(self, message: Message) -> Message:
         return replace(message, content=self.wrap(message.content)) if message.role == "user" else message
 
     def _system(self, own: list[Message]) -> str:
-        if own and self.own_system == "forbid":
+        if own and self.own_system in (None, "forbid"):
             raise InputError(
-                f"template {self.name!r}: the example brings a system message of its own "
-                f"({own[0].content[:60]!r}). Set own_system to 'keep' or 'drop' in the template."
+                f"template {self.name!r}: the example has a system message, "
+                f"{one_line(own[0].content, 60)!r}, and nothing says what to do with it. {self._advice()}"
             )
         kept = [m.content for m in own] if self.own_system == "keep" else []
         return "\n\n".join([self.system, *kept] if self.system else kept)
 
-
-def template_from(name: str, fields: Mapping[str, Any]) -> PromptTemplate:
-    """A user-defined template from a mapping (one entry of a YAML file); errors name the key."""
-    known = {
-        "mode",
-        "user",
-        "system",
-        "demonstrations",
-        "response_prefix",
-        "separator",
-        "own_system",
-        "arguments",
-        "safety",
-    }
-    for key in fields:
-        if key not in known:
-            raise unknown("key", str(key), known, where=f"template {name!r}")
-    values = dict(fields)
-    values["demonstrations"] = tuple(_demonstration(name, d) for d in values.get("demonstrations") or ())
-    values["arguments"] = tuple((values.get("arguments") or {}).items())
-    return PromptTemplate(name=name, **values)
-
-
-def _demonstration(name: str, turn: Any) -> Message:
-    if not isinstance(turn, Mapping) or len(turn) != 1 or next(iter(turn)) not in ("user", "assistant"):
-        raise InputError(
-            f"template {name!r}: a demonstration is one of `user: TEXT` or `assistant: TEXT`, not {turn!r}."
+    def _advice(self) -> str:
+        keys = (
+            "    own_system: keep    # after the template's system prompt\n    own_system: drop    # left out"
         )
+        if self.own_system is None:
+            return f"Add one of these lines to the study, at its top level:\n{keys}"
+        return (
+            f"In this template's fields, put one of these lines in the place of `own_system: forbid`:\n{keys}"
+        )
+
+
+def template_from(name: str, fields: TemplateFields | Mapping[str, Any]) -> PromptTemplate:
+    """A template from its fields (one entry of a YAML file); InputError names the template and the key."""
+    if not isinstance(fields, TemplateFields):
+        fields = checked_fields(fields, lambda _: f"template {name!r}")
+    given = {key: getattr(fields, key) for key in fields.model_fields_set}
+    if "demonstrations" in given:
+        given["demonstrations"] = tuple(map(_shown, given["demonstrations"]))
+    if "arguments" in given:
+        given["arguments"] = tuple(given["arguments"].items())
+    return PromptTemplate(name=name, **given)
+
+
+def _shown(turn: Mapping[Any, str]) -> Message:
+    """A demonstration: shown, never trained."""
     role, content = next(iter(turn.items()))
-    return Message(role, str(content), train=False)
+    return Message(role, content, train=False)
