@@ -31,7 +31,14 @@ class Finished:
     note: str = ""
 
 
-Event = Started | Advanced | Finished
+@dataclass(frozen=True)
+class Warned:
+    """Something that the user should read whatever else is shown: ``text`` is one line."""
+
+    text: str
+
+
+Event = Started | Advanced | Finished | Warned
 EventSink = Callable[[Event], None]
 
 

@@ -54,6 +54,16 @@ def checked_path(value: str | os.PathLike[str], what: str = "path") -> Path:
         ) from None
 
 
+def working_directory() -> Path:
+    """The current directory; EnvironmentFault where it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the current directory is missing ({error.strerror}). Change to one that exists."
+        ) from None
+
+
 def read_bytes(path: str | os.PathLike[str], what: str = "file", largest: int | None = None) -> bytes:
     """The content of a file; InputError where there is none, or a directory, or more than ``largest`` bytes;
     EnvironmentFault where this user may not read it.

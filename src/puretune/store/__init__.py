@@ -1,22 +1,43 @@
 """What is kept: keys, atomic publication, digests checked on read, and the lease on a run directory."""
 
-from puretune.store._files import json_lines, make_directory, publish_directory, write_bytes, write_text
+from puretune.store._damage import Say, remove_sound, set_aside, was_set_aside
+from puretune.store._files import (
+    encoded,
+    faults,
+    make_directory,
+    publish_directory,
+    sweep,
+    temporary_name,
+    write_bytes,
+    write_text,
+)
+from puretune.store._json import json_lines, json_text
 from puretune.store._keys import canonical, key_of, sha256_file
-from puretune.store._lease import lease
+from puretune.store._lease import Lease, lease
 from puretune.store._objects import Store, Stored, existing_store, open_store
 
 __all__ = [
+    "Lease",
+    "Say",
     "Store",
     "Stored",
     "canonical",
+    "encoded",
     "existing_store",
+    "faults",
     "json_lines",
+    "json_text",
     "key_of",
     "lease",
     "make_directory",
     "open_store",
     "publish_directory",
+    "remove_sound",
+    "set_aside",
     "sha256_file",
+    "sweep",
+    "temporary_name",
+    "was_set_aside",
     "write_bytes",
     "write_text",
 ]

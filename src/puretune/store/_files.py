@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
+import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from puretune.errors import EnvironmentFault
+from puretune.errors import EnvironmentFault, InputError
+from puretune.visible import one_line, visible
 
-TEMPORARY = ".tmp"
-"""How the name of a temporary file or directory ends; it begins with a dot."""
-
-_LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+_OURS = re.compile(r"\..*\.puretune-([0-9a-f]{6})-([0-9]+)-[0-9a-f]{8}\.tmp", re.DOTALL)
+"""A temporary name that :func:`temporary_name` made: machine and process."""
+_LONGEST = 40
+"""Characters of the final name in a temporary one: a name of 255 bytes leaves no room for more."""
 
 
 def write_text(path: Path, text: str) -> None:
-    """Publish ``text`` (UTF-8) at ``path``; EnvironmentFault where that cannot be written."""
-    write_bytes(path, text.encode("utf-8"))
+    """Publish ``text`` (UTF-8) at ``path``; EnvironmentFault where that cannot be written.
+
+    InputError for text that UTF-8 cannot say (half of a character pair).
+    """
+    write_bytes(path, encoded(text, path))
 
 
-def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    """JSON lines, one object a line. What some readers take for a line's end (U+2028) is escaped as well."""
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS) for row in rows]
-    return "".join(line + "\n" for line in lines)
+def encoded(text: str, path: Path) -> bytes:
+    """``text`` as UTF-8; InputError, naming the file that it is for, where that cannot be."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.end + 20]
+        raise InputError(
+            f"{visible(path)}: half of a character pair cannot be written as UTF-8, near {one_line(near)!r}. "
+            "Correct that name, path or text."
+        ) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Publish ``content`` at ``path``: a temporary file beside it, fsync, rename."""
     make_directory(path.parent)
-    temporary = beside(path)
+    temporary = temporary_name(path)
     with faults(path):
         try:
             with temporary.open("xb") as file:
@@ -63,7 +72,7 @@ def publish_directory(temporary: Path, final: Path, replace: bool = True) -> Non
         _sync(temporary)
         if not _renamed(temporary, final):
             if replace:
-                old = beside(final)
+                old = temporary_name(final)
                 final.rename(old)
                 temporary.rename(final)
                 remove(old)
@@ -79,16 +88,22 @@ def make_directory(path: Path) -> Path:
     return path
 
 
-def beside(path: Path) -> Path:
-    """A fresh temporary name in the same directory; it tells whose it is (see :func:`orphaned`)."""
-    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+def temporary_name(path: Path) -> Path:
+    """A fresh name in the same directory that says who made it: see :func:`sweep`."""
+    mark = f"puretune-{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{path.name[:_LONGEST]}.{mark}.tmp")
 
 
-def orphaned(temporary: Path) -> bool:
-    """Whether a temporary name was made on this machine by a process that is gone."""
-    host, _, rest = temporary.name.removesuffix(TEMPORARY).rpartition(".")[2].partition("-")
-    pid = rest.partition("-")[0]
-    return host == _host() and pid.isdigit() and not _alive(int(pid))
+def sweep(directory: Path) -> None:
+    """Remove what processes that were killed on this machine left half-written in a directory.
+
+    Only names that :func:`temporary_name` made are touched.
+    """
+    for path in directory.glob(".*.tmp"):
+        made = _OURS.fullmatch(path.name)
+        if made and made[1] == _host() and not is_alive(int(made[2])):
+            with suppress(OSError):
+                remove(path)
 
 
 def remove(path: Path) -> None:
@@ -107,7 +122,7 @@ def faults(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise EnvironmentFault(
-            f"cannot write {path}: {reason}. Choose a directory you can write to, with space left."
+            f"cannot write {visible(path)}: {reason}. Choose a directory you can write to, with space left."
         ) from error
 
 
@@ -140,10 +155,11 @@ def _host() -> str:
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether this machine has a process of that number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True

@@ -3,7 +3,9 @@
 On disk an object is a directory, ``ROOT/kind/ab/abcd.../``, with its files and a ``manifest.json``:
 
     {"kind": "answers", "key": "abcd...", "about": {...},
-     "files": {"data.jsonl": {"bytes": 812, "sha256": "..."}}}
+     "files": {"data.jsonl": {"bytes": 812, "sha256": "..."}}, "sha256": "..."}
+
+The last one is the digest of the manifest's own other entries.
 """
 
 from __future__ import annotations
@@ -16,18 +18,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from puretune.errors import CheckFailed
+from puretune.errors import CheckFailed, EnvironmentFault, InputError
+from puretune.files import checked_path, read_mapping
+from puretune.store._damage import Say, set_aside, was_set_aside
 from puretune.store._files import (
-    TEMPORARY,
-    beside,
+    encoded,
     faults,
-    json_lines,
     make_directory,
-    orphaned,
     publish_directory,
     remove,
+    sweep,
+    temporary_name,
 )
-from puretune.store._keys import sha256_file
+from puretune.store._json import json_lines, json_text
+from puretune.store._keys import key_of, sha256_file
+from puretune.visible import visible
 
 MANIFEST = "manifest.json"
 _DATA_JSON, _DATA_LINES, _CONTENT = "data.json", "data.jsonl", "content"
@@ -58,13 +63,24 @@ class Stored:
         return self.path / _CONTENT
 
 
-class Store:
-    """Objects under ``root``. Safe to share between processes: publication is one rename."""
+def _silent(text: str) -> None:
+    """For callers who do not want to be told."""
 
-    def __init__(self, root: Path) -> None:
+
+class Store:
+    """Objects under ``root``. Safe to share between processes: publication is one rename.
+
+    What is damaged is as good as missing: it is set aside, ``say`` is told, and whoever wants it makes it
+    again. ``say`` None: the store is only looked at, and nothing in it is touched.
+    """
+
+    def __init__(self, root: Path, say: Say | None = _silent) -> None:
         """Open (and make) the store; EnvironmentFault where ``root`` cannot be written."""
-        self.root = make_directory(Path(root))
-        self._sweep()
+        self.root = Path(root) if say is None else make_directory(Path(root))
+        self._say = say
+        if say is not None:
+            for directory in self.root.glob("*/*"):
+                sweep(directory)
 
     def path(self, kind: str, key: str) -> Path:
         """Where the object lies, or would lie."""
@@ -75,21 +91,28 @@ class Store:
         return (self.path(kind, key) / MANIFEST).is_file()
 
     def get(self, kind: str, key: str) -> Stored | None:
-        """The object, verified, or None. CheckFailed where its files are not what was published."""
+        """The object, verified, or None where it is missing or damaged.
+
+        EnvironmentFault where this user may not read it.
+        """
         path = self.path(kind, key)
-        if not path.exists():
+        if not _is_there(path):
             return None
-        manifest = _manifest(path)
-        if (manifest.get("kind"), manifest.get("key")) != (kind, key):
-            raise _damaged(path / MANIFEST, f"it describes {manifest.get('kind')} {manifest.get('key')}")
-        for name, facts in manifest["files"].items():
-            _verify(path / name, facts["sha256"], path)
-        return Stored(kind, key, path, manifest.get("about", {}))
+        try:
+            return Stored(kind, key, path, _verified(path, kind, key))
+        except CheckFailed as damage:
+            if self._say is not None:
+                set_aside(path, str(damage), self._say)
+            return None
+
+    def is_damaged(self, kind: str, key: str) -> bool:
+        """Whether the object is there but damaged, or was damaged and has not been made again since."""
+        path = self.path(kind, key)
+        return self.get(kind, key) is None if _is_there(path) else was_set_aside(path)
 
     def put_json(self, kind: str, key: str, value: Any, about: Mapping[str, Any] | None = None) -> Stored:
         """Publish one JSON value."""
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        return self._put(kind, key, {_DATA_JSON: text + "\n"}, about)
+        return self._put(kind, key, {_DATA_JSON: json_text(value) + "\n"}, about)
 
     def put_lines(
         self, kind: str, key: str, rows: Iterable[Mapping[str, Any]], about: Mapping[str, Any] | None = None
@@ -106,12 +129,17 @@ class Store:
     def _put(
         self, kind: str, key: str, content: Mapping[str, str] | Path, about: Mapping[str, Any] | None
     ) -> Stored:
-        existing = self._healthy(kind, key)
+        existing = self.get(kind, key)  # same key, same thing
         if existing is not None:
             return existing
+        if not self.root.is_dir():
+            raise EnvironmentFault(
+                f"{visible(self.root)} was moved or removed during the run. Put it back and run the same "
+                "command again: it resumes from what is there."
+            )
         final = self.path(kind, key)
         make_directory(final.parent)
-        temporary = beside(final)
+        temporary = temporary_name(final)
         try:
             with faults(final):
                 _fill(temporary, content)
@@ -121,34 +149,27 @@ class Store:
             remove(temporary)
         return Stored(kind, key, final, dict(about or {}))
 
-    def _healthy(self, kind: str, key: str) -> Stored | None:
-        """Same key, same thing: what is there and sound stays; what is damaged is removed."""
-        try:
-            return self.get(kind, key)
-        except CheckFailed:
-            remove(self.path(kind, key))
-            return None
 
-    def _sweep(self) -> None:
-        """Remove temporary directories whose maker is gone (a process killed between write and rename)."""
-        for left in self.root.glob(f"*/*/.*{TEMPORARY}"):
-            if orphaned(left):
-                remove(left)
+def open_store(run: Path, say: Say = _silent) -> Store:
+    """The store of a run directory: inside it, unless ``PURETUNE_STORE`` names another place.
 
-
-def open_store(run: Path) -> Store:
-    """The store of a run directory: inside it, unless ``PURETUNE_STORE`` names another place."""
-    return Store(_root(run))
+    ``say`` is told what was damaged and has been set aside.
+    """
+    return Store(_root(run), say)
 
 
 def existing_store(run: Path) -> Store | None:
-    """The store of a run directory, or None where nothing has been kept yet; nothing is made."""
-    return Store(_root(run)) if _root(run).is_dir() else None
+    """The store of a run directory, to be looked at, or None where nothing has been kept yet."""
+    return Store(_root(run), None) if _root(run).is_dir() else None
 
 
 def _root(run: Path) -> Path:
     elsewhere = os.environ.get("PURETUNE_STORE")
-    return Path(elsewhere).expanduser() if elsewhere else run / "store"
+    return checked_path(elsewhere, "PURETUNE_STORE") if elsewhere else run / "store"
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
 
 
 def _fill(directory: Path, content: Mapping[str, str] | Path) -> None:
@@ -157,7 +178,7 @@ def _fill(directory: Path, content: Mapping[str, str] | Path) -> None:
         return
     directory.mkdir()
     for name, text in content.items():
-        (directory / name).write_text(text, encoding="utf-8", newline="\n")
+        (directory / name).write_bytes(encoded(text, directory / name))
 
 
 def _write_manifest(directory: Path, kind: str, key: str, about: dict[str, Any]) -> None:
@@ -167,30 +188,37 @@ def _write_manifest(directory: Path, kind: str, key: str, about: dict[str, Any])
         if path.is_file()
     }
     manifest = {"kind": kind, "key": key, "about": about, "files": files}
-    (directory / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps({**manifest, "sha256": key_of(manifest)}, indent=1, sort_keys=True) + "\n"
+    (directory / MANIFEST).write_text(text, encoding="utf-8")
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _verified(path: Path, kind: str, key: str) -> dict[str, Any]:
+    """What the maker of the object in ``path`` noted; CheckFailed, saying what, where anything is damaged."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text("utf-8"))
+        manifest = read_mapping(path / MANIFEST, "manifest")
+    except InputError as error:
+        raise CheckFailed(f"its {MANIFEST} cannot be read: {error}".removesuffix(".")) from None
+    if (manifest.get("kind"), manifest.get("key")) != (kind, key):
+        raise CheckFailed(f"its {MANIFEST} describes something else")
+    if manifest.pop("sha256", None) != key_of(manifest):
+        raise CheckFailed(f"its {MANIFEST} is not what was published")
+    files, about = manifest.get("files"), manifest.get("about")
+    if not isinstance(files, dict) or not files or not isinstance(about, dict):
+        raise CheckFailed(f"its {MANIFEST} lists no files")
+    for name, facts in files.items():
+        _verify(path / name, facts.get("sha256") if isinstance(facts, dict) else None)
+    return about
+
+
+def _verify(file: Path, digest: object) -> None:
+    try:
+        if sha256_file(file) != digest:
+            raise CheckFailed(f"the content of {visible(file.name)} is not what was published")
     except FileNotFoundError:
-        raise _damaged(path / MANIFEST, "it is missing") from None
-    except ValueError:
-        raise _damaged(path / MANIFEST, "it is not JSON") from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise _damaged(path / MANIFEST, "it lists no files")
-    return manifest
-
-
-def _verify(file: Path, digest: str, owner: Path) -> None:
-    if not file.is_file():
-        raise _damaged(file, "it is missing", owner)
-    if sha256_file(file) != digest:
-        raise _damaged(file, "its content is not what was published", owner)
-
-
-def _damaged(file: Path, what: str, owner: Path | None = None) -> CheckFailed:
-    return CheckFailed(
-        f"{file}: {what}. Delete the directory {owner or file.parent} and run the same command again: "
-        "it is computed anew."
-    )
+        raise CheckFailed(f"{visible(file.name)} is missing") from None
+    except PermissionError:
+        raise EnvironmentFault(
+            f"{visible(file)}: this user may not read it. Check its permissions."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckFailed(f"{visible(file.name)} cannot be read: {error}") from None

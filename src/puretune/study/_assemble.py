@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from puretune.scoring import Verdict, metric_names, reads_options
-from puretune.store import Store, json_lines, write_text
+from puretune.store import Store, json_lines
 from puretune.study._agree import agreements
 from puretune.study._answers import answers_of
 from puretune.study._cells import Judged, Measured, Place, cell, pool
@@ -34,13 +34,15 @@ class _Cell:
     verdicts: dict[str, _Rows] = field(default_factory=dict)
 
 
-def assemble(plan: Plan, store: Store, out: Path) -> Matrix:
-    """The matrix of a plan whose steps are all in the store; writes ``answers.jsonl``, ``verdicts.jsonl``."""
+def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str]]:
+    """The matrix of a plan whose steps are all in the store; ``answers.jsonl`` and ``verdicts.jsonl``."""
     read = _read(plan, store)
-    write_text(out / "answers.jsonl", json_lines(_answer_lines(plan, read)))
-    write_text(out / "verdicts.jsonl", json_lines(_verdict_lines(plan, read)))
+    files = {
+        "answers.jsonl": json_lines(_answer_lines(plan, read)),
+        "verdicts.jsonl": json_lines(_verdict_lines(plan, read)),
+    }
     measured = [one for place, content in read.items() for one in _cells(plan, place, content)]
-    return Matrix(
+    matrix = Matrix(
         name=plan.study,
         cells=tuple(one.cell for one in measured),
         pooled=pool(measured),
@@ -60,6 +62,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> Matrix:
             **_reported(read),
         },
     )
+    return matrix, files
 
 
 def _verdicts(read: Mapping[Place, _Cell]) -> dict[tuple[str, str], list[Verdict]]:

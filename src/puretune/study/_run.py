@@ -1,80 +1,101 @@
-"""Running a study: plan, compute what is missing, assemble, publish. Interrupted, it goes on where it was."""
+"""Running a study: plan, compute what is missing, assemble, publish. Interrupted, it resumes."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from puretune.events import EventSink, Finished, Started, ignore
+from puretune.events import EventSink, Finished, Started, Warned, ignore
 from puretune.scoring import Consent, loopback_only
-from puretune.store import lease, make_directory, open_store, sha256_file, write_text
-from puretune.study._anchor import anchored
+from puretune.store import Store, encoded, json_text, lease, make_directory, open_store
 from puretune.study._assemble import assemble
+from puretune.study._directory import FILES, RunDirectory
+from puretune.study._dump import resolved_yaml
 from puretune.study._matrix import Matrix
-from puretune.study._plan import Plan, plan
-from puretune.study._results import load_results, results_text
+from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan, plan
+from puretune.study._results import load_results, matrix_from, results_text
 from puretune.study._spec import Study
 from puretune.study._work import work
 
-RESULTS = "results.json"
-_FILES = ("study.yaml", "plan.json", "answers.jsonl", "verdicts.jsonl", RESULTS)
+Reports = Mapping[str, Callable[[Matrix], str]]
+"""By file name (``report.md``, ``report.html``), what makes its text from the results."""
 
 
 def run_study(
-    study: Study, out: Path, on_event: EventSink = ignore, consent: Consent = loopback_only
+    study: Study,
+    out: Path,
+    on_event: EventSink = ignore,
+    consent: Consent = loopback_only,
+    reports: Reports = {},  # noqa: B006 (never changed)
+    store: Path | None = None,
 ) -> Matrix:
     """The matrix of a study, computed in the run directory ``out`` as far as it is not there yet.
 
-    Writes ``study.yaml``, ``plan.json``, ``answers.jsonl``, ``verdicts.jsonl`` and, last, ``results.json``. A
-    directory may serve several studies: they share its store, and the last finished one has its files there.
+    Writes ``study.yaml``, ``plan.json``, ``answers.jsonl``, ``verdicts.jsonl``, ``results.json``, the
+    ``reports``, and last ``run.json``, which has the digests of them all. What was damaged since is set
+    aside, named in a ``Warned`` event, and made again. ``store`` is a run directory whose store is used in
+    place of the one in ``out``.
 
     ``consent`` is shown what will go to judges behind endpoints, before anything is computed; it raises where
     the data may not leave this machine.
 
-    InputError for a wrong study, before anything is computed; EnvironmentFault where ``out`` cannot be
-    written or another process is at work in it; CheckFailed where a stored file has been damaged.
+    InputError for a wrong study, before anything is computed, and where ``out`` holds another study's run;
+    EnvironmentFault where ``out`` cannot be written or another process is at work in it.
     """
     on_event(Started("plan"))
     planned = plan(study)
+    said = _study_text(study, out)
     on_event(Finished("plan", _size(planned)))
-    with lease(make_directory(out)):
-        store = open_store(out)
-        finished = _finished(planned, out)
-        if finished is None:
-            work(planned, store, out / "scratch", on_event, consent)
-            finished = assemble(planned, store, out)
-            _publish(study, planned, finished, out)
-        return finished
+
+    def warn(text: str) -> None:
+        on_event(Warned(text))
+
+    with lease(make_directory(out)) as held:
+        directory = RunDirectory(out, study.name, warn)
+        kept = open_store(store or out, warn)
+        whole = _mended(kept, _adapters(planned))
+        if not (whole and directory.finished(planned.key, FILES)):
+            _mended(kept, _shards(planned))
+            work(planned, kept, out / "scratch", on_event, consent)
+            held.check()
+            matrix, files = assemble(planned, kept, out)
+            plan_text = json_text(planned.to_json(), indent=1) + "\n"
+            files |= {"study.yaml": said, "plan.json": plan_text, "results.json": results_text(matrix)}
+            directory.publish(planned.key, {**files, **_reports(files["results.json"], reports)})
+        elif not directory.finished(planned.key, reports):
+            directory.publish(planned.key, _reports((out / "results.json").read_text("utf-8"), reports))
+        return load_results(out / "results.json")
 
 
-def _finished(planned: Plan, out: Path) -> Matrix | None:
-    """The matrix in ``out``, where it is this very plan's and all its files are as they were written."""
-    if not all((out / name).is_file() for name in _FILES):
-        return None
-    try:
-        made = json.loads((out / "plan.json").read_text("utf-8"))
-    except ValueError:
-        return None
-    if (made.get("key"), made.get("results")) != (planned.key, sha256_file(out / RESULTS)):
-        return None
-    return load_results(out / RESULTS)
+def _study_text(study: Study, out: Path) -> str:
+    """``study.yaml``; InputError, before anything is computed, where it or ``out`` cannot be written as text."""
+    encoded(str(out), out)
+    text = resolved_yaml(study)
+    encoded(text, out / "study.yaml")
+    return text
 
 
-def _publish(study: Study, planned: Plan, matrix: Matrix, out: Path) -> None:
-    results = results_text(matrix)
-    made = {**planned.to_json(), "results": hashlib.sha256(results.encode()).hexdigest()}
-    write_text(out / "study.yaml", resolved_yaml(study))
-    write_text(out / "plan.json", json.dumps(made, indent=1) + "\n")
-    write_text(out / RESULTS, results)
+def _reports(results: str, reports: Reports) -> dict[str, str]:
+    """The reports on exactly these results."""
+    if not reports:
+        return {}
+    matrix = matrix_from(json.loads(results), "results.json")
+    return {name: text(matrix) for name, text in reports.items()}
 
 
-def resolved_yaml(study: Study) -> str:
-    """The study as YAML with every default spelled out and absolute paths: it runs from anywhere."""
-    import yaml
+def _mended(store: Store, objects: Iterable[tuple[str, str]]) -> bool:
+    """Whether none of these objects is damaged; those that are have been set aside, all in one go."""
+    return not [key for kind, key in dict.fromkeys(objects) if store.is_damaged(kind, key)]
 
-    fields = anchored(study.model_dump(mode="json", exclude_none=True), Path.cwd())
-    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
+
+def _adapters(planned: Plan) -> Iterable[tuple[str, str]]:
+    return ((ADAPTER, tune.adapter_key(step)) for tune in planned.tune for step in tune.kept)
+
+
+def _shards(planned: Plan) -> Iterable[tuple[str, str]]:
+    yield from ((ANSWERS, step.key) for step in planned.answer)
+    yield from ((VERDICTS, step.key) for step in (*planned.score, *planned.draw))
 
 
 def _size(planned: Plan) -> str:
