@@ -18,6 +18,7 @@ ORDER = [
     "errors",
     "events",
     "files",
+    "processes",
     "store",
     "statistics",
     "templates",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from puretune.errors import CheckFailed, EnvironmentFault, InputError
+from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, Started
 from puretune.store import lease
 from puretune.study import Matrix, Study, load_results, run_study
@@ -381,22 +381,6 @@ def test_an_output_directory_that_cannot_be_written_is_an_environment_fault(
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot write"):
         run_study(study, tmp_path / "file" / "run")
-
-
-def test_a_damaged_shard_is_named_and_computed_anew_once_removed(tmp_path: Path, model: Path) -> None:
-    import shutil
-
-    study = Study.load(small_study(tmp_path, model, tuning=None, train=["untuned"], test=["CV"]))
-    run_study(study, tmp_path / "run")
-    before = cells_text(tmp_path / "run")
-    shard = next((tmp_path / "run" / "store" / "answers").glob("*/*/data.jsonl"))
-    shard.write_text(shard.read_text().replace("finish", "finis"))
-    (tmp_path / "run" / "results.json").unlink()
-    with pytest.raises(CheckFailed, match=r"data\.jsonl.*Delete the directory"):
-        run_study(study, tmp_path / "run")
-    shutil.rmtree(shard.parent)
-    run_study(study, tmp_path / "run")
-    assert cells_text(tmp_path / "run") == before
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from puretune.cli._faults import explained, silence
 from puretune.cli._lazy import command_in
 from puretune.cli._output import say, tolerant_streams
 from puretune.errors import unknown
+from puretune.processes import stop_cleanly
 
 _COMMANDS = {
     "show": ("puretune.cli.show:show", "Show what a model sees of a template, token by token."),
@@ -58,17 +59,18 @@ def command() -> None:
 
 def main() -> None:
     """The program. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 the environment, 70 a fault in
-    puretune, 130 stopped.
+    puretune, 130 stopped with Ctrl-C, 143 with SIGTERM, 129 with SIGHUP.
     """
     tolerant_streams()
+    stop_cleanly()
     try:
         code = command(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         _tell(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _tell("stopped. Run the same command to resume.", 130)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        _tell("stopped. Run the same command to resume.", getattr(stop, "exit_code", 130))
     except BrokenPipeError:  # the reader of our output has left (| head)
         silence(sys.stdout)
         sys.exit(0)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from puretune.cli._output import new_console, say
-from puretune.events import Advanced, Event, EventSink, Finished, Started, ignore
+from puretune.events import Advanced, Event, EventSink, Finished, Started, Warned
 from puretune.visible import visible
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ _QUIET_SECONDS = 5.0
 
 @contextmanager
 def progress(quiet: bool = False) -> Iterator[EventSink]:
-    """A sink that draws events while the block runs; ``quiet`` draws nothing."""
+    """A sink that draws events while the block runs; ``quiet`` shows warnings only."""
     if quiet:
-        yield ignore
+        yield _warnings
     elif sys.stderr.isatty():
         with _bars() as bars:
             yield _Bars(bars)
@@ -42,6 +42,11 @@ def aside(sink: EventSink | None) -> Iterator[None]:
         yield
     finally:
         sink.bars.start()
+
+
+def _warnings(event: Event) -> None:
+    if isinstance(event, Warned):
+        say(event.text, err=True)
 
 
 def _bars() -> Progress:
@@ -68,6 +73,8 @@ class _Bars:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
             self._tasks[event.work] = self.bars.add_task(visible(event.work), total=event.total, note="")
+        elif isinstance(event, Warned):
+            self.bars.console.print(visible(event.text), markup=False, highlight=False)
         elif event.work in self._tasks:
             self._show(event)
 
@@ -91,7 +98,9 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        if isinstance(event, Started):
+        if isinstance(event, Warned):
+            self._print(event.text)
+        elif isinstance(event, Started):
             self._totals[event.work] = event.total
             self._begun[event.work] = self._said[event.work] = now
             self._print(

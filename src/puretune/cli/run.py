@@ -68,23 +68,17 @@ def schema(out: Path | None) -> None:
 
 def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) -> None:
     """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
-
-    from puretune.report import headline, print_matrix, write_html, write_markdown
+    from puretune.report import REPORTS, headline, print_matrix
     from puretune.study import run_study
 
     consents = Consents(yes)
     with progress(quiet) as sink, consents.over(sink):
-        matrix = run_study(study, out, sink, consents.ask)
-    results = out / "results.json"
-    for name, write in (("report.md", write_markdown), ("report.html", write_html)):
-        report = out / name
-        if not report.is_file() or report.stat().st_mtime_ns < results.stat().st_mtime_ns:
-            write(matrix, report)
+        matrix = run_study(study, out, sink, consents.ask, REPORTS)
     console = new_console()
     print_matrix(matrix, console)
     console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)
-    for path in (out / "report.html", out / "report.md", results):
-        say(path)
+    for name in ("report.html", "report.md", "results.json"):
+        say(out / name)
 
 
 def show_plan(

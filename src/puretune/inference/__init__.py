@@ -1,6 +1,7 @@
 """How it answers: engines that turn prompts into answers."""
 
 from puretune.inference._agreement import Agreement, agreement
+from puretune.inference._journal import mend_journals
 from puretune.inference._likelihood import Likelihood, LikelihoodEngine, LikelihoodRequest
 from puretune.inference._named import BUILTIN_ENGINES, EngineSpec, engine_spec
 from puretune.inference._types import Answer, Decoding, Engine, Finish, Request, Takes
@@ -29,4 +30,5 @@ __all__ = [
     "VllmSpec",
     "agreement",
     "engine_spec",
+    "mend_journals",
 ]

@@ -1,18 +1,25 @@
-"""What an endpoint has answered so far, one line each: a stopped run goes on without paying twice.
+"""What an endpoint has answered so far, one line each: a stopped run resumes without paying twice.
 
-{"ask": "9f2c...", "reply": {"text": "4", "model": "gpt-3.5-turbo-0125", "finish": "stop", ...}}
+{"ask": "9f2c...", "reply": {"text": "4", "model": "gpt-3.5-turbo-0125", ...}, "sha256": "..."}
+
+Every line has the digest of its own other entries. Journals that lie beside one another are read together.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from puretune.errors import EnvironmentFault
 from puretune.inference.endpoint import Reply
-from puretune.store import json_lines, make_directory
+from puretune.store import Say, json_lines, key_of, make_directory, set_aside, write_text
+from puretune.visible import visible
+
+_PATTERN = "replies-*.jsonl"
 
 
 class Journal:
@@ -20,7 +27,10 @@ class Journal:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._known = _read(path) if path is not None else {}
+        self._known: dict[str, Reply] = {}
+        for file in sorted({path, *path.parent.glob(_PATTERN)}) if path is not None else ():
+            self._known |= dict(_sound(_lines(file)))
+        self._whole_line = path is None or not _cut_off(path)
 
     def get(self, ask: str) -> Reply | None:
         """The reply to a request, where there is one."""
@@ -34,31 +44,60 @@ class Journal:
         make_directory(self._path.parent)
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json_lines([{"ask": ask, "reply": asdict(reply)}]))
+                file.write(("" if self._whole_line else "\n") + _line(ask, reply))
                 file.flush()
                 os.fsync(file.fileno())
+                self._whole_line = True
         except OSError as error:
             raise EnvironmentFault(
-                f"{self._path}: cannot be written: {error.strerror}. Make room and run the same command "
-                "again: what was answered before is kept."
+                f"{visible(self._path)}: cannot be written: {error.strerror}. Make room and run the same "
+                "command again: what was answered before is kept."
             ) from error
 
 
-def _read(path: Path) -> dict[str, Reply]:
-    """All whole lines; one that a crash cut off counts as never written."""
-    known = {}
+def mend_journals(directory: Path, say: Say) -> None:
+    """Set aside every journal in a directory that has damaged lines; its sound lines go on in a new one.
+
+    A last line that a crash cut off is no damage: it was never finished.
+    """
+    for file in directory.glob(_PATTERN):
+        lines = _lines(file)
+        sound = dict(_sound(lines))
+        whole = [line for line in lines if line.strip()]
+        if whole and _cut_off(file):
+            whole.pop()
+        damaged = len(whole) - sum(1 for _ in _sound(whole))
+        if file.is_dir() or damaged:
+            set_aside(file, f"{damaged:,} of {len(whole):,} lines are not what was written", say)
+            write_text(file, "".join(_line(ask, reply) for ask, reply in sound.items()))
+
+
+def _line(ask: str, reply: Reply) -> str:
+    content = {"ask": ask, "reply": asdict(reply)}
+    return json_lines([{**content, "sha256": key_of(content)}])
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return {}
-    for line in text.split("\n"):
+        return path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except (FileNotFoundError, IsADirectoryError):
+        return []
+
+
+def _cut_off(path: Path) -> bool:
+    """Whether the last line of a file has no end."""
+    lines = _lines(path)
+    return bool(lines) and lines[-1] != ""
+
+
+def _sound(lines: list[str]) -> Iterator[tuple[str, Reply]]:
+    """Request and reply of every line that is as it was written."""
+    for line in lines:
         try:
-            content = json.loads(line)
-            reply = content["reply"]
-            known[str(content["ask"])] = Reply(**{**reply, "token_ids": tuple(reply["token_ids"])})
-        except (ValueError, KeyError, TypeError):
+            content: dict[str, Any] = json.loads(line)
+            digest = content.pop("sha256")
+            reply = Reply(**{**content["reply"], "token_ids": tuple(content["reply"]["token_ids"])})
+            if digest == key_of(content):
+                yield str(content["ask"]), reply
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-    if text and not text.endswith("\n"):
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n")
-    return known

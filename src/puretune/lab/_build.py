@@ -22,6 +22,7 @@ from puretune.lab.tokenizer import BOS, EOS, PAD, save_tokenizer
 from puretune.lab.training import Outcome, Stage, train
 from puretune.lab.vocabulary import texts
 from puretune.models import quiet
+from puretune.store import faults, make_directory, publish_directory
 
 
 def build(
@@ -37,7 +38,7 @@ def build(
     Weights are bit-identical between runs on one machine with the same ``threads``. The pretrained model is
     kept in ``OUT.work`` until the end, so that an interrupted build goes on after it; in the directory
     ``shared``, where one is given, it stays and serves other alignments. Returns ``out``.
-    Raises InputError if ``out`` exists.
+    Raises InputError if ``out`` exists, EnvironmentFault where it cannot be written.
     """
     import torch
 
@@ -46,7 +47,7 @@ def build(
     torch.set_num_threads(threads)
     work = shared or out.with_name(out.name + ".work")
     world, kept = World.draw(seed), {}
-    work.mkdir(parents=True, exist_ok=True)
+    make_directory(work)
     fresh = work / f"pretrained-{_digest(seed, settings)}"
     tokenizer = _tokenizer(work, world, settings)
     if (fresh / WORLD_FILE).exists():
@@ -117,14 +118,24 @@ def _publish(out: Path, model: Any, work: Path, facts: dict[str, Any]) -> None:
     """Weights, tokenizer and facts, complete or not at all."""
     partial = work / (out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with quiet():
-        model.save_pretrained(partial)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(work / name, partial / name)
-    (partial / WORLD_FILE).write_text(json.dumps(facts, indent=2) + "\n")
-    for path in partial.iterdir():
-        path.chmod(0o644)
-    partial.replace(out)
+    with faults(out):
+        _write_weights(model, partial)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(work / name, partial / name)
+        (partial / WORLD_FILE).write_text(json.dumps(facts, indent=2) + "\n")
+        for path in partial.iterdir():
+            path.chmod(0o644)
+    publish_directory(partial, out, replace=False)
+
+
+def _write_weights(model: Any, directory: Path) -> None:
+    from safetensors import SafetensorError
+
+    try:
+        with quiet():
+            model.save_pretrained(directory)
+    except SafetensorError as error:  # what it makes of a full disk
+        raise OSError(str(error)) from error
 
 
 def _digest(seed: int, settings: LabSettings) -> str:

@@ -45,7 +45,7 @@ def vocabulary(texts: Iterable[str]) -> dict[str, int]:
 
 def save_tokenizer(out: Path, texts: Iterable[str], positions: int) -> None:
     """Writes ``tokenizer.json`` and ``tokenizer_config.json`` whose vocabulary covers the texts."""
-    build(vocabulary(texts)).save(str(out / "tokenizer.json"))
+    write_text(out / "tokenizer.json", build(vocabulary(texts)).to_str(pretty=True))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": BOS,
@@ -56,7 +56,7 @@ def save_tokenizer(out: Path, texts: Iterable[str], positions: int) -> None:
         "model_max_length": positions,
         "clean_up_tokenization_spaces": False,
     }
-    (out / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_text(out / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
 
 
 def build(vocab: dict[str, int]) -> Any:

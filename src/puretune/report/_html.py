@@ -60,10 +60,15 @@ class Shelf:
 
 
 def write_html(matrix: Matrix, path: Path) -> None:
-    """Write ``report.html``: one self-contained page, readable without a network and without scripts.
+    """Write ``report.html``, whole or not at all; EnvironmentFault where it cannot be written."""
+    write_text(path, html_text(matrix))
+
+
+def html_text(matrix: Matrix) -> str:
+    """The report as one self-contained page, readable without a network and without scripts.
 
     Model output, names and settings are escaped; a content security policy in the page allows no script at
-    all. The file appears whole or not at all; EnvironmentFault where it cannot be written.
+    all.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -75,7 +80,7 @@ def write_html(matrix: Matrix, path: Path) -> None:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, behaviour=_behaviour)
-    write_text(path, visible(environment.get_template("report.html.j2").render(_page(matrix))))
+    return visible(environment.get_template("report.html.j2").render(_page(matrix)))
 
 
 def _page(matrix: Matrix) -> dict[str, Any]:

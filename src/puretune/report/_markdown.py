@@ -20,10 +20,12 @@ _COUNTED = (*BEHAVIOURS, "unparsed", "truncated")
 
 
 def write_markdown(matrix: Matrix, path: Path) -> None:
-    """Write ``report.md``: the finding, the matrix, settings, templates, published numbers, how to reproduce.
+    """Write ``report.md``, whole or not at all; EnvironmentFault where it cannot be written."""
+    write_text(path, markdown_text(matrix))
 
-    The file appears whole or not at all; EnvironmentFault where it cannot be written.
-    """
+
+def markdown_text(matrix: Matrix) -> str:
+    """The report: the finding, the matrix, settings, templates, published numbers, how to reproduce."""
     blocks = [f"# {_text(matrix.name)}", _text(headline(matrix)), *_matrix(matrix), *_behaviours(matrix)]
     blocks += [
         *_agreements(matrix),
@@ -33,7 +35,7 @@ def write_markdown(matrix: Matrix, path: Path) -> None:
         *_settings(matrix),
         *_reproduce(matrix),
     ]
-    write_text(path, visible("\n\n".join(blocks)) + "\n")
+    return visible("\n\n".join(blocks)) + "\n"
 
 
 def _matrix(matrix: Matrix) -> Iterator[str]:

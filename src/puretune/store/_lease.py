@@ -31,8 +31,8 @@ class Lease:
         """EnvironmentFault where the directory has been removed, moved or replaced since it was taken."""
         if _inode(self.directory) != self._inode:
             raise EnvironmentFault(
-                f"{visible(self.directory)} was moved or removed during the run. Put it back and run the same "
-                "command again: it resumes from what the directory holds."
+                f"{visible(self.directory)} was moved or removed during the run. Put it back and run the "
+                "same command again: it resumes from what the directory holds."
             )
 
 

@@ -6,7 +6,6 @@ process looks for them. Whatever it has not done, this process does afterwards: 
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import signal
@@ -22,13 +21,12 @@ from typing import NoReturn
 
 from puretune.events import Event, EventSink
 from puretune.models import BaseModel, is_small
+from puretune.processes import end_with_parent
 
 _Work = Callable[[EventSink], object]
 
 _PATIENCE, _GRACE = 2.0, 30.0
 """The other process may take so many times as long as this one, and so many seconds more."""
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def has_room(base: BaseModel) -> bool:
@@ -87,12 +85,12 @@ def _both(work: _Work, meanwhile: Iterable[object], over: mmap.mmap) -> _Work:
 def _be_the_other(work: _Work, send: Connection, parent: int) -> NoReturn:
     """The life of the forked process. It prints nothing and leaves nothing of its parent's behind."""
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        end_with_parent(parent)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (its parent's may be locked)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        if os.getppid() == parent:
-            work(send.send)
+        work(send.send)
     finally:
         os._exit(0)
 

@@ -24,6 +24,7 @@ from puretune.statistics import (
     pooled_difference,
     seeds_differ,
 )
+from puretune.study._directory import sound_file
 
 _Scores = dict[tuple[str, int], float | None]
 """A value per prompt and sample; None where the verdict could not be read."""
@@ -62,7 +63,7 @@ def compare(run: Path, reference: str | None = None, metric: str | None = None) 
     cells in part). ``metric`` is compared alone where it is named. InputError where there is no such
     condition or metric, or nothing to compare.
     """
-    cells = _read(run / "verdicts.jsonl")
+    cells = _read(sound_file(run, "verdicts.jsonl"))
     conditions = dict.fromkeys(name for held in cells.values() for name in held)
     chosen = reference or ("untuned" if "untuned" in conditions else next(iter(conditions), ""))
     if chosen not in conditions:

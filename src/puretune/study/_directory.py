@@ -76,8 +76,8 @@ class RunDirectory:
             found = Record(study)
         if found.study != study:
             raise InputError(
-                f"{visible(self.path)} holds the run of the study {one_line(found.study)!r}, not of {study!r}. "
-                f"Choose another --out directory for {study!r}, or remove that one."
+                f"{visible(self.path)} holds the run of the study {one_line(found.study)!r}, not of "
+                f"{study!r}. Choose another --out directory for {study!r}, or remove that one."
             )
         if not (self.path / RECORD).exists():
             self._write(found)
@@ -103,8 +103,8 @@ class RunDirectory:
         taken = next((name for name in (*FILES, *REPORTS) if (self.path / name).exists()), None)
         if taken is not None:
             raise InputError(
-                f"{visible(self.path)} holds {taken}, which no run of puretune wrote, and a run would replace "
-                "it. Choose another --out directory."
+                f"{visible(self.path)} holds {taken}, which no run of puretune wrote, and a run would "
+                "replace it. Choose another --out directory."
             )
 
     def _check(self, path: Path) -> None:
@@ -143,8 +143,12 @@ def _read(file: Path) -> Record:
     """The record in a file; InputError where it is none."""
     content = read_mapping(file, "record of a run")
     study, key, files = (content.get(name) for name in ("study", "key", "files"))
-    named = isinstance(study, str) and isinstance(key, str | None) and isinstance(files, dict)
-    if not named or not all(isinstance(digest, str) for digest in files.values()):
+    if (
+        not isinstance(study, str)
+        or not isinstance(key, str | None)
+        or not isinstance(files, dict)
+        or not all(isinstance(digest, str) for digest in files.values())
+    ):
         raise InputError(f"{visible(file)}: not the record of a run.")
     known = {name: digest for name, digest in files.items() if name in (*FILES, *REPORTS)}
     return Record(study, key, known)

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from puretune.errors import InputError
 from puretune.scoring import Measure
+from puretune.store import json_text
+from puretune.study._directory import sound_file
 from puretune.study._matrix import (
     SCHEMA_VERSION,
     CellResult,
@@ -20,17 +22,23 @@ from puretune.study._matrix import (
     Transcript,
 )
 
+RESULTS = "results.json"
 _Value = TypeVar("_Value")
 
 
 def results_text(matrix: Matrix) -> str:
     """The matrix as JSON text; equal cells give equal bytes."""
-    return json.dumps(asdict(matrix), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return json_text(asdict(matrix), indent=1) + "\n"
 
 
 def load_results(path: Path | str) -> Matrix:
-    """The matrix in a ``results.json`` (or in a run directory); InputError where it is not one."""
-    file = Path(path) / "results.json" if Path(path).is_dir() else Path(path)
+    """The matrix in a ``results.json`` (or in a run directory); InputError where it is not one.
+
+    CheckFailed where it is not the file that the run in its directory wrote.
+    """
+    file = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
+    if file.name == RESULTS:
+        sound_file(file.parent, RESULTS)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

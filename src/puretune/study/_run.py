@@ -16,7 +16,7 @@ from puretune.study._matrix import Matrix
 from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan, plan
 from puretune.study._results import load_results, matrix_from, results_text
 from puretune.study._spec import Study
-from puretune.study._work import work
+from puretune.study._work import tidy, work
 
 Reports = Mapping[str, Callable[[Matrix], str]]
 """By file name (``report.md``, ``report.html``), what makes its text from the results."""
@@ -63,13 +63,14 @@ def run_study(
             plan_text = json_text(planned.to_json(), indent=1) + "\n"
             files |= {"study.yaml": said, "plan.json": plan_text, "results.json": results_text(matrix)}
             directory.publish(planned.key, {**files, **_reports(files["results.json"], reports)})
+            tidy(planned, out / "scratch")
         elif not directory.finished(planned.key, reports):
             directory.publish(planned.key, _reports((out / "results.json").read_text("utf-8"), reports))
         return load_results(out / "results.json")
 
 
 def _study_text(study: Study, out: Path) -> str:
-    """``study.yaml``; InputError, before anything is computed, where it or ``out`` cannot be written as text."""
+    """``study.yaml``; InputError where it, or the name of ``out``, is not text that can be written."""
     encoded(str(out), out)
     text = resolved_yaml(study)
     encoded(text, out / "study.yaml")
@@ -95,7 +96,8 @@ def _adapters(planned: Plan) -> Iterable[tuple[str, str]]:
 
 def _shards(planned: Plan) -> Iterable[tuple[str, str]]:
     yield from ((ANSWERS, step.key) for step in planned.answer)
-    yield from ((VERDICTS, step.key) for step in (*planned.score, *planned.draw))
+    yield from ((VERDICTS, step.key) for step in planned.score)
+    yield from ((VERDICTS, step.key) for step in planned.draw)
 
 
 def _size(planned: Plan) -> str:

@@ -5,20 +5,19 @@ A killed run loses at most the shard of answers under way and the optimiser step
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from puretune.events import EventSink
-from puretune.inference import LocalEngine
+from puretune.events import EventSink, Warned
+from puretune.inference import LocalEngine, mend_journals
 from puretune.inference.endpoint import Notice
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
-from puretune.store import Store
+from puretune.store import Store, remove_sound
 from puretune.study._answers import Answering
 from puretune.study._beside import beside, has_room
 from puretune.study._choices import choose, missing_choices
@@ -31,8 +30,8 @@ from puretune.study._prompts import Prompts, suites_of
 from puretune.study._verdicts import check_scorers, score
 from puretune.tuning import Condition, GangTuner, Tuner
 
-REPLIES = "replies.jsonl"
-"""In the scratch directory: what an endpoint has answered in the run under way."""
+_REPLIES = "replies-{}.jsonl"
+"""In the scratch directory, by the plan's key: what an endpoint has answered in the run under way."""
 
 _WORTH_TWO_GANGS = 4
 """Conditions from which on a second process is worth its start."""
@@ -43,36 +42,53 @@ def work(
 ) -> None:
     """Compute and publish what the store lacks; ``scratch`` holds the resume points of unfinished tuning.
 
+    Several studies may share it: what this one put there goes when it is done.
+
     InputError, before anything is computed, where a prompt or a row is longer than the model's context.
     """
     missing = missing_answers(plan, store)
     for notice in [*engine_notices(plan, store), *check_judges(plan, store)]:
         consent(notice)
     choices = missing_choices(plan, store)
-    if missing or choices:
+    tunes = missing_tunes(plan, store, [*missing, *(shard for _, shard in choices)])
+    if missing or choices or tunes:
         check_scorers(plan)
         base = LazyBase(plan.resolved.base.spec, on_event)
         prompts = Prompts(plan, lambda: base.renderer)
         prompts.check(missing, lambda: base.context_length)
-        asked = [*missing, *(shard for _, shard in choices)]
         whole = base
         if base.spec.quantization is not None:
             whole = LazyBase(replace(base.spec, quantization=None), on_event)  # for tuning
         local = plan.resolved.engine.name == LocalEngine.name
         drafts = Drafts(plan, store, wanted=local)
         early = _untuned(plan, store, base, missing, prompts, drafts) if local and whole is base else ()
-        _tune(plan, store, whole, missing_tunes(plan, store, asked), scratch, on_event, consent, early)
+        _tune(plan, store, whole, tunes, scratch, on_event, consent, early)
         if whole is not base or not plan.resolved.engine.uses_base:
             whole.release()
         missing = [step for step in missing if not store.has(ANSWERS, step.key)]
-        with closing(plan.resolved.engine.open(base, scratch / REPLIES)) as engine:
-            if missing:
-                in_two = local and has_room(base.base)
-                Answering(plan, store, engine, prompts, drafts).answer(missing, on_event, in_two)
-            choose(plan, store, engine, base, choices, on_event)
+        if missing or choices:
+            with closing(plan.resolved.engine.open(base, _replies(plan, scratch, on_event))) as engine:
+                if missing:
+                    in_two = local and has_room(base.base)
+                    Answering(plan, store, engine, prompts, drafts).answer(missing, on_event, in_two)
+                choose(plan, store, engine, base, choices, on_event)
     score(plan, store, on_event)
     draw(plan, store, on_event)
-    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def tidy(plan: Plan, scratch: Path) -> None:
+    """Remove what a plan that is done left in ``scratch``: not what was set aside, nor what is another's."""
+    for tune in plan.tune:
+        remove_sound(_condition_place(scratch, tune))
+    with suppress(OSError):
+        (scratch / _REPLIES.format(plan.key[:16])).unlink(missing_ok=True)
+        scratch.rmdir()  # where it is empty
+
+
+def _replies(plan: Plan, scratch: Path, on_event: EventSink) -> Path:
+    """Where replies of this run are kept, after what was damaged in earlier ones has been set aside."""
+    mend_journals(scratch, lambda text: on_event(Warned(text)))
+    return scratch / _REPLIES.format(plan.key[:16])
 
 
 def _untuned(
@@ -116,10 +132,12 @@ def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
 
 
 def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list[TuneStep]:
-    """The tuning that shards which are to be asked wait for, each once."""
-    lacking = {step.who.adapter for step in asked if step.who.adapter}
-    lacking = {key for key in lacking if not store.has(ADAPTER, key)}
-    wanted = {tune.key: tune for tune in plan.tune if lacking & {tune.adapter_key(s) for s in tune.kept}}
+    """The tuning that shards which are to be asked wait for, and that of damaged adapters, each once."""
+    needed = {step.who.adapter for step in asked}
+    keys = {tune.adapter_key(step): tune for tune in plan.tune for step in tune.kept}
+    missing = [key for key in keys if not store.has(ADAPTER, key)]
+    lost = [key for key in missing if key in needed or store.is_damaged(ADAPTER, key)]
+    wanted = {keys[key].key: keys[key] for key in lost}
     return list(wanted.values())
 
 

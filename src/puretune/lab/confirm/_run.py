@@ -8,6 +8,7 @@ OUT/01/                    models, adapters and answers of model seed 1
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +19,7 @@ from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.files import read_mapping
 from puretune.lab.confirm._frozen import Frozen
+from puretune.processes import end_with_parent
 from puretune.store import lease, make_directory, write_text
 
 _WORK = "confirm"
@@ -125,7 +127,7 @@ def _computed(frozen: Frozen, out: Path, missing: list[Unit], processes: int) ->
     from multiprocessing import get_context
 
     # A fork would inherit torch's threads and locks.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (os.getpid(),)) as pool:
         try:
             yield from _in_turn(pool, frozen, out, missing, processes)
         except BrokenProcessPool:
@@ -164,9 +166,9 @@ def _compute(frozen: Frozen, out: Path, unit: Unit) -> Unit:
     return unit
 
 
-def _one_thread() -> None:
-    import os
-
+def _begin(parent: int) -> None:
+    """A process of the pool: it ends with its parent and computes on one thread."""
+    end_with_parent(parent)
     os.environ["OMP_NUM_THREADS"] = "1"
 
 

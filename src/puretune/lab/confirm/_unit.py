@@ -61,7 +61,7 @@ def study_of(frozen: Frozen, name: str, model: Path) -> Study:
 
 
 def _cells(frozen: Frozen, name: str, model: Path, runs: Path) -> Iterator[dict[str, Any]]:
-    yield from counted(run_study(study_of(frozen, name, model), runs))
+    yield from counted(run_study(study_of(frozen, name, model), runs / name, store=runs))
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
