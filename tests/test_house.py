@@ -17,6 +17,7 @@ ORDER = [
     "visible",
     "errors",
     "events",
+    "memory",
     "files",
     "processes",
     "store",

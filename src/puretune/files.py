@@ -96,14 +96,15 @@ def read_text(path: str | os.PathLike[str], what: str = "file", largest: int | N
         raise InputError(f"{visible(path)}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
 
 
-def parse_json(text: str | bytes, where: str, deepest: int = DEEPEST) -> Any:
+def parse_json(text: str | bytes, where: str, deepest: int = DEEPEST, infinite: bool = False) -> Any:
     """The value of a JSON text; InputError, opening with ``where``, for anything else.
 
-    NaN and Infinity are refused (JSON has no such numbers), and so are nesting beyond ``deepest`` and numbers
-    of more than 400 digits.
+    NaN and Infinity are refused (JSON has no such numbers) unless ``infinite``, which is for files that other
+    tools write with them; so are nesting beyond ``deepest`` and numbers of more than 400 digits.
     """
+    constant = float if infinite else _no_number
     try:
-        value = json.loads(text, parse_constant=_no_number, parse_int=_whole, parse_float=_finite)
+        value = json.loads(text, parse_constant=constant, parse_int=_whole, parse_float=_finite)
     except RecursionError:
         raise InputError(f"{where}: nested too deeply (more than {deepest} levels).") from None
     except json.JSONDecodeError as error:
@@ -118,15 +119,20 @@ def parse_json(text: str | bytes, where: str, deepest: int = DEEPEST) -> Any:
 
 
 def read_json(
-    path: str | os.PathLike[str], what: str = "JSON file", largest: int | None = LARGEST_TEXT
+    path: str | os.PathLike[str],
+    what: str = "JSON file",
+    largest: int | None = LARGEST_TEXT,
+    infinite: bool = False,
 ) -> Any:
-    """The value in a JSON file; errors name the file."""
-    return parse_json(read_text(path, what, largest), visible(path))
+    """The value in a JSON file; errors name the file. ``infinite``: see :func:`parse_json`."""
+    return parse_json(read_text(path, what, largest), visible(path), infinite=infinite)
 
 
-def read_mapping(path: str | os.PathLike[str], what: str = "JSON file") -> dict[str, Any]:
+def read_mapping(
+    path: str | os.PathLike[str], what: str = "JSON file", infinite: bool = False
+) -> dict[str, Any]:
     """The mapping in a JSON file; InputError for another kind of value."""
-    value = read_json(path, what)
+    value = read_json(path, what, infinite=infinite)
     if not isinstance(value, dict):
         raise InputError(f"{visible(path)}: expected a mapping ({{...}}), not {kind_of(value)}.")
     return value

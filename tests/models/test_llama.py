@@ -125,5 +125,5 @@ def test_in_half_precision_large_models_and_dropout_stay_with_the_module(
         assert plain_llama(model, 8) is not None
     with attached(model, lora, lambda name, x: x):
         assert plain_llama(model, 8) is None
-    monkeypatch.setattr(_size, "_SMALL", 100)
+    monkeypatch.setattr(_size, "SMALL_MODEL", 100)
     assert plain_llama(model, 8) is None

@@ -87,5 +87,5 @@ def test_an_architecture_that_transformers_does_not_know_is_an_input_error(
     copy = shutil.copytree(llama_path, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "model_type": "nonesuch"}))
-    with pytest.raises(InputError, match="cannot load this model"):
+    with pytest.raises(InputError, match="does not know the `model_type`"):
         load_base(ModelSpec(str(copy)))

@@ -105,7 +105,8 @@ def test_a_tokenizer_alone_will_do_where_nothing_else_is_needed(copy: Path) -> N
 
 
 def test_a_missing_shard_is_named(copy: Path) -> None:
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    (copy / "model.safetensors").rename(copy / "model-00001.safetensors")
+    index = {"weight_map": {"a": "model-00001.safetensors", "b": "model-00002.safetensors"}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(InputError, match=r"1 of 2 weight files are missing, first model-00002\.safetensors"):
         resolve_model_path(ModelSpec(str(copy)))

@@ -61,5 +61,5 @@ def test_llama_2_7b_has_6_6_billion(tmp_path: Path) -> None:
 def test_an_unknown_architecture_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-thing"}')
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(InputError, match="transformers cannot build this model"):
+    with pytest.raises(InputError, match="does not know the `model_type` 'no-such-thing'"):
         parameters_per_token(ModelSpec(str(tmp_path)))

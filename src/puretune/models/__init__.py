@@ -15,7 +15,7 @@ from puretune.models._apply import applied, save_merged
 from puretune.models._consent import Consent, Notice, agree, loopback_only, stays_or_leaves
 from puretune.models._endpoint import NO_KEY, OPENAI, Endpoint, Limits, located
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
-from puretune.models._hardware import has_bf16, resolved_device, resolved_dtype
+from puretune.models._hardware import has_bf16, resolved_device, resolved_dtype, resolved_threads
 from puretune.models._lazy import LazyBase
 from puretune.models._llama import Attend, PlainLlama, can_be_plain, plain_llama
 from puretune.models._load import (
@@ -43,6 +43,7 @@ from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_token
 from puretune.models._resolve import resolve_model_path
 from puretune.models._size import is_small, parameters_per_token
 from puretune.models._types import AdapterRef, Dtype, ModelSpec, Quantization, served_ref
+from puretune.models._weights import WeightsAbsent
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -68,6 +69,7 @@ __all__ = [
     "PlainLlama",
     "Quantization",
     "RemoteBase",
+    "WeightsAbsent",
     "adapter_config",
     "adapter_ref",
     "agree",
@@ -100,6 +102,7 @@ __all__ = [
     "resolve_model_path",
     "resolved_device",
     "resolved_dtype",
+    "resolved_threads",
     "save_lora",
     "save_merged",
     "served_ref",

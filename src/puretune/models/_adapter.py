@@ -15,8 +15,9 @@ from typing import Any
 
 from puretune.errors import CheckFailed, InputError
 from puretune.models._fingerprint import digest_of_files, fingerprint
-from puretune.models._resolve import require_whole, resolve_model_path, weight_files
+from puretune.models._resolve import check_settings, check_weights, resolve_model_path
 from puretune.models._types import AdapterRef, ModelSpec
+from puretune.models._weights import require_whole, weight_files
 from puretune.store import sha256_file, write_text
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -103,7 +104,8 @@ def _decisive(directory: Path) -> list[Path]:
         return [directory / REMOTE_MODEL]
     if (directory / ADAPTER_CONFIG).is_file():
         return [directory / ADAPTER_CONFIG, directory / ADAPTER_WEIGHTS]
-    return [directory / _CONFIG, *weight_files(directory)]
+    check_settings(directory)
+    return [directory / _CONFIG, *check_weights(directory)]
 
 
 def _served(path: Path) -> str:

@@ -20,9 +20,9 @@ from puretune.models._resolve import (
     is_hub_id,
     require_hub_id,
     resolve_model_path,
-    weight_files,
 )
 from puretune.models._types import ModelSpec
+from puretune.models._weights import weight_files
 from puretune.store import sha256_file, write_text
 
 _SETTINGS = (

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import os
 import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from puretune.errors import InputError
-from puretune.models._resolve import read_json, resolve_model_path
+from puretune.models._fields import read_config
+from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
+from puretune.models._weights import tensors_of, weight_files
 
-DEFAULT_THREADS = 1
-"""CPU threads where the spec names none. Fixed, because sums in another order round otherwise; one, because
-more are hardly faster on small models and far slower wherever another process wants the same cores."""
+SMALL_MODEL = 20_000_000
+"""Parameters from which on a model is worth more than one CPU thread; below, more threads are hardly faster,
+and far slower wherever another process wants the same cores."""
 
 _DTYPE_KEYS = ("dtype", "torch_dtype")
 """In ``config.json``; the second is transformers' name before version 5."""
@@ -43,6 +47,49 @@ def resolved_dtype(spec: ModelSpec) -> str:
     return "bfloat16" if half else "float32"
 
 
+def resolved_threads(spec: ModelSpec, path: Path | None = None) -> int:
+    """CPU threads: what the spec says, else one for a small model and for others the physical cores that this
+    process may use. The weights are in ``path`` or where the spec says.
+
+    With another number of threads sums are made in another order and may round otherwise.
+    """
+    if spec.threads is not None:
+        return spec.threads
+    stored = tensors_of(weight_files(path or resolve_model_path(spec)))
+    return 1 if sum(info.elements for info in stored.values()) < SMALL_MODEL else usable_cores()
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use: those of the machine, of its affinity, of its control group's
+    quota, and no more than ``OMP_NUM_THREADS`` says."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    limits = [_physical_cores(), _quota(), int(said) if said.isascii() and said.isdigit() else None]
+    return max(1, min(one for one in limits if one is not None))
+
+
+def _physical_cores() -> int:
+    """Cores of the processors that this process may run on; two threads of one core count once."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    siblings = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+    try:
+        cores = {Path(str(siblings).replace("cpu0", f"cpu{one}")).read_text().strip() for one in allowed}
+    except OSError:
+        return len(allowed)
+    return len(cores)
+
+
+def _quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Processors' worth of time that the control group (version 2 or 1) allows, rounded up."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()[:2]
+        else:
+            quota, period = ((root / "cpu" / f"cpu.cfs_{one}_us").read_text() for one in ("quota", "period"))
+        return max(1, math.ceil(int(quota) / int(period))) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no limit is the word "max"
+        return None
+
+
 @cache
 def has_bf16() -> bool:
     """Whether the CPU multiplies matrices in bfloat16 (AVX512-BF16 or AMX). Linux says so; elsewhere: no."""
@@ -55,7 +102,7 @@ def has_bf16() -> bool:
 
 def _stored_in_half(spec: ModelSpec) -> bool:
     """Whether the model's configuration says that its weights have 16 bits."""
-    config = read_json(resolve_model_path(spec, weights=False) / "config.json")
+    config = read_config(resolve_model_path(spec, weights=False))
     stated = [part.get(key) for part in (config, config.get("text_config") or {}) for key in _DTYPE_KEYS]
     return bool({"bfloat16", "float16"} & {str(one) for one in stated})
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from puretune.errors import EnvironmentFault, InputError
+from puretune import memory
+from puretune.errors import EnvironmentFault, InputError, PuretuneError
+from puretune.models._fields import (
+    CONFIG,
+    GENERATION,
+    read_config,
+    read_tokenizer_config,
+    stop_ids,
+    vocabulary_size,
+)
 from puretune.models._fingerprint import fingerprint
-from puretune.models._hardware import DEFAULT_THREADS, resolved_device, resolved_dtype
+from puretune.models._foreign import SMALLER, reading, reason
+from puretune.models._hardware import resolved_device, resolved_dtype, resolved_threads
+from puretune.models._loaded_weights import check_loaded, check_shapes
 from puretune.models._quantize import quantized_loading
-from puretune.models._resolve import read_json, resolve_model_path
+from puretune.models._resolve import check_weights, resolve_model_path
 from puretune.models._types import ModelSpec
+from puretune.models._weights import TensorInfo, tensors_of
 from puretune.templates import Renderer, markup_named
+from puretune.visible import one_line, visible
 
 UNLIMITED = 1 << 30
 """The context of a model that states none, in tokens."""
@@ -73,52 +86,165 @@ def load_base(spec: ModelSpec, renderer: Renderer | None = None) -> BaseModel:
 
 
 def load_model(path: Path, spec: ModelSpec) -> Any:
-    """The transformers model in a directory, frozen, in evaluation mode, held as ``spec`` says."""
-    import torch
+    """The transformers model in a directory, frozen, in evaluation mode, held as ``spec`` says.
 
-    torch.set_num_threads(spec.threads or DEFAULT_THREADS)
-    device, dtype = _checked_device(resolved_device(spec)), getattr(torch, resolved_dtype(spec))
-    quantized = quantized_loading(spec, dtype, device)
-    with quiet():
-        from transformers import AutoModelForCausalLM
+    InputError where a file says what it may not, or weights are missing, left over or not finite;
+    EnvironmentFault where memory is short.
+    """
+    stored = tensors_of(check_weights(path))
+    with memory.enough(f"load {path}", SMALLER):
+        import torch
 
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(path),
-                dtype=dtype,
-                use_safetensors=True,
-                trust_remote_code=spec.trust_remote_code,
-                local_files_only=True,
-                **quantized,
-            )
-            model = model if quantized else model.to(device)
-        except torch.OutOfMemoryError as error:
-            raise EnvironmentFault(f"{path}: not enough memory on {device} for the weights.") from error
-        except (ValueError, OSError, KeyError) as error:
-            raise InputError(f"{path}: transformers cannot load this model: {error}") from error
+        torch.set_num_threads(resolved_threads(spec, path))
+        device, dtype = _checked_device(resolved_device(spec)), getattr(torch, resolved_dtype(spec))
+        quantized = quantized_loading(spec, dtype, device)
+        with quiet(), reading(path, "model"):
+            model, info = _load(path, spec, stored, dtype, device, quantized)
+        check_loaded(path, model, info)
     return model.eval().requires_grad_(False)
 
 
+def _load(
+    path: Path, spec: ModelSpec, stored: Mapping[str, TensorInfo], dtype: Any, device: str, quantized: Any
+) -> tuple[Any, Mapping[str, Any]]:
+    """The model and what transformers says about its loading, after the files have been tried in turn."""
+    from transformers import AutoModelForCausalLM
+
+    config = load_config(path, spec.trust_remote_code)
+    if not spec.trust_remote_code:
+        check_shapes(path, without_weights(path, config), stored)
+    _try_generation_config(path)
+    if not quantized and device == "cpu":
+        numbers = sum(info.elements for info in stored.values())
+        memory.require(numbers * dtype.itemsize, f"the model in {path} ({numbers:,} weights)", SMALLER)
+    model, info = AutoModelForCausalLM.from_pretrained(
+        str(path),
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=spec.trust_remote_code,
+        local_files_only=True,
+        ignore_mismatched_sizes=True,  # they are named with the missing ones
+        output_loading_info=True,
+        **quantized,
+    )
+    return (model if quantized else model.to(device)), info
+
+
+def load_config(path: Path, trust_remote_code: bool = False) -> Any:
+    """transformers' configuration of the model in a directory. InputError names the key that it cannot be
+    made with."""
+    from transformers import AutoConfig
+
+    read_config(path)
+    try:
+        return AutoConfig.from_pretrained(
+            str(path), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except Exception as error:
+        raise _config_fault(path, error) from error
+
+
+def without_weights(path: Path, config: Any, trust_remote_code: bool = False) -> Any:
+    """The model that a configuration describes, without memory for its weights (torch's device ``meta``).
+    InputError names the key that it cannot be built with."""
+    try:
+        return _built(config, trust_remote_code)
+    except Exception as error:
+        raise _config_fault(path, error) from error
+
+
+def _built(config: Any, trust_remote_code: bool = False) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+
+
+def _config_fault(path: Path, error: Exception) -> PuretuneError:
+    """What a configuration's error means, with the key without which transformers can build the model."""
+    from transformers import CONFIG_MAPPING, __version__
+
+    content, file = read_config(path), visible(path / CONFIG)
+    kind = content.get("model_type")
+    if memory.is_shortage(error):
+        return memory.shortage(f"load {visible(path)}", SMALLER)
+    if kind not in CONFIG_MAPPING:
+        return InputError(
+            f"{file}: transformers {__version__} does not know the `model_type` {one_line(kind, 60)!r}. "
+            "Update transformers, or correct it."
+        )
+
+    def works(fields: Mapping[str, Any]) -> bool:
+        try:
+            return _built(CONFIG_MAPPING[kind].from_dict(dict(fields))) is not None
+        except Exception:
+            return False
+
+    key = next((key for key in content if works({k: v for k, v in content.items() if k != key})), None)
+    return InputError(
+        f"{file}: {f'`{one_line(key, 60)}`: ' if key else ''}this model cannot be loaded: {reason(error)}. "
+        "Correct it, or copy the file again."
+    )
+
+
+def _try_generation_config(path: Path) -> None:
+    from transformers import GenerationConfig
+
+    if (path / GENERATION).exists():
+        with reading(path / GENERATION, "file"):
+            GenerationConfig.from_pretrained(str(path), local_files_only=True)
+
+
 def load_tokenizer(spec: ModelSpec) -> Any:
-    """The model's tokenizer (Hugging Face, fast where there is one)."""
+    """The model's tokenizer (Hugging Face, fast where there is one), tried on a text."""
     path = resolve_model_path(spec, weights=False, config=False)
+    return tokenizer_in(path, spec.trust_remote_code)
+
+
+def tokenizer_in(path: Path, trust_remote_code: bool = False) -> Any:
+    """The tokenizer in a directory; see :func:`load_tokenizer`."""
     plain = _is_plain(path)
-    with quiet():
+    with quiet(), reading(path, "tokenizer"):
         if plain:
             from transformers import PreTrainedTokenizerFast as Loader
         else:
             from transformers import AutoTokenizer as Loader
         # no other format where a further package is installed: the same files are the same tokens everywhere
-        options = {} if plain else {"trust_remote_code": spec.trust_remote_code, "mistral_format": False}
-        try:
-            return Loader.from_pretrained(str(path), local_files_only=True, **options)
-        except (ValueError, OSError, KeyError, ImportError) as error:
-            raise InputError(f"{path}: transformers cannot load this tokenizer: {error}") from error
+        options = {} if plain else {"trust_remote_code": trust_remote_code, "mistral_format": False}
+        tokenizer = Loader.from_pretrained(str(path), local_files_only=True, **options)
+        _try_tokenizer(tokenizer)
+    _check_vocabulary(path, tokenizer)
+    return tokenizer
+
+
+def _try_tokenizer(tokenizer: Any) -> None:
+    """Some files load and cannot be used."""
+    ids = tokenizer("Some text, 12 3.\n")["input_ids"]
+    if not ids or not all(isinstance(number, int) for number in ids):
+        raise ValueError("it makes no tokens of a text")
+    tokenizer.decode(ids)
+
+
+def _check_vocabulary(path: Path, tokenizer: Any) -> None:
+    """InputError where the tokenizer has a token that the embedding has no row for."""
+    rows = vocabulary_size(read_config(path))
+    ids: Mapping[str, int] = tokenizer.get_vocab()
+    beyond = {token: number for token, number in ids.items() if rows is not None and number >= rows}
+    if rows is not None and beyond:
+        first = min(beyond, key=lambda token: beyond[token])
+        raise InputError(
+            f"{visible(path)}: the tokenizer has {len(ids):,} tokens, and the model's embedding has only "
+            f"{rows:,} rows (`vocab_size` in config.json): token {one_line(first, 60)!r} has id "
+            f"{beyond[first]:,}. Resize the model's embedding to the tokenizer, or restore the tokenizer that "
+            "the model was made with."
+        )
 
 
 def _is_plain(path: Path) -> bool:
-    stated = read_json(path / "tokenizer_config.json").get("tokenizer_class")
-    family = read_json(path / "config.json").get("model_type")
+    stated = read_tokenizer_config(path).get("tokenizer_class")
+    family = read_config(path).get("model_type")
     known = family in _PLAIN_FAMILIES or family is None
     return stated in _PLAIN_CLASSES and known and (path / "tokenizer.json").is_file()
 
@@ -127,16 +253,14 @@ def renderer_for(spec: ModelSpec) -> Renderer:
     """The renderer of the model: its tokenizer, the markup of the spec, every id that ends an answer."""
     tokenizer = load_tokenizer(spec)
     path = resolve_model_path(spec, weights=False, config=False)
-    stated = read_json(path / "generation_config.json").get("eos_token_id")
-    stated = read_json(path / "config.json").get("eos_token_id") if stated is None else stated
-    stops = stated if isinstance(stated, list) else [stated] if stated is not None else []
+    stops = stop_ids(path, read_config(path))
     return Renderer(tokenizer, markup_named(spec.markup, tokenizer, spec.default_system), stops)
 
 
 def context_length(path: Path) -> int:
     """The longest sequence that the configuration in a directory allows, in tokens."""
-    config = read_json(path / "config.json")
-    text = {**config, **config.get("text_config", {})}
+    config = read_config(path)
+    text = {**config, **(config.get("text_config") or {})}
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
     stated = [text[name] for name in names if isinstance(text.get(name), int)]
     return stated[0] if stated else UNLIMITED

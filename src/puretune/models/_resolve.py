@@ -5,7 +5,6 @@ Entry points of the group ``puretune.models`` are zero-argument callables that r
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -13,13 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import EnvironmentFault, InputError, unknown
+from puretune.files import checked_path
+from puretune.models._fields import (
+    CONFIG,
+    read_config,
+    read_generation_config,
+    read_tokenizer_config,
+    vocabulary_size,
+)
+from puretune.models._quantize import require_readable
 from puretune.models._types import ModelSpec
+from puretune.models._weights import embedding_rows, tensors_of, weight_files
+from puretune.visible import one_line, visible
 
 GROUP = "puretune.models"
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md", "LICENSE*")
 """Everything but weights."""
+_PART = r"[A-Za-z0-9_](?:(?!--|\.\.)[A-Za-z0-9._-])*(?<![-.])"
+_HUB_ID = re.compile(f"{_PART}/{_PART}")
+"""The hub's own rule for ids."""
+_ADAPTER_CONFIG = "adapter_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "tekken.json")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = True) -> Path:
@@ -31,7 +44,7 @@ def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = Tru
     """
     if spec.model in offered_models():
         return _complete(Path(offered_models()[spec.model]()), weights, config)
-    local = Path(spec.model).expanduser()
+    local = checked_path(spec.model, "model")
     if local.is_dir():
         return _complete(local, weights, config)
     require_hub_id(spec)
@@ -40,7 +53,7 @@ def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = Tru
 
 def is_hub_id(spec: ModelSpec) -> bool:
     """Whether the model's files come from the hub."""
-    return spec.model not in offered_models() and not Path(spec.model).expanduser().is_dir()
+    return spec.model not in offered_models() and not checked_path(spec.model, "model").is_dir()
 
 
 def offered_models() -> dict[str, Callable[[], Path]]:
@@ -62,11 +75,13 @@ def require_hub_id(spec: ModelSpec) -> None:
     """InputError unless the name has a hub id's form."""
     name = spec.model
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise InputError(f"model {name!r}: no such directory. Check the path in the study's `model`.")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise InputError(
+            f"model {one_line(name)!r}: no such directory. Check the path in the study's `model`."
+        )
+    if not _HUB_ID.fullmatch(name) or len(name) > 96 or name.endswith(".git"):
         raise unknown(
             "model",
-            name,
+            one_line(name),
             offered_models(),
             where="a model is a name from this list, a directory, or a hub id `owner/name`",
         )
@@ -94,7 +109,9 @@ def hub_fault(spec: ModelSpec, error: Exception) -> InputError | EnvironmentFaul
     """What a hub client's error means for the user."""
     from huggingface_hub import errors
 
-    name = f"model {spec.model!r}" + (f" at revision {spec.revision!r}" if spec.revision else "")
+    name = f"model {one_line(spec.model)!r}" + (
+        f" at revision {one_line(spec.revision)!r}" if spec.revision else ""
+    )
     if isinstance(error, errors.GatedRepoError):
         return EnvironmentFault(
             f"{name} is gated: accept its licence on the hub, then log in (`hf auth login`, or set HF_TOKEN)."
@@ -114,79 +131,52 @@ def hub_fault(spec: ModelSpec, error: Exception) -> InputError | EnvironmentFaul
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]
+    return one_line((str(error).strip().splitlines() or [""])[0])
 
 
 def _complete(directory: Path, weights: bool, config: bool) -> Path:
-    """The directory, when it has what a model needs; otherwise an InputError says what is missing."""
-    if config and not (directory / "config.json").is_file():
-        if (directory / "adapter_config.json").is_file():
+    """The directory, when it has what a model needs and its files say what they may; otherwise an InputError
+    says what is missing or wrong."""
+    if config and not (directory / CONFIG).exists():
+        if (directory / _ADAPTER_CONFIG).is_file():
             raise InputError(
-                f"{directory} is an adapter, not a model: name its base here and the adapter as a condition."
+                f"{visible(directory)} is an adapter, not a model: name its base here and the adapter as a "
+                "condition."
             )
-        raise InputError(f"{directory}: no config.json, so this is not a model in Hugging Face format.")
+        raise InputError(
+            f"{visible(directory)}: no config.json, so this is not a model in Hugging Face format."
+        )
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise InputError(
-            f"{directory}: no tokenizer ({', '.join(TOKENIZER_FILES[:3])}). "
+            f"{visible(directory)}: no tokenizer ({', '.join(TOKENIZER_FILES[:3])}). "
             "Save the model's tokenizer into the same directory (`tokenizer.save_pretrained`)."
         )
+    check_settings(directory)
     if weights:
-        weight_files(directory)
+        check_weights(directory)
     return directory
 
 
-def weight_files(directory: Path) -> list[Path]:
-    """The model's safetensors files by name; InputError for none, or one that is missing or cut off."""
-    index = directory / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        missing = [name for name in names if not (directory / name).is_file()]
-        if missing:
-            raise InputError(
-                f"{directory}: {len(missing)} of {len(names)} weight files are missing, first {missing[0]}. "
-                "Copy or download the model again."
-            )
-        return [require_whole(directory / name) for name in names]
-    found = sorted(directory.glob("model*.safetensors"))
-    if found:
-        return [require_whole(path) for path in found]
-    pickled = sorted(path.name for pattern in _PICKLES for path in directory.glob(pattern))
-    if pickled:
+def check_settings(directory: Path) -> None:
+    """InputError where a JSON file of a model says what it may not (see ``_fields``)."""
+    read_generation_config(directory, vocabulary_size(read_config(directory)))
+    read_tokenizer_config(directory)
+
+
+def check_weights(directory: Path) -> list[Path]:
+    """The weight files; InputError where they are not whole, are not the configuration's, are quantised in a
+    way that nothing here reads, or lie beside an adapter, which transformers would put on them unasked."""
+    files, config = weight_files(directory), read_config(directory)
+    require_readable(directory, config)
+    if (directory / _ADAPTER_CONFIG).exists():
         raise InputError(
-            f"{directory}: the weights are pickled ({pickled[0]}), which can run code when loaded. "
-            "Convert them to safetensors (`model.save_pretrained`)."
+            f"{visible(directory)} holds a model and an adapter ({_ADAPTER_CONFIG}); it is not clear which "
+            "is meant. Move the adapter's files into a directory of their own."
         )
-    raise InputError(f"{directory}: no weights (model.safetensors).")
-
-
-def require_whole(path: Path) -> Path:
-    """The safetensors file, where it is as long as its header says; InputError where it was cut off.
-
-    The format: eight bytes with the header's length, the header (JSON), the tensors' bytes.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            header = json.loads(file.read(length)) if length <= size else None
-        except ValueError:
-            header = None
-    if isinstance(header, dict):
-        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-        if size == 8 + length + max(ends, default=0):
-            return path
-    raise InputError(
-        f"{path} is not a whole safetensors file ({size:,} bytes): a download or a copy was interrupted. "
-        "Copy or download it again."
-    )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A model's configuration file; empty where there is none. InputError where it is not JSON."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
-    return content if isinstance(content, dict) else {}
+    rows, stated = embedding_rows(tensors_of(files)), vocabulary_size(config)
+    if rows is not None and stated is not None and rows != stated:
+        raise InputError(
+            f"{visible(directory / CONFIG)}: `vocab_size` is {stated:,}, and the embedding in the weights "
+            f"has {rows:,} rows. The two do not belong together: copy or download the model again."
+        )
+    return files

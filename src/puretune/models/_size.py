@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from puretune.errors import InputError
-from puretune.models._load import quiet
+from puretune.models._hardware import SMALL_MODEL
+from puretune.models._load import load_config, quiet, without_weights
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 
-_SMALL = 20_000_000
-"""Parameters."""
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
@@ -35,23 +33,14 @@ def parameters_per_token(spec: ModelSpec) -> int:
 def is_small(model: Any) -> bool:
     """Whether a model costs so little memory that copies of it, or a second process with it, do no harm; more
     threads would not help it either."""
-    return bool(sum(weight.numel() for weight in model.parameters()) < _SMALL)
+    return bool(sum(weight.numel() for weight in model.parameters()) < SMALL_MODEL)
 
 
 def _without_weights(spec: ModelSpec) -> Any:
-    import torch
-
     path = resolve_model_path(spec, weights=False)
     with quiet():
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        trust = spec.trust_remote_code
-        try:
-            config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trust)
-            with torch.device("meta"):
-                return AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-        except (ValueError, OSError, KeyError) as error:
-            raise InputError(f"{path}: transformers cannot build this model: {error}") from error
+        config = load_config(path, spec.trust_remote_code)
+        return without_weights(path, config, spec.trust_remote_code)
 
 
 def _share_of_experts(config: Any) -> float:

@@ -28,7 +28,8 @@ class ModelSpec:
     dtype: Dtype = "auto"
     device: str = "auto"
     threads: int | None = None
-    """CPU threads; None: a fixed small number, so that results do not depend on the machine's load."""
+    """CPU threads; None: one for models under 20M parameters, else the physical cores that this process may
+    use."""
     trust_remote_code: bool = False
     quantization: Quantization | None = None
     """Hold the weights in so many bits while they answer (bitsandbytes); tuning is not touched by it."""

@@ -17,6 +17,7 @@ from puretune.models import (
     MessagesRenderer,
     ModelSpec,
     RemoteBase,
+    WeightsAbsent,
     check_adapter,
     fingerprint,
     provisional_fingerprint,
@@ -170,7 +171,7 @@ def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
             raise EnvironmentFault(lacking)
         try:
             return Base(spec, fingerprint(spec), device, dtype, path, lacking)
-        except (InputError, EnvironmentFault) as error:
+        except (WeightsAbsent, EnvironmentFault) as error:
             if not dry:
                 raise
             return Base(spec, provisional_fingerprint(spec), device, dtype, path, lacking=str(error))
