@@ -237,8 +237,8 @@ def _check_vocabulary(path: Path, tokenizer: Any) -> None:
         raise InputError(
             f"{visible(path)}: the tokenizer has {len(ids):,} tokens, and the model's embedding has only "
             f"{rows:,} rows (`vocab_size` in config.json): token {one_line(first, 60)!r} has id "
-            f"{beyond[first]:,}. Resize the model's embedding to the tokenizer, or restore the tokenizer that "
-            "the model was made with."
+            f"{beyond[first]:,}. Resize the model's embedding to the tokenizer, or restore the tokenizer "
+            "that the model was made with."
         )
 
 
