@@ -8,19 +8,22 @@ of today, not repeatable; so both are errors until somebody asks for them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from puretune.errors import InputError, unknown
+from puretune.errors import EnvironmentFault, InputError, unknown
+from puretune.templates._budget import Exceeded
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup, digest
 from puretune.templates._message import MARK, DefaultSystem, Message
+from puretune.templates._sandbox import run_chat_template
 from puretune.templates._text import show_tokens
+from puretune.visible import one_line
 
 _NO_DAY = "the model's chat template writes today's date"
-_DIRECTIVES = "aAbBcdHIjmMpSuUVwWxXyYGfZz%"  # of strftime
+_OTHERWISE = f"Use an explicit markup ({', '.join(MARKUPS)}) in the study's `model: {{markup: ...}}`."
 CLOCK = "strftime_now"
 """The function that chat templates ask for today's date; a template's argument of this name pins the day."""
 
@@ -56,14 +59,15 @@ class TokenizerMarkup:
 
     def _apply(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
         chat = [{"role": m.role, "content": m.content} for m in turns]
-        given = {name: value for name, value in arguments.items() if name != CLOCK}
         try:
             source = self._source(arguments)
-            text = self.tokenizer.apply_chat_template(
-                chat, chat_template=source, tokenize=False, add_generation_prompt=generation, **given
-            )
-        except InputError:
+            return self._run(source, chat, generation, arguments)
+        except (InputError, EnvironmentFault):
             raise
+        except Exceeded as error:
+            raise InputError(
+                f"the model's chat template is stopped: {error}, which no ordinary one does. {_OTHERWISE}"
+            ) from error
         except Exception as error:  # a chat template may raise anything it likes
             if _NO_DAY in str(error):
                 raise InputError(
@@ -71,15 +75,32 @@ class TokenizerMarkup:
                     f"`arguments: {{{CLOCK}: 2024-07-26}}`, or by the name that the chat template has for it "
                     "(often `date_string`)."
                 ) from error
+            reason = one_line(error) or type(error).__name__
             raise InputError(
-                f"the model's chat template rejects the turns {[m.role for m in turns]}: {error}. "
-                f"Use an explicit markup ({', '.join(MARKUPS)}) in the study's `model: {{markup: ...}}`."
+                f"the model's chat template rejects the turns {[m.role for m in turns]}: {reason}. {_OTHERWISE}"
             ) from error
-        return str(text)
+
+    def _run(
+        self, source: str, chat: list[dict[str, str]], generation: bool, arguments: Mapping[str, Any]
+    ) -> str:
+        given = {name: value for name, value in arguments.items() if name != CLOCK}
+        own = type(self.tokenizer).apply_chat_template
+        if not own.__module__.startswith("transformers.tokenization_utils"):  # its own code, trusted
+            return str(own(self.tokenizer, chat, tokenize=False, add_generation_prompt=generation, **given))
+        variables = {
+            "tools": None,
+            "documents": None,
+            CLOCK: _clock(arguments.get(CLOCK)),
+            **self.tokenizer.special_tokens_map,
+            **given,
+            "messages": chat,
+            "add_generation_prompt": generation,
+        }
+        return run_chat_template(source, variables)
 
     def _source(self, arguments: Mapping[str, Any]) -> str:
-        """The chat template, with a clock of ours where it asks for the day; errors for unknown arguments."""
-        source = str(self.tokenizer.get_chat_template())
+        """The chat template; InputError for an argument that it does not use."""
+        source = str(self.tokenizer.get_chat_template(tools=arguments.get("tools")))
         for name in arguments:
             if not re.search(rf"\b{re.escape(name)}\b", source):
                 raise unknown(
@@ -88,7 +109,7 @@ class TokenizerMarkup:
                     set(re.findall(r"\b(\w+) is (?:not )?defined", source)),
                     where="the model's chat template does not use it (the template's `arguments`)",
                 )
-        return _clock(arguments.get(CLOCK)) + source if CLOCK in source else source
+        return source
 
     def _require_nothing_added(self, turns: Sequence[Message], arguments: Mapping[str, Any]) -> None:
         asked = any(m.role == "system" for m in turns)
@@ -159,15 +180,18 @@ def _shared_end(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _clock(pinned: Any) -> str:
-    """The function for today's date, as a Jinja macro: it spells the pinned day, or raises an error."""
+def _clock(pinned: Any) -> Callable[[str], str]:
+    """The function for today's date: it spells the pinned day, or raises an error."""
     if pinned is None:
-        return f"{{%- macro {CLOCK}(format) -%}}{{{{ raise_exception({_NO_DAY!r}) }}}}{{%- endmacro -%}}"
+        return _no_day
     try:
-        day = date.fromisoformat(str(pinned))
+        day = datetime.fromisoformat(str(pinned))
     except ValueError:
         raise InputError(
-            f"the template's argument {CLOCK!r} is {pinned!r}; give a day as 2024-07-26."
+            f"the template's argument {CLOCK!r} is {one_line(pinned, 40)!r}; give a day as 2024-07-26."
         ) from None
-    spelled = "".join(f" | replace('%{c}', '{day.strftime(f'%{c}')}')" for c in _DIRECTIVES)
-    return f"{{%- macro {CLOCK}(format) -%}}{{{{ format{spelled} }}}}{{%- endmacro -%}}"
+    return day.strftime
+
+
+def _no_day(format: str) -> str:
+    raise ValueError(_NO_DAY)
