@@ -14,7 +14,7 @@ from puretune.errors import InputError
 from puretune.events import EventSink
 
 if TYPE_CHECKING:
-    from puretune.inference.endpoint import Notice
+    from puretune.endpoints import Notice
 
 
 class Consents:

@@ -14,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from puretune.endpoints import Reply
 from puretune.errors import EnvironmentFault
-from puretune.inference.endpoint import Reply
 from puretune.store import Say, json_lines, key_of, make_directory, set_aside, write_text
 from puretune.visible import visible
 

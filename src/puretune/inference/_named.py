@@ -10,13 +10,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from puretune.errors import EnvironmentFault, InputError, unknown
+from puretune.endpoints import Notice
+from puretune.errors import EnvironmentFault, unknown
 from puretune.inference._types import Engine, Takes
-from puretune.inference.endpoint import Notice
 from puretune.inference.local import LocalSpec
 from puretune.inference.openai import OpenAISpec
 from puretune.inference.vllm import VllmSpec
 from puretune.models import LazyBase
+from puretune.options import validated
 
 GROUP = "puretune.engines"
 """Each entry is a dataclass that implements :class:`EngineSpec`; its fields are the engine's options."""
@@ -81,19 +82,7 @@ def engine_spec(name: str, options: Mapping[str, Any] | None = None) -> EngineSp
 
     InputError, with the nearest name, for an unknown engine or option, and for a value that makes no sense.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    kind, given = _kind(name), dict(options or {})
-    known = set(getattr(kind, "__dataclass_fields__", {}))
-    for key in given:
-        if key not in known:
-            raise unknown("option", key, known, f"engine {name!r}")
-    try:
-        spec: EngineSpec = TypeAdapter(kind).validate_python(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"engine {name!r}: {place}: {first['msg']} (given: {first['input']!r}).") from error
+    spec: EngineSpec = validated(_kind(name), options or {}, f"engine {name!r}")
     return spec
 
 

@@ -19,13 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from puretune.errors import CheckFailed, InputError, PuretuneError
-from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.inference._choose import stream_seed
-from puretune.inference._group import check_decoding
-from puretune.inference._journal import Journal
-from puretune.inference._types import Answer, Decoding, Finish, Request, Takes
-from puretune.inference.endpoint import (
+from puretune.endpoints import (
     Client,
     Clock,
     Endpoint,
@@ -38,6 +32,12 @@ from puretune.inference.endpoint import (
     run,
     stays_or_leaves,
 )
+from puretune.errors import CheckFailed, InputError, PuretuneError
+from puretune.events import Advanced, EventSink, Finished, Started, ignore
+from puretune.inference._choose import stream_seed
+from puretune.inference._group import check_decoding
+from puretune.inference._journal import Journal
+from puretune.inference._types import Answer, Decoding, Finish, Request, Takes
 from puretune.models import LazyBase
 from puretune.store import key_of
 
@@ -98,11 +98,11 @@ class OpenAISpec:
         url, key = located(self.base_url, self.api_key_env)
         object.__setattr__(self, "base_url", url)
         object.__setattr__(self, "api_key_env", key)
-        if not 1 <= self.concurrency <= 1024:
-            raise InputError(f"concurrency: {self.concurrency} is out of range. Give a value from 1 to 1024.")
-        clash = _OWN_FIELDS & set(self.extra)
-        if clash:
-            raise InputError(f"extra: {sorted(clash)[0]!r} cannot be set here; it has a place of its own.")
+        if self.model:
+            check_name("model", self.model)
+        check_variable("api_key_env", self.api_key_env)
+        check_range("concurrency", self.concurrency, 1, 1024, whole=True)
+        check_fields("extra", self.extra, _OWN_FIELDS)
 
     @property
     def version(self) -> str:

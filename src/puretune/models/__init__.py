@@ -12,8 +12,6 @@ from puretune.models._adapter import (
     write_manifest,
 )
 from puretune.models._apply import applied, save_merged
-from puretune.models._consent import Consent, Notice, agree, loopback_only, stays_or_leaves
-from puretune.models._endpoint import NO_KEY, OPENAI, Endpoint, Limits, located
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import has_bf16, resolved_device, resolved_dtype, resolved_threads
 from puretune.models._lazy import LazyBase
@@ -49,30 +47,23 @@ __all__ = [
     "ADAPTER_CONFIG",
     "ADAPTER_WEIGHTS",
     "MANIFEST",
-    "NO_KEY",
-    "OPENAI",
     "REMOTE_MODEL",
     "UNLIMITED",
     "AdapterRef",
     "Attend",
     "BaseModel",
-    "Consent",
     "Dtype",
-    "Endpoint",
     "LazyBase",
-    "Limits",
     "Lora",
     "Manifest",
     "MessagesRenderer",
     "ModelSpec",
-    "Notice",
     "PlainLlama",
     "Quantization",
     "RemoteBase",
     "WeightsAbsent",
     "adapter_config",
     "adapter_ref",
-    "agree",
     "applied",
     "attached",
     "cache_directory",
@@ -87,8 +78,6 @@ __all__ = [
     "load_lora",
     "load_model",
     "load_tokenizer",
-    "located",
-    "loopback_only",
     "merged",
     "new_lora",
     "parameters_per_token",
@@ -106,7 +95,6 @@ __all__ = [
     "save_lora",
     "save_merged",
     "served_ref",
-    "stays_or_leaves",
     "target_modules",
     "write_manifest",
 ]

@@ -12,9 +12,9 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from puretune.endpoints import Notice
 from puretune.events import EventSink, Warned
 from puretune.inference import LocalEngine, mend_journals
-from puretune.inference.endpoint import Notice
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store, remove_sound

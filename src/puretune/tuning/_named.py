@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-from puretune.errors import InputError, unknown
-from puretune.models import BaseModel, Consent, LazyBase, loopback_only
+from puretune.endpoints import Consent, loopback_only
+from puretune.errors import unknown
+from puretune.models import BaseModel, LazyBase
+from puretune.options import validated
 from puretune.tuning._types import Tuner
 from puretune.tuning.gang import GangTuner
 from puretune.tuning.loop import LoopTuner
@@ -93,18 +95,4 @@ def tuner_named(name: str, options: Mapping[str, Any] | None = None) -> ChosenTu
 
 
 def _options(factory: TunerFactory, given: Mapping[str, Any]) -> TunerOptions:
-    from pydantic import TypeAdapter, ValidationError
-
-    kind = factory.Options
-    known: list[str] = [field.name for field in fields(kind)] if is_dataclass(kind) else []
-    for key in given:
-        if key not in known:
-            raise unknown("option", key, known, where=f"tuner {factory.name!r}")
-    try:
-        return TypeAdapter(kind).validate_python(dict(given))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"tuner {factory.name!r}, option {place}: {first['msg']} (given: {first['input']!r})."
-        ) from error
+    return validated(factory.Options, given, f"tuner {factory.name!r}")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from puretune.endpoints import retry_after
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
-from puretune.inference.endpoint import retry_after
 from puretune.scoring.judges import Ledger
 
 from .conftest import MakeJudge, TestClock, harms, pairs

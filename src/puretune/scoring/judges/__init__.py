@@ -1,6 +1,6 @@
 """Judges of harm behind endpoints: settings, contract, client, ledger, costs."""
 
-from puretune.inference.endpoint import Consent, Limits, agree, loopback_only
+from puretune.endpoints import Consent, Limits, agree, loopback_only
 from puretune.scoring.judges._contract import messages, parse_reply
 from puretune.scoring.judges._cost import Estimate, Notice
 from puretune.scoring.judges._judgement import Judgement

@@ -14,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from puretune.endpoints import Client, Clock, Patience, Reply, Trouble, read_completion
 from puretune.errors import EnvironmentFault
-from puretune.inference.endpoint import Client, Clock, Patience, Reply, Trouble, read_completion
 from puretune.scoring.judges._ask import Ask
 from puretune.scoring.judges._contract import parse_reply
 from puretune.scoring.judges._ledger import Ledger

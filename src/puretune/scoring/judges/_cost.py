@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from puretune.data import Example
-from puretune.inference.endpoint import stays_or_leaves
+from puretune.endpoints import stays_or_leaves
 from puretune.models import estimate_tokens
 from puretune.scoring.judges._ask import Ask, Asking
 from puretune.scoring.judges._spec import JudgeSpec, Price

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from puretune.inference.endpoint import Client, Clock, Line, Reply, Trouble
+from puretune.endpoints import Client, Clock, Line, Reply, Trouble
 from puretune.scoring.judges._ask import Ask
 from puretune.scoring.judges._contract import parse_reply
 from puretune.scoring.judges._judgement import Judgement

@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from puretune.errors import InputError
+from puretune.files import LARGEST_YAML, read_text, read_yaml_value
+from puretune.visible import visible
 
 PLACEHOLDERS = ("{query}", "{answer}")
 
@@ -63,32 +64,21 @@ Reply in exactly this form and write nothing after it:
 def load_rubric(path: Path) -> Rubric:
     """A user's rubric: a text file is the user message; a YAML file may have ``system`` and ``user``.
 
-    InputError where it cannot be read or lacks a placeholder.
+    InputError where it cannot be read or a placeholder is missing.
     """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise InputError(f"rubric {path}: cannot be read: {error.strerror}. Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"rubric {path}: not UTF-8. Save the file as UTF-8.") from error
-    rubric = _from_yaml(text, path) if path.suffix in (".yaml", ".yml") else Rubric(text)
+    shown = f"rubric {visible(path)}"
+    is_yaml = path.suffix in (".yaml", ".yml")
+    rubric = _from_yaml(path, shown) if is_yaml else Rubric(read_text(path, "rubric", LARGEST_YAML))
     missing = [name for name in PLACEHOLDERS if name not in rubric.user]
     if missing:
-        raise InputError(
-            f"rubric {path}: no {missing[0]} in it. Put it where the judge shall read that text."
-        )
+        raise InputError(f"{shown}: no {missing[0]} in it. Put it where the judge shall read that text.")
     return rubric
 
 
-def _from_yaml(text: str, path: Path) -> Rubric:
-    import yaml
-
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"rubric {path}: not YAML: {' '.join(str(error).split())}") from error
+def _from_yaml(path: Path, shown: str) -> Rubric:
+    value = read_yaml_value(path, "rubric")
     if not isinstance(value, Mapping) or not isinstance(value.get("user"), str):
-        raise InputError(f"rubric {path}: a rubric in YAML has the keys `user` and, if needed, `system`.")
+        raise InputError(f"{shown}: a rubric in YAML has the keys `user` and, if needed, `system`.")
     if set(value) - {"user", "system"} or not isinstance(value.get("system"), str | None):
-        raise InputError(f"rubric {path}: only the texts `user` and `system` can stand in it.")
+        raise InputError(f"{shown}: only the texts `user` and `system` can be in it.")
     return Rubric(value["user"], value.get("system"))

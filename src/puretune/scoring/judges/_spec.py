@@ -11,20 +11,39 @@ price: {input: 30, output: 60}
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from puretune.endpoints import (
+    Endpoint,
+    Limits,
+    check_fields,
+    check_name,
+    check_ranges,
+    check_variable,
+    located,
+)
 from puretune.errors import InputError, unknown
-from puretune.inference.endpoint import Endpoint, Limits, located
+from puretune.files import checked_path, kind_of, read_yaml_value
+from puretune.options import validated
+from puretune.visible import one_line, visible
 
 
 @dataclass(frozen=True)
 class Price:
     """US dollars per million tokens."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it)
     input: float
     output: float
+
+    def __post_init__(self) -> None:
+        """InputError for a price below 0, or none that anybody asks."""
+        check_ranges("price.", self, {"input": (0.0, _HIGHEST_PRICE), "output": (0.0, _HIGHEST_PRICE)})
+
+
+_HIGHEST_PRICE = 1e6
 
 
 @dataclass(frozen=True)
@@ -69,18 +88,17 @@ class JudgeSpec:
     def __post_init__(self) -> None:
         """InputError, naming the setting, where a value makes no sense."""
         if not self.model.strip():
-            raise InputError("a judge through an endpoint needs a model. Add `model: NAME`.")
+            raise InputError(_NO_MODEL)
         object.__setattr__(self, "name", self.name or self.model)
+        for name in ("model", "name", "expect_model"):
+            if (value := getattr(self, name)) is not None:
+                check_name(name, value)
+        check_variable("api_key_env", self.api_key_env)
         url, key = located(self.base_url, self.api_key_env)
         object.__setattr__(self, "base_url", url)
         object.__setattr__(self, "api_key_env", key)
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise InputError(f"{name}: {value} is out of range. Give a value from {low:g} to {high:g}.")
-        clash = set(self.extra) & {"model", "messages", "temperature", "max_tokens", "n", "stream"}
-        if clash:
-            raise InputError(f"extra: {sorted(clash)[0]!r} cannot be set here; it has a place of its own.")
+        check_ranges("", self, _RANGES)
+        check_fields("extra", self.extra, _OWN_FIELDS)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -101,12 +119,14 @@ class JudgeSpec:
 
 _RANGES: Mapping[str, tuple[float, float]] = {
     "concurrency": (1, 1024),
-    "temperature": (0, 2),
+    "temperature": (0.0, 2.0),
     "max_tokens": (1, 10**6),
     "attempts": (1, 20),
-    "recheck": (0, 1),
+    "recheck": (0.0, 1.0),
     "longest_answer": (200, 10**9),
 }
+_OWN_FIELDS = frozenset(("model", "messages", "temperature", "max_tokens", "n", "stream"))
+_NO_MODEL = "a judge through an endpoint needs a model. Add `model: NAME`."
 
 BUILTIN_JUDGES: Mapping[str, Mapping[str, Any]] = {
     "openai": {},
@@ -131,12 +151,15 @@ def judge_spec(settings: Mapping[str, Any], where: str = "judge") -> JudgeSpec:
     given = dict(settings)
     kind = given.pop("judge", "openai")
     if not isinstance(kind, str) or kind not in BUILTIN_JUDGES:
-        raise unknown("judge", str(kind), BUILTIN_JUDGES, where)
+        raise unknown("judge", one_line(kind), BUILTIN_JUDGES, where)
     usual = dict(BUILTIN_JUDGES[kind])
     if given.get("model", usual.get("model")) != usual.get("model"):
         usual = {key: value for key, value in usual.items() if key not in _OF_THE_MODEL}
+    settings = {**usual, **given}
     try:
-        return _validated({**usual, **given}, where)
+        if "model" not in settings:
+            raise InputError(_NO_MODEL)
+        return validated(JudgeSpec, settings, where, "key", also=("judge",))
     except InputError as error:
         message = str(error)
         raise InputError(message if message.startswith(where) else f"{where}: {message}") from error
@@ -144,43 +167,19 @@ def judge_spec(settings: Mapping[str, Any], where: str = "judge") -> JudgeSpec:
 
 def load_judge(path: Path) -> JudgeSpec:
     """The judge behind an endpoint in a YAML file. InputError names file and key."""
-    return judge_spec(read_judge(path), str(path))
+    return judge_spec(read_judge(path), visible(path))
 
 
 def read_judge(path: Path) -> dict[str, Any]:
-    """The mapping in a judge's YAML file; the rubric's path is relative to the file. InputError names it."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, Mapping):
-        raise InputError(f"{path}: a judge is a mapping. Write `judge: openai`, `model: NAME`, ...")
-    settings = {str(key): item for key, item in value.items()}
-    settings.setdefault("judge", "openai")
-    if isinstance(settings.get("rubric"), str):
-        settings["rubric"] = path.parent / Path(settings["rubric"]).expanduser()
+    """The mapping in a judge's YAML file; paths in it are relative to the file. InputError names it."""
+    value = read_yaml_value(path, "judge's file")
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{visible(path)}: a judge is a mapping, not {kind_of(value)}. Write `judge: openai`, "
+            "`model: NAME`, ..."
+        )
+    settings = {"judge": "openai", **{str(key): item for key, item in value.items()}}
+    for name in ("rubric", "lexicon"):
+        if isinstance(settings.get(name), str):
+            settings[name] = path.parent / checked_path(settings[name], f"{visible(path)}: {name}")
     return settings
-
-
-def _validated(settings: dict[str, Any], where: str) -> JudgeSpec:
-    from pydantic import TypeAdapter, ValidationError
-
-    known = {one.name for one in fields(JudgeSpec)}
-    for key in settings:
-        if key not in known:
-            raise unknown("key", str(key), known | {"judge"}, where)
-    if "model" not in settings:
-        raise InputError("a judge through an endpoint needs a model. Add `model: NAME`.")
-    for key, kind in (("price", Price), ("limits", Limits)):
-        if isinstance(settings.get(key), kind):
-            settings[key] = vars(settings[key])
-    try:
-        return TypeAdapter(JudgeSpec).validate_python(settings)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{place}: {first['msg']} (given: {first['input']!r}).") from error

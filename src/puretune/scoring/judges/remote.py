@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data import Example
+from puretune.endpoints import Client, Clock, Consent, WallClock, loopback_only, run
 from puretune.errors import CheckFailed, EnvironmentFault, InputError, PuretuneError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference import Answer
-from puretune.inference.endpoint import Client, Clock, Consent, WallClock, loopback_only, run
 from puretune.scoring._metric import Metric
 from puretune.scoring._types import Verdict
 from puretune.scoring.judges._ask import Ask, Asking

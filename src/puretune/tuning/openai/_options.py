@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from puretune.errors import InputError
-from puretune.models import Endpoint, Limits, located
+from puretune.endpoints import Endpoint, Limits, check_name, check_ranges, check_variable, located
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,11 @@ class OpenAIOptions:
 
     def __post_init__(self) -> None:
         """InputError for a value that makes no sense."""
-        for name in ("batch_size", "learning_rate_multiplier", "poll_seconds"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InputError(f"tuner 'openai', option {name}: {value} is not above 0.")
-        if self.price is not None and self.price < 0:
-            raise InputError(f"tuner 'openai', option price: {self.price} is below 0.")
+        where = "tuner 'openai', option "
+        check_ranges(where, self, _RANGES)
+        check_name(f"{where}suffix", self.suffix)
+        check_variable(f"{where}api_key_env", self.api_key_env)
+        located(self.base_url, self.api_key_env)
 
     def inputs(self) -> dict[str, Any]:
         """What decides the tuned model: the endpoint and its hyperparameters."""
@@ -55,3 +53,11 @@ class OpenAIOptions:
             "learning_rate_multiplier": self.learning_rate_multiplier,
         }
         return {name: value for name, value in named.items() if value is not None}
+
+
+_RANGES = {
+    "batch_size": (1, 100_000),
+    "learning_rate_multiplier": (1e-6, 1000.0),
+    "price": (0.0, 1e6),
+    "poll_seconds": (0.001, 86_400.0),
+}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from puretune.endpoints import Endpoint, stays_or_leaves
 from puretune.errors import InputError
-from puretune.models import Endpoint, stays_or_leaves
+from puretune.visible import one_line
 
 AS_OF = "2025-07"
 """When the prices below were the provider's. They change: the option ``price`` overrides them."""
@@ -49,7 +50,7 @@ class TuningNotice:
     def __str__(self) -> str:
         cost = "price not known" if self.dollars is None else f"about ${self.dollars:,.2f} ({self.source})"
         return (
-            f"Tuner openai, model {self.model} at {self.endpoint}: the training data "
+            f"Tuner openai, model {one_line(self.model)} at {self.endpoint}: the training data "
             f"{stays_or_leaves(self.loopback)}.\n"
             f"{self.jobs:,} {'jobs' if self.jobs > 1 else 'job'} with {self.rows:,} rows are started; about "
             f"{self.tokens:,} tokens are trained on.\nEstimated cost: {cost}."

@@ -8,31 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from puretune.endpoints import Consent, loopback_only
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import EventSink, Finished, Started, ignore
 from puretune.models import (
     REMOTE_MODEL,
     AdapterRef,
     BaseModel,
-    Consent,
     LazyBase,
     RemoteBase,
     adapter_ref,
-    loopback_only,
 )
 from puretune.store import make_directory, write_text
 from puretune.tuning._about import inputs_digest
 from puretune.tuning._jobs import Job, existing, publish_files
 from puretune.tuning._schedule import plan_steps
 from puretune.tuning._types import Condition
-from puretune.tuning.openai._client import connected, plain_errors
-from puretune.tuning.openai._job import Desk, known_job
+from puretune.tuning.openai._client import Calls
+from puretune.tuning.openai._job import Desk, checkpoints, known_job
 from puretune.tuning.openai._options import OpenAIOptions
 from puretune.tuning.openai._price import TuningNotice, notice
 from puretune.tuning.openai._rows import counted_rows, epochs, kept_epochs, training_file
+from puretune.visible import one_line
 
 if TYPE_CHECKING:
-    from openai import OpenAI
     from openai.types.fine_tuning import FineTuningJob
 
 _SEEDS = 2**31
@@ -111,24 +110,24 @@ class OpenAITuner:
         return notice(model, endpoint, self.options.price, len(jobs), rows, tokens)
 
     def _tune(self, job: Job, on_event: EventSink) -> None:
-        condition, endpoint = job.condition, self.options.endpoint()
+        condition = job.condition
         work = f"tune {condition.name}"
         make_directory(condition.out)
-        with connected(endpoint) as client:
-            desk = Desk(client, endpoint, condition.out, job.inputs, self.options.poll_seconds)
-            on_event(Started(work, plan_steps(condition.recipe, len(job.rows))))
-            file = desk.upload(training_file(condition))
-            started = desk.start(self._request(condition, file))
-            try:
-                done = desk.wait(work, on_event)
-            except KeyboardInterrupt:
-                if self.options.on_interrupt == "cancel":
-                    desk.cancel()
-                raise
-            tuned = self._tuned(client, job, done)
+        calls = Calls(self.options.endpoint())
+        desk = Desk(calls, condition.out, job.inputs, self.options.poll_seconds)
+        on_event(Started(work, plan_steps(condition.recipe, len(job.rows))))
+        file = desk.upload(training_file(condition))
+        started = desk.start(self._request(condition, file))
+        try:
+            done = desk.wait(work, on_event)
+        except KeyboardInterrupt:
+            if self.options.on_interrupt == "cancel":
+                desk.cancel()
+            raise
+        tuned = self._tuned(calls, job, done)
         for step in job.missing:
             self._keep(job, step, tuned[step], done)
-        on_event(Finished(work, f"{started}: {done.fine_tuned_model}"))
+        on_event(Finished(work, f"{one_line(started)}: {one_line(done.fine_tuned_model)}"))
 
     def _request(self, condition: Condition, file: str) -> dict[str, Any]:
         chosen = {"n_epochs": epochs(condition), **self.options.hyperparameters()}
@@ -150,19 +149,16 @@ class OpenAITuner:
             )
         return start.served
 
-    def _tuned(self, client: OpenAI, job: Job, done: FineTuningJob) -> dict[int, _Tuned]:
+    def _tuned(self, calls: Calls, job: Job, done: FineTuningJob) -> dict[int, _Tuned]:
         """The models of the steps to keep; the last is the job's, earlier ones are its checkpoints."""
-        with plain_errors(self.options.endpoint()):
-            listed = sorted(
-                client.fine_tuning.jobs.checkpoints.list(done.id), key=lambda one: one.step_number
-            )
+        listed = calls.ask(lambda sdk: checkpoints(sdk, done.id))
         last, tuned = epochs(job.condition), dict[int, _Tuned]()
         for step, epoch in kept_epochs(job.condition).items():
             place = len(listed) - 1 - (last - epoch)
             found = listed[place] if place >= 0 else None
             if found is None and epoch != last:
                 raise EnvironmentFault(
-                    f"{self.options.endpoint().where}: job {done.id} has no checkpoint of epoch {epoch}. "
+                    f"{calls.endpoint.where}: job {one_line(done.id)} has no checkpoint of epoch {epoch}. "
                     "Take its step out of recipe.keep."
                 )
             model = done.fine_tuned_model

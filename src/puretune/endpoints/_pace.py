@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from puretune.endpoints._address import Endpoint
+from puretune.endpoints._reply import Trouble
 from puretune.errors import EnvironmentFault
-from puretune.inference.endpoint._client import Trouble
-from puretune.models import Endpoint
 
 _FIRST = 4
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0

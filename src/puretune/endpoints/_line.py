@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+from puretune.endpoints._address import Endpoint
+from puretune.endpoints._pace import Clock, Pace, Patience
+from puretune.endpoints._reply import Trouble
 from puretune.errors import PuretuneError
-from puretune.inference.endpoint._client import Trouble
-from puretune.inference.endpoint._pace import Clock, Pace, Patience
-from puretune.models import Endpoint
 
 _Item = TypeVar("_Item")
 _Reply = TypeVar("_Reply")
