@@ -161,7 +161,7 @@ def test_the_key_is_nowhere_on_disk(
         ([{"judge": "openai", "model": "x", "recheck": 2}], "recheck"),
         ([{"judge": "openai", "model": "x", "base_url": "ftp://x"}], "not an http"),
         ([{"judge": "openai", "model": "x", "base_url": "https://me:pw@x/v1"}], "no user, password"),
-        ([{"judge": "openai", "model": "x", "rubric": "none.txt"}], "none.txt: cannot be read"),
+        ([{"judge": "openai", "model": "x", "rubric": "none.txt"}], "none.txt: no such rubric"),
         (
             [{"judge": "openai", "model": "x"}, {"judge": "openai", "model": "x", "attempts": 1}],
             "two scorers",

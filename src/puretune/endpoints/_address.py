@@ -118,13 +118,13 @@ def _checked(url: str) -> str:
         parts = urlsplit(url.strip())
         port, host = parts.port, parts.hostname or ""
     except ValueError as error:
-        raise InputError(f"base_url: {shown!r} is not an address: {one_line(error)}.") from None
+        raise InputError(f"base_url: '{shown}' is not an address: {one_line(error)}.") from None
     if parts.scheme not in ("http", "https") or not _is_host(host):
-        raise InputError(f"base_url: {shown!r} is not an http(s) address. Write https://HOST/v1.")
+        raise InputError(f"base_url: '{shown}' is not an http(s) address. Write https://HOST/v1.")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise InputError("base_url: no user, password or query in it. Name the key's variable: api_key_env.")
     if port == 0 or len(url) > _LONGEST_URL or not _is_path(parts):
-        raise InputError(f"base_url: {shown!r} is not an address: check its port and path.")
+        raise InputError(f"base_url: '{shown}' is not an address: check its port and path.")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 

@@ -42,7 +42,7 @@ def check_name(where: str, name: str) -> None:
         raise InputError(f"{where}: a name of {len(name):,} characters is too long (at most {LONGEST_NAME}).")
     if visible(name, kept="") != name:
         raise InputError(
-            f"{where}: {one_line(name)!r} has characters that cannot be shown. Write a plain name."
+            f"{where}: '{one_line(name)}' has characters that cannot be shown. Write a plain name."
         )
 
 

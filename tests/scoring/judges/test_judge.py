@@ -87,7 +87,7 @@ def test_a_rubric_of_ones_own_is_used_and_in_the_version(
     [
         ("r.txt", b"{query} only", r"no \{answer\} in it"),
         ("r.txt", b"{query} {answer} \xff", "not UTF-8"),
-        ("r.yaml", b"user: [", "not YAML"),
+        ("r.yaml", b"user: [", "not readable as YAML"),
         ("r.yaml", b"text: x", "has the keys"),
         ("r.yaml", b"user: '{query} {answer}'\nextra: x", "only the texts"),
     ],
@@ -96,7 +96,7 @@ def test_a_wrong_rubric_is_named(tmp_path: Path, name: str, content: bytes, said
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=said):
         load_rubric(tmp_path / name)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such rubric"):
         load_rubric(tmp_path / "absent.txt")
 
 
@@ -150,6 +150,27 @@ def test_a_key_never_stands_in_a_message(
         ({"model": "m", "concurrency": "many"}, "concurrency"),
         ({"model": "m", "base_url": "localhost:8000"}, "not an http"),
         ({"model": "m", "extra": {"messages": []}}, "'messages' cannot be set here"),
+        ({"model": "m", "extra": {"top_p": float("nan")}}, "extra.top_p: not a value that JSON can hold"),
+        ({"model": "m", "concurrency": True}, "concurrency: "),
+        ({"model": "m", "concurrency": "8"}, "concurrency: "),
+        ({"model": 3}, "model: "),
+        ({"model": "a\x1b[2J"}, "model: 'a\\x1b[2J' has characters that cannot be shown"),
+        ({"model": "m", "name": "a\nb"}, "name: "),
+        ({"model": "m", "expect_model": "\u202e"}, "expect_model: "),
+        ({"model": "m", "price": {"input": -1, "output": 1}}, "price.input: -1.0 is out of range"),
+        ({"model": "m", "price": {"input": float("nan"), "output": 1}}, "price.input: nan"),
+        ({"model": "m", "price": {"input": 1, "output": float("inf")}}, "price.output: inf"),
+        ({"model": "m", "price": {"input": True, "output": 1}}, "price.input: "),
+        ({"model": "m", "price": {"input": 1, "output": 1, "per": 2}}, "unknown key 'price.per'"),
+        ({"model": "m", "limits": {"total": -1}}, "limits.total: -1"),
+        ({"model": "m", "limits": {"tries": 0}}, "limits.tries: 0 is out of range"),
+        ({"model": "m", "limits": {"tries": True}}, "limits.tries: "),
+        ({"model": "m", "limits": {"patience": float("inf")}}, "limits.patience: inf"),
+        ({"model": "m", "limits": {"waits": 1}}, "unknown key 'limits.waits'"),
+        ({"model": "m", "limits": 3}, "limits: "),
+        ({"model": "m", "recheck": float("nan")}, "recheck: nan"),
+        ({"model": "m", "base_url": "http://127.0.0.1:99999/v1"}, "base_url: "),
+        ({"model": "m", "api_key_env": "sk-1"}, "not the name of an environment variable"),
     ],
 )
 def test_wrong_settings_are_named(settings: dict[str, Any], said: str) -> None:
@@ -170,7 +191,7 @@ def test_a_judge_comes_from_a_file_its_rubric_beside_it(tmp_path: Path) -> None:
     file.write_text("[1]")
     with pytest.raises(InputError, match="a judge is a mapping"):
         scorer_from(str(file))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such judge's file"):
         scorer_from(str(tmp_path / "absent.yaml"))
     with pytest.raises(InputError, match="needs a model"):
         scorer_from({"judge": "llama-guard-3", "device": "cpu"})
