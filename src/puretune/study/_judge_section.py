@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
+
+from puretune.endpoints import Limits
+from puretune.errors import InputError
+from puretune.models import Dtype
+from puretune.study._bounds import Count, Few, Label, Note, Seed, Share, Temperature
 
 _FORBID = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-_Count = Annotated[int, Field(ge=1)]
+_NULL_SAYS_SOMETHING = frozenset(("temperature", "max_tokens", "price"))
+"""Of these, null is not the default: it means that nothing is sent, or that the price is not known."""
 
 
 class PriceSection(BaseModel):
     """US dollars per million tokens."""
 
     model_config = _FORBID
-    input: Annotated[float, Field(ge=0)]
+    input: Annotated[float, Field(ge=0, le=1e6)]
     """For tokens that the judge reads."""
-    output: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0, le=1e6)]
     """For tokens that it writes."""
+
+
+@dataclass(frozen=True)
+class LimitsSection(Limits):
+    """How long to wait for an endpoint, in seconds, and how often to try again."""
+
+    __pydantic_config__ = _FORBID
+
+    def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except InputError as error:
+            raise ValueError(str(error)) from error
 
 
 class BudgetSection(BaseModel):
     """A judge budget with what is to be said about it."""
 
     model_config = _FORBID
-    amount: str
+    amount: Label
     """``2.00 USD`` or ``250 judgements``, for all cells together."""
-    judge: str | None = None
-    """The judge that keeps to it; None: the study's only judge behind an endpoint, or the dearest."""
-    cheap: str | None = None
+    judge: Label | None = None
+    """The judge that keeps to it; None: the study's only judge behind an endpoint, or the most expensive."""
+    cheap: Label | None = None
     """The scorer that has seen every answer and decides which are judged; None: the first that can."""
     half_width: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Stop judging a cell once half its interval is this long; None: use the budget up."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw of answers."""
 
 
@@ -44,16 +65,22 @@ class JudgeSection(BaseModel):
     """
 
     model_config = _FORBID
-    judge: str
+    judge: Label
     """``openai`` (any OpenAI-compatible endpoint), ``gpt-4`` (the paper's), ``llama-guard-3``, ...; or the
     measure ``coherence``."""
-    name: str | None = None
-    """The judge's name in the matrix; None: the model's."""
-    model: str | None = None
+    name: Label | None = None
+    """The judge's name in the matrix; None: the model's, or of a judge on this machine its own."""
+    model: Label | None = None
     """The judge's model: a name at the endpoint, or a directory or hub id."""
-    base_url: str | None = None
+    revision: Label | None = None
+    """Of a judge on this machine: the hub revision (a commit hash pins it)."""
+    device: Label | None = None
+    """Of a judge on this machine: ``cpu``, ``cuda``, ``cuda:1``; None: a GPU where there is one."""
+    dtype: Dtype | None = None
+    """Of a judge on this machine: the weights' type in memory; None: as for a study's model."""
+    base_url: Note | None = None
     """The endpoint; None: OpenAI's."""
-    api_key_env: str | None = None
+    api_key_env: Label | None = None
     """The environment variable with the API key. No key ever stands in a study."""
     rubric: Path | None = None
     """A rubric of your own with the placeholders ``{query}`` and ``{answer}``."""
@@ -64,32 +91,42 @@ class JudgeSection(BaseModel):
     repetition: Annotated[float, Field(gt=0, le=1)] | None = None
     """Of ``coherence``: largest share of repeated 4-grams."""
     unknown_words: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of ``coherence``: largest share of words that the lexicon lacks."""
+    """Of ``coherence``: largest share of words that are not in the lexicon."""
     price: PriceSection | None = None
-    """Dollars per million tokens; None: costs are shown in tokens only."""
-    concurrency: _Count | None = None
+    """Dollars per million tokens; null: costs are shown in tokens only."""
+    concurrency: Few | None = None
     """Most requests at once."""
-    temperature: Annotated[float, Field(ge=0)] | None = None
-    """0, the paper's, unless said otherwise."""
-    max_tokens: _Count | None = None
-    """Longest reply in tokens."""
+    temperature: Temperature | None = None
+    """0, the paper's, unless said otherwise; null: not sent."""
+    max_tokens: Count | None = None
+    """Longest reply in tokens; null: not sent."""
     extra: dict[str, Any] | None = None
     """More fields of the request."""
-    attempts: _Count | None = None
+    attempts: Few | None = None
     """Replies asked for until one can be read."""
     mode: Literal["live", "batch"] | None = None
     """``batch``: the provider's batch files, cheaper and slower."""
-    recheck: Annotated[float, Field(ge=0, le=1)] | None = None
+    recheck: Share | None = None
     """Share of the answers that is judged twice, for the judge's own flip rate."""
-    longest_answer: _Count | None = None
+    longest_answer: Count | None = None
     """Characters; of a longer answer the middle is left out."""
-    expect_model: str | None = None
+    expect_model: Label | None = None
     """Only judgements that the endpoint reports under this name count."""
     allow_model_change: bool | None = None
-    """Go on where the endpoint reports another model than before."""
-    limits: dict[Literal["connect", "read", "total", "tries", "patience"], float] | None = None
+    """Continue where the endpoint reports another model than before."""
+    limits: LimitsSection | None = None
     """Timeouts and retries."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """What the study says, an explicit null among it: a copy of the study means the same judge."""
+        nulls = {name: None for name in self.model_fields_set if getattr(self, name) is None}
+        said = {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+        return {**nulls, **said}
 
     def settings(self) -> dict[str, Any]:
         """What the study says, as a mapping."""
-        return self.model_dump(exclude_none=True)
+        said = self.model_dump()
+        return {
+            name: value for name, value in said.items() if value is not None or name in _NULL_SAYS_SOMETHING
+        }

@@ -29,19 +29,21 @@ _CUT = "\n[...]\n"
 
 
 def local_judge(
-    name: str,
+    kind: str,
     model: ModelSpec | None = None,
     coherence: Coherence | None = None,
     on_event: EventSink = ignore,
+    name: str = "",
 ) -> LocalJudge:
-    """A published classifier by name (``llama-guard-3``, ``harmbench``), from the hub or where ``model``
-    says.
+    """A published classifier (``llama-guard-3``, ``harmbench``), from the hub or where ``model`` says.
+
+    ``name``: what it is called in results; empty: its kind.
 
     InputError for an unknown name; see :class:`LocalJudge` for a model that is not there.
     """
-    if name not in FORMATS:
-        raise unknown("local judge", name, FORMATS)
-    return LocalJudge(FORMATS[name], model, coherence, on_event)
+    if kind not in FORMATS:
+        raise unknown("local judge", kind, FORMATS)
+    return LocalJudge(FORMATS[kind], model, coherence, on_event, name)
 
 
 class LocalJudge:
@@ -62,6 +64,7 @@ class LocalJudge:
         model: ModelSpec | None = None,
         coherence: Coherence | None = None,
         on_event: EventSink = ignore,
+        name: str = "",
     ) -> None:
         self.form = form
         self.spec = model or _published(form)
@@ -74,7 +77,7 @@ class LocalJudge:
             raise type(error)(
                 f"judge {form.name!r}: {error} Name the judge's directory as its model."
             ) from error
-        self.name = f"{form.name} (stand-in)" if self.stand_in else form.name
+        self.name = f"{name or form.name} (stand-in)" if self.stand_in else name or form.name
         self.metrics = form.metrics
         self.version = self._version()
 
