@@ -33,7 +33,7 @@ class PriceSection(BaseModel):
 class LimitsSection(Limits):
     """How long to wait for an endpoint, in seconds, and how often to try again."""
 
-    __pydantic_config__ = _FORBID
+    __pydantic_config__ = _FORBID  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         try:
