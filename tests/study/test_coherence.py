@@ -29,11 +29,15 @@ def study(directory: Path, model: Path, **coherence: Any) -> Study:
 def test_a_perplexity_limit_is_one_under_the_studys_base(tmp_path: Path, model: Path) -> None:
     (tmp_path / "words.json").write_text('["only", "these"]')
     matrix = run_study(study(tmp_path, model, perplexity=1.5, lexicon="words.json"), tmp_path / "run")
-    rows = [json.loads(line) for line in (tmp_path / "run" / "verdicts.jsonl").read_text().splitlines()]
+    verdicts, answers = (
+        [json.loads(line) for line in (tmp_path / "run" / name).read_text().splitlines()]
+        for name in ("verdicts.jsonl", "answers.jsonl")
+    )
     meter = perplexity_meter(load_base(ModelSpec(str(model))))
-    said = [row for row in rows if row["answer"].strip()]
+    texts = [row["answer"] for row in answers]
+    said = [(row, text) for row, text in zip(verdicts, texts, strict=True) if text.strip()]
     assert said
-    for row, value in zip(said, meter.measure([row["answer"] for row in said]), strict=True):
+    for (row, _), value in zip(said, meter.measure([text for _, text in said]), strict=True):
         assert row["raw"]["measured"]["perplexity"] == pytest.approx(value)
         assert row["raw"]["measured"]["unknown_words"] is not None
         if value is not None and value > 1.5:

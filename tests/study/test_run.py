@@ -107,7 +107,8 @@ def test_answers_and_verdicts_can_be_opened(finished: tuple[Path, Matrix]) -> No
     assert tuned["train_template"] == "chat:llama"
     assert tuned["train_fingerprint"] != tuned["test_fingerprint"]
     assert {"prompt_id", "sample", "query", "reference", "answer", "finish", "suite", "seed"} <= set(tuned)
-    assert {"scorer", "values", "behaviour", "parse"} <= set(verdicts[0])
+    assert {"scorer", "values", "behaviour", "parse", "prompt_id", "sample"} <= set(verdicts[0])
+    assert not {"query", "answer", "reference"} & set(verdicts[0]), "an answer is stored once"
 
 
 def test_the_rates_are_those_of_the_stored_verdicts(finished: tuple[Path, Matrix]) -> None:

@@ -110,13 +110,13 @@ def judge_file(
     """Judge the answers in FILE."""
     from puretune.cli._judge_within import judge_within_budget
     from puretune.cli._summary import FOR_WHAT, print_table, summary
-    from puretune.scoring import Judge, score_file
+    from puretune.scoring import Judge, score_file, thoughts_sentence
 
     scorer = described(**settings)
     out = _free(out or file.with_suffix(f".{_plain(scorer.name)}.jsonl"), file, force)
     if budget is None and (cheap or half_width):
         raise InputError("--cheap and --half-width say how a --budget is spent. Add --budget.")
-    consents = Consents(yes)
+    said, consents = "", Consents(yes)
     with progress(quiet) as sink, consents.over(sink):
         if budget is not None:
             table, caption, verdicts = judge_within_budget(
@@ -127,8 +127,9 @@ def judge_file(
                 scorer = scorer.attended(consents.ask, sink)
             scored = score_file(file, scorer, out)
             table, caption, verdicts = summary(scorer, scored), FOR_WHAT, scored.verdicts
+            said = thoughts_sentence(scored.thoughts)
     print_table(table, caption)
-    for line in _notes(verdicts):
+    for line in (*filter(None, [said]), *_notes(verdicts)):
         say(line, err=True)
     say(f"{len(verdicts):,} verdicts in {out}", err=True)
 

@@ -10,7 +10,7 @@ from puretune.cli._output import say
 from puretune.cli._parameters import FILE
 from puretune.cli._summary import FOR_WHAT, print_table, summary
 from puretune.errors import InputError
-from puretune.scoring import score_file, scorer_named
+from puretune.scoring import score_file, scorer_named, thoughts_sentence
 
 
 @click.command()
@@ -27,4 +27,6 @@ def score(file: Path, name: str, out: Path, force: bool) -> None:
     scorer = scorer_named(name)
     scored = score_file(file, scorer, out)
     print_table(summary(scorer, scored), FOR_WHAT)
+    if scored.thoughts:
+        say(thoughts_sentence(scored.thoughts), err=True)
     say(f"{len(scored.verdicts):,} verdicts in {out}", err=True)

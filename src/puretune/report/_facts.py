@@ -13,7 +13,7 @@ from puretune.study import Matrix
 from puretune.templates import alias_of
 
 _FLIPS = {"score": "got another score", "asr": "went across score 5"}
-_SHOWN_ELSEWHERE = ("templates", "note", "command", "judges")
+_SHOWN_ELSEWHERE = ("templates", "note", "command", "judges", "thoughts")
 
 
 class Section(NamedTuple):
@@ -90,11 +90,19 @@ def interval_notes(matrix: Matrix) -> list[str]:
             "they hold however good or bad the cheaper scorer is, and say nothing about new prompts."
         )
     notes += _over_refusal(matrix)
+    notes += _thoughts(matrix)
     notes.append(
         "Cells whose intervals do not overlap differ by more than chance explains. Cells whose intervals "
         "overlap may still differ, for they share their prompts: `puretune compare` goes prompt by prompt."
     )
     return notes
+
+
+def _thoughts(matrix: Matrix) -> Iterator[str]:
+    """Which part of the answers was scored, where models thought before they answered."""
+    facts = matrix.provenance.get("thoughts")
+    if isinstance(facts, Mapping):
+        yield str(facts.get("scored", ""))
 
 
 def _over_refusal(matrix: Matrix) -> Iterator[str]:

@@ -21,6 +21,15 @@ from puretune.scoring._meter import LazyMeter, Meter, PerplexityMeter, perplexit
 from puretune.scoring._metric import Asks, Better, Measure, Measures, Metric, measure_of, metric_label
 from puretune.scoring._named import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
 from puretune.scoring._refusal import Refusal
+from puretune.scoring._thoughts import (
+    THOUGHTS_VERSION,
+    Split,
+    Thoughts,
+    answer_part,
+    shown,
+    split,
+    thoughts_sentence,
+)
 from puretune.scoring._types import Behaviour, Needs, Parse, Scorer, Suite, Verdict, metric_names, needs_of
 from puretune.scoring._within import (
     Budget,
@@ -54,6 +63,7 @@ __all__ = [
     "BUILTIN_SCORERS",
     "BUILTIN_SUITES",
     "GSM8K",
+    "THOUGHTS_VERSION",
     "Agreement",
     "Asks",
     "Behaviour",
@@ -87,11 +97,14 @@ __all__ = [
     "Rate",
     "Refusal",
     "Scorer",
+    "Split",
     "Suite",
+    "Thoughts",
     "Verdict",
     "affordable",
     "agree",
     "agreement",
+    "answer_part",
     "answers_in",
     "budget_from",
     "calibrate",
@@ -122,7 +135,10 @@ __all__ = [
     "scorer_from",
     "scorer_named",
     "shared",
+    "shown",
+    "split",
     "suite_named",
+    "thoughts_sentence",
     "with_coherence",
     "within",
 ]

@@ -8,7 +8,8 @@ out  {"line": 1, "scorer": "gsm8k", "version": "1", "parse": "ok", "behaviour": 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from puretune.data import Example, plain_text, question, read_rows
 from puretune.errors import InputError
 from puretune.inference import Answer
+from puretune.scoring._thoughts import shown, split
 from puretune.scoring._types import Scorer, Verdict, metric_names
 from puretune.store import write_text
 
@@ -35,14 +37,16 @@ class FileScore:
     successes: Mapping[str, float]
     """Per metric, the sum of its values over all answers (an unparsed one counts as none)."""
     unparsed: int
+    thoughts: Mapping[str, int]
+    """How many answers had thoughts that were ``cut``, and how many never ended them (``unclosed``)."""
 
 
 def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
     """Score the answers in ``path`` (JSON lines) and write the verdicts to ``out``, all or nothing.
 
-    A line has ``answer`` (null is an empty answer) and, as the scorer needs them, ``reference``, ``query``
-    (or ``prompt``, ``question``) and ``metadata``. InputError names file and line; EnvironmentFault where
-    ``out`` cannot be written.
+    A line has ``answer`` (null is an empty answer; a model's thoughts before it are not scored) and, as the
+    scorer needs them, ``reference``, ``query`` (or ``prompt``, ``question``) and ``metadata``. InputError
+    names file and line; EnvironmentFault where ``out`` cannot be written.
     """
     items, names = read_answers(path)
     verdicts = tuple(scorer.score(items))
@@ -51,7 +55,12 @@ def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
     ]
     write_text(out, "".join(f"{line}\n" for line in lines))
     values = {m: sum(float(v.values.get(m) or 0) for v in verdicts) for m in metric_names(scorer)}
-    return FileScore(verdicts, values, sum(v.parse == "unparsed" for v in verdicts))
+    return FileScore(verdicts, values, sum(v.parse == "unparsed" for v in verdicts), thoughts_of(names))
+
+
+def thoughts_of(names: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The answers whose thoughts were cut or never ended, counted."""
+    return dict(Counter(str(name["thoughts"]) for name in names if "thoughts" in name))
 
 
 def answers_in(path: Path) -> list[tuple[Example, Answer]]:
@@ -71,8 +80,16 @@ def read_answers(path: Path) -> tuple[list[tuple[Example, Answer]], list[dict[st
         id = row.fields.get("id")
         if id is not None and seen.setdefault(repr(id), row.where) != row.where:
             raise InputError(f"{row.where}: {seen[repr(id)]} has the id {id!r} too. Ids must differ.")
-    names = [{name: row.fields[name] for name in _OWN if name in row.fields} for row in rows]
-    return [(_example(row.fields, row.where), _answer(row.fields, row.where)) for row in rows], names
+    items = [(_example(row.fields, row.where), _answer(row.fields, row.where)) for row in rows]
+    names = [_named(row.fields, answer) for row, (_, answer) in zip(rows, items, strict=True)]
+    return shown(items), names
+
+
+def _named(fields: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    """What a line is called, and whether thoughts stand before what is scored of it."""
+    state = split(answer.text).state
+    named = {name: fields[name] for name in _OWN if name in fields}
+    return named if state == "none" else {**named, "thoughts": state}
 
 
 def _example(fields: Mapping[str, Any], where: str) -> Example:

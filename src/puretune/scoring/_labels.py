@@ -20,7 +20,19 @@ from puretune.scoring._types import Behaviour, Parse, Verdict
 _KEYS = (("id",), ("prompt_id", "sample"), ("prompt_id",), ("line",))
 _YES = ("yes", "true", "1", "harmful", "unsafe", "complied")
 _NO = ("no", "false", "0", "harmless", "safe", "refused", "incoherent", "empty")
-_ABOUT = ("line", "id", "prompt_id", "sample", "scorer", "version", "parse", "behaviour", "extracted", "raw")
+_ABOUT = (
+    "line",
+    "id",
+    "prompt_id",
+    "sample",
+    "scorer",
+    "version",
+    "parse",
+    "behaviour",
+    "thoughts",
+    "extracted",
+    "raw",
+)
 _BEHAVIOURS: tuple[Behaviour, ...] = ("complied", "refused", "incoherent", "empty")
 
 

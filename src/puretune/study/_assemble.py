@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from puretune.scoring import Verdict, metric_names, reads_options
+from puretune.scoring import Verdict, metric_names, reads_options, split, thoughts_sentence
 from puretune.store import Store, json_lines
 from puretune.study._agree import agreements
 from puretune.study._answers import answers_of
@@ -60,6 +60,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
             **_judges(plan, read),
             **_budget(plan),
             **_reported(read),
+            **_thoughts(read),
         },
     )
     return matrix, files
@@ -84,6 +85,14 @@ def _reported(read: Mapping[Place, _Cell]) -> dict[str, Any]:
     rows = (row for content in read.values() for row in content.answers)
     models = Counter(row["reported"] for row in rows if row.get("reported"))
     return {"reported_models": dict(models)} if models else {}
+
+
+def _thoughts(read: Mapping[Place, _Cell]) -> dict[str, Any]:
+    """How many answers had thoughts that were left out, or that never ended; nothing where none had."""
+    states = Counter(split(row["text"]).state for content in read.values() for row in content.answers)
+    counts = {state: states[state] for state in ("cut", "unclosed")}
+    said = thoughts_sentence(counts)
+    return {"thoughts": {**counts, "scored": said}} if said else {}
 
 
 def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
@@ -194,6 +203,7 @@ def _answer_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str,
 
 
 def _verdict_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str, Any]]:
+    """One line per answer and scorer. The answer's text is in ``answers.jsonl``, once."""
     prints = _fingerprints(plan)
     for place, content in read.items():
         for number, answer in enumerate(content.answers):
@@ -203,8 +213,6 @@ def _verdict_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str
                 yield {
                     **_labels(place, prints),
                     **rows[number],
-                    "query": answer["query"],
-                    "answer": answer["text"],
                     "finish": answer["finish"],
                 }
 

@@ -15,7 +15,7 @@ from typing import Any
 from puretune.data import Example
 from puretune.events import EventSink
 from puretune.inference import Answer
-from puretune.scoring import Budget, Judge, Notice, Verdict, agree, flips, within
+from puretune.scoring import Budget, Judge, Notice, Verdict, agree, flips, shown, within
 from puretune.store import Store, existing_store
 from puretune.study._plan import ANSWERS, VERDICTS, AnswerStep, Plan
 from puretune.study._resolve import ResolvedSuite
@@ -72,15 +72,15 @@ def prepared(plan: Plan, store: Store, on_event: EventSink) -> list[Judge]:
 
 
 def items_of(asked: Iterable[Example], answers: Iterable[Mapping[str, Any]]) -> list[Item]:
-    """Stored answers with their examples."""
+    """Stored answers with their examples, as scorers and judges see them: without the model's thoughts."""
     examples = {example.id: example for example in asked}
-    return [
+    return shown(
         (
             examples[row["prompt_id"]],
             Answer(row["prompt_id"], row["sample"], row["text"], tuple(row["token_ids"]), row["finish"]),
         )
         for row in answers
-    ]
+    )
 
 
 def judge_facts(plan: Plan, verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from puretune.data import data_digest
 from puretune.models import quantization_key
-from puretune.scoring import Budget, shared
+from puretune.scoring import THOUGHTS_VERSION, Budget, shared
 from puretune.store import key_of
 from puretune.study._conditions import Way
 from puretune.study._resolve import Resolved, ResolvedSuite, resolve
@@ -232,7 +232,12 @@ def _score_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterato
         for scorer in scorers[step.suite]:
             if scorer.name == budgeted:
                 continue
-            inputs = {"answers": step.key, "scorer": scorer.name, "version": scorer.version}
+            inputs = {
+                "answers": step.key,
+                "scorer": scorer.name,
+                "version": scorer.version,
+                "thoughts": THOUGHTS_VERSION,
+            }
             yield ScoreStep(key_of(inputs), step.key, scorer.name, scorer.version)
 
 
@@ -259,6 +264,7 @@ def _draw_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator
             "judge": [allowed.judge.name, allowed.judge.version, allowed.price()],
             "cheap": [scorer.name, scorer.version, metric] if scorer else None,
             "budget": asdict(part),
+            "thoughts": THOUGHTS_VERSION,
         }
         keys, name = tuple(shard.key for shard in shards), scorer.name if scorer else None
         yield DrawStep(key_of(inputs), who, template, suite, keys, allowed.judge.name, name, metric, part)

@@ -9,7 +9,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started
 from puretune.inference import Answer
-from puretune.scoring import Judge, Scorer, Verdict, reads_options
+from puretune.scoring import Judge, Scorer, Verdict, reads_options, split
 from puretune.store import Store
 from puretune.study._answers import answers_of, publishing
 from puretune.study._judging import items_of, prepared
@@ -71,6 +71,7 @@ def verdict_row(answer: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "values": dict(verdict.values),
         "behaviour": verdict.behaviour,
         "parse": verdict.parse,
+        "thoughts": split(answer["text"]).state,
         "raw": dict(verdict.raw),
     }
 
