@@ -36,6 +36,7 @@ from puretune.models._lora import (
     save_lora,
     target_modules,
 )
+from puretune.models._own_tokenizer import check_own_tokenizer, check_rows
 from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
 from puretune.models._resolve import resolve_model_path
@@ -69,6 +70,8 @@ __all__ = [
     "cache_directory",
     "can_be_plain",
     "check_adapter",
+    "check_own_tokenizer",
+    "check_rows",
     "context_length",
     "estimate_tokens",
     "fingerprint",

@@ -41,6 +41,8 @@ class Way:
     template: PromptTemplate | None = None
     start: AdapterRef | None = None
     existing: AdapterRef | None = None
+    base_tokenizer: bool = False
+    """Whether it is asked with the base's tokenizer although its directory has another."""
     place: tuple[str | int, ...] = ()
     """Where the study speaks of it."""
 
@@ -135,10 +137,12 @@ def _listed(study: Study, number: int, defined: Templates) -> Way:
         if entry.template == UNTUNED:
             return Way(entry.name or UNTUNED, place=place)
         if entry.template is None:
-            return Way(entry.name or "", existing=_existing(entry), place=place)
+            base = entry.tokenizer is not None
+            return Way(entry.name or "", existing=_existing(entry), base_tokenizer=base, place=place)
         start = adapter_ref(entry.start) if entry.start else None
     way = _named(study, entry.template, place, defined)
-    return replace(way, name=entry.name or way.name, start=start)
+    base = entry.tokenizer is not None
+    return replace(way, name=entry.name or way.name, start=start, base_tokenizer=base)
 
 
 def _named(study: Study, name: str, place: tuple[str | int, ...], defined: Templates) -> Way:

@@ -19,6 +19,8 @@ from puretune.models import (
     RemoteBase,
     WeightsAbsent,
     check_adapter,
+    check_own_tokenizer,
+    check_rows,
     fingerprint,
     provisional_fingerprint,
     quantization_lacking,
@@ -185,16 +187,18 @@ def _model_spec(model: str | ModelSection) -> ModelSpec:
 
 
 def _check_adapters(study: Study, cells: Cells, base: Base) -> tuple[str, ...]:
-    """InputError where an adapter is not of this base; returns what could not be checked."""
+    """InputError where an adapter is not of this base, or brings another tokenizer unnoticed; returns what
+    could not be checked, and what was accepted."""
     notes = []
     for way in {way.name: way for way, _ in cells}.values():
         for ref in (way.start, way.existing):
             if ref is not None:
                 with study.at(*way.place):
-                    note = check_adapter(ref, base.spec)
-                if note:
-                    notes.append(note)
-    return tuple(notes)
+                    notes.append(check_adapter(ref, base.spec))
+                    if base.directory is not None:
+                        check_rows(ref, base.spec)
+                        notes.append(check_own_tokenizer(ref, base.spec, way.base_tokenizer))
+    return tuple(note for note in notes if note)
 
 
 def _suite(study: Study, number: int) -> Suite:

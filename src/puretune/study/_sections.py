@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -189,6 +189,9 @@ class TrainSection(BaseModel):
     """An adapter to test as it is: a directory in PEFT format."""
     checkpoint: Path | None = None
     """A full checkpoint to test as it is: a model directory."""
+    tokenizer: Literal["base"] | None = None
+    """``base``: an adapter or checkpoint whose directory has another tokenizer or chat template is asked with
+    the base's all the same; otherwise that is an error."""
     served: str | None = None
     """A tuned model to test as it is, by its name at the engine's endpoint (``ft:gpt-3.5-turbo:...``)."""
 
