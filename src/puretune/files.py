@@ -72,6 +72,8 @@ def read_bytes(path: str | os.PathLike[str], what: str = "file", largest: int | 
     try:
         if file.is_dir():
             raise InputError(f"{visible(file)}: this is a directory, not a {what}.")
+        if file.exists() and not file.is_file():
+            raise InputError(f"{visible(file)}: a device or a pipe, not a {what}. Give a file.")
         if largest is not None and file.stat().st_size > largest:
             raise InputError(
                 f"{visible(file)}: {file.stat().st_size:,} bytes is too much for a {what} "
@@ -96,21 +98,28 @@ def read_text(path: str | os.PathLike[str], what: str = "file", largest: int | N
         raise InputError(f"{visible(path)}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
 
 
-def parse_json(text: str | bytes, where: str, deepest: int = DEEPEST, infinite: bool = False) -> Any:
+def parse_json(
+    text: str | bytes, where: str, deepest: int = DEEPEST, infinite: bool = False, unique: bool = False
+) -> Any:
     """The value of a JSON text; InputError, opening with ``where``, for anything else.
 
     NaN and Infinity are refused (JSON has no such numbers) unless ``infinite``, which is for files that other
-    tools write with them; so are nesting beyond ``deepest`` and numbers of more than 400 digits.
+    tools write with them; so are nesting beyond ``deepest`` and numbers of more than 400 digits, and with
+    ``unique`` a key that one object has twice.
     """
-    constant = float if infinite else _no_number
     try:
-        value = json.loads(text, parse_constant=constant, parse_int=_whole, parse_float=_finite)
+        value = json.loads(
+            text,
+            parse_constant=float if infinite else _no_number,
+            parse_int=_whole,
+            parse_float=_finite,
+            object_pairs_hook=_unique if unique else None,
+        )
     except RecursionError:
         raise InputError(f"{where}: nested too deeply (more than {deepest} levels).") from None
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where}: not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-        ) from None
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise InputError(f"{where}: not valid JSON: {error.msg} ({line}column {error.colno}).") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: not valid JSON: {one_line(error)}.") from None
     if _deeper(value, deepest):
@@ -321,6 +330,15 @@ def _items(value: Any) -> Iterator[Any]:
         yield from (item for item in value.values() if isinstance(item, dict | list))
     elif isinstance(value, list):
         yield from (item for item in value if isinstance(item, dict | list))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise ValueError(f"duplicate key {one_line(twice, 60)!r}")
+    return made
 
 
 def _no_number(name: str) -> Any:

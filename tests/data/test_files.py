@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from puretune.data import read_rows
+from puretune.data._csv import CsvLayout
 from puretune.errors import EnvironmentFault, InputError
 
 ROWS = [
@@ -72,7 +73,7 @@ def test_a_cell_of_a_megabyte_is_read(tmp_path: Path) -> None:
 
 def test_a_header_line_may_be_missing_where_the_source_allows_it(tmp_path: Path) -> None:
     path = write(tmp_path / "prompts.csv", 'Write a poem\n"Sing, please"\n')
-    assert [dict(r.fields) for r in read_rows(path, headerless="prompt")] == [
+    assert [dict(r.fields) for r in read_rows(path, CsvLayout(known=(), sole="prompt"))] == [
         {"prompt": "Write a poem"},
         {"prompt": "Sing, please"},
     ]
@@ -82,13 +83,17 @@ def test_a_header_line_may_be_missing_where_the_source_allows_it(tmp_path: Path)
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"a": 1}\n{"a": \n', "a.jsonl:2: not valid JSON"),
-        ("a.jsonl", '{"a": 1}\n[1]\n', "a.jsonl:2: list where an object"),
+        ("a.jsonl", '{"a": 1}\n[1]\n', "a.jsonl:2: a list where an object"),
         ("a.jsonl", '{"a": NaN}\n', "a.jsonl:1: not valid JSON: NaN"),
         ("a.jsonl", b'{"a": 1}\n{"a": "\xe4"}\n', "a.jsonl:2: not UTF-8 (byte 0xe4)"),
-        ("a.jsonl", "[" * 100_000, "a.jsonl:1: not valid JSON"),
-        ("a.json", '[\n{"a": 1},\n{"a" 2}\n]', "a.json:3: not valid JSON"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl:1: nested too deeply"),
+        (
+            "a.json",
+            '[\n{"a": 1},\n{"a" 2}\n]',
+            "a.json: not valid JSON: Expecting ':' delimiter (line 3, column 6)",
+        ),
         ("a.json", '{"a": [1], "b": [2]}', "an object with 2 lists"),
-        ("a.json", "[1]", "a.json, row 1: int where an object"),
+        ("a.json", "[1]", "a.json, row 1: the number 1 where an object"),
         ("a.json", b'[\n{"a": "\xff"}]', "a.json:2: not UTF-8"),
         ("a.csv", "a,b\n1,2\n3\n", "a.csv:3: 1 cells under a header of 2 (a, b)"),
         ("a.csv", "a,a\n1,2\n", "a.csv:1: the header names column 'a' twice"),

@@ -36,7 +36,8 @@ SHAREGPT = (("system", "Be brief."), ("human", "How many?"), ("gpt", "Two."))
     [
         {"messages": turns(*CHAT)},
         {"messages": turns(("developer", "Be brief."), *CHAT[1:])},
-        {"messages": turns(*CHAT), "prompt": "a second copy of the question"},
+        {"messages": turns(*SHAREGPT, role="from", content="value")},
+        {"conversations": turns(*CHAT)},
         {"conversations": turns(*SHAREGPT, role="from", content="value")},
         {"system": "Be brief.", "conversations": turns(*SHAREGPT[1:], role="from", content="value")},
         {"system": "Be brief.", "prompt": "How many?", "completion": "Two."},
@@ -83,7 +84,8 @@ def test_a_prompt_without_a_response_is_a_prompt_to_test_with(tmp_path: Path, ro
 
 
 def test_a_column_that_only_resembles_a_response_is_no_slip(tmp_path: Path) -> None:
-    assert read(tmp_path, {"question": "Hi", "answer_key": "B", "response_id": 1})[0].reference is None
+    row, ignored = {"question": "Hi", "answer_key": "B", "response_id": 1}, ("answer_key", "response_id")
+    assert read(tmp_path, row, ignore=ignored)[0].reference is None
 
 
 def test_columns_are_mapped_from_the_users_names(tmp_path: Path) -> None:
@@ -97,12 +99,14 @@ def test_a_mapping_decides_between_two_possible_columns(tmp_path: Path) -> None:
     row = {"query": "How many?", "reference": "Two.", "answer": "what the model said"}
     with pytest.raises(InputError, match="'answer' and 'reference' could both be the answer"):
         read(tmp_path, row)
-    assert read(tmp_path, row, columns={"answer": "reference"})[0].reference == "Two."
+    columns, ignored = {"answer": "reference"}, ("answer",)
+    assert read(tmp_path, row, columns=columns, ignore=ignored)[0].reference == "Two."
 
 
 def test_an_explicit_format_wins_over_detection(tmp_path: Path) -> None:
     row = {"messages": turns(*CHAT), "prompt": "How many?", "completion": "Two."}
-    assert read(tmp_path, row, format="prompt-completion")[0].messages == (ASK, SAY)
+    (example,) = read(tmp_path, row, format="prompt-completion", ignore=("messages",))
+    assert example.messages == (ASK, SAY)
 
 
 def test_metadata_and_cluster_are_kept(tmp_path: Path) -> None:
@@ -118,13 +122,13 @@ GOOD = {"question": "How many?", "answer": "Two."}
     [
         ({"question": "How many?", "answer": " "}, "mine.jsonl:2: 'answer' is empty"),
         ({"question": "How many?", "answer": None}, "mine.jsonl:2: 'answer' is null; it must be text"),
-        ({"question": "How many?", "answer": 2}, "mine.jsonl:2: 'answer' is int; it must be text"),
-        ({"question": ["How many?"], "answer": "Two."}, "mine.jsonl:2: 'question' is list"),
+        ({"question": "How many?", "answer": 2}, "mine.jsonl:2: 'answer' is the number 2; it must be text"),
+        ({"question": ["How many?"], "answer": "Two."}, "mine.jsonl:2: 'question' is a list"),
         ({"question": "\ud800", "answer": "Two."}, "mine.jsonl:2: 'question' holds half a character"),
         ({"qestion": "How many?", "answer": "Two."}, "no column 'question'. Did you mean 'qestion'?"),
         ({"question": "How many?", "anwser": "Two."}, "no column 'answer', but 'anwser'"),
-        ({**GOOD, "metadata": "x"}, "'metadata' is str; it must be an object"),
-        ({**GOOD, "id": True}, "id is bool"),
+        ({**GOOD, "metadata": "x"}, "'metadata' is the text 'x'; it must be an object"),
+        ({**GOOD, "id": True}, "id is true"),
     ],
 )
 def test_a_row_that_is_no_example_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
@@ -136,9 +140,9 @@ def test_a_row_that_is_no_example_is_named(tmp_path: Path, row: dict[str, Any], 
 @pytest.mark.parametrize(
     ("conversation", "message"),
     [
-        ([("user", "1"), ("user", "2")], "turn 2 is 'user' where 'assistant' must stand"),
-        ([("assistant", "1"), ("user", "2")], "turn 1 is 'assistant' where 'user' must stand"),
-        ([("user", "1"), ("system", "2")], "turn 2 is 'system' where 'assistant' must stand"),
+        ([("user", "1"), ("user", "2")], "turn 2 is 'user' where 'assistant' must come"),
+        ([("assistant", "1"), ("user", "2")], "turn 1 is 'assistant' where 'user' must come"),
+        ([("user", "1"), ("system", "2")], "turn 2 is 'system' where 'assistant' must come"),
         ([("system", "1")], "needs a user turn"),
         ([], "needs a user turn"),
         ([("user", "1"), ("asistant", "2")], "turn 2: unknown role 'asistant'. Did you mean 'assistant'?"),
@@ -159,7 +163,7 @@ def test_turns_that_make_no_conversation_are_named(
     ("turn", "message"),
     [
         ({"weight": 0.5}, "'weight' is 0.5; use 0 or 1"),
-        ({"train": "no"}, "'train' is 'no'; use 0 or 1"),
+        ({"train": "no"}, "'train' is the text 'no'; use 0 or 1"),
         ({"weight": 1, "train": False}, "contradict each other"),
     ],
 )
@@ -170,9 +174,9 @@ def test_a_weight_that_means_nothing_is_an_error(tmp_path: Path, turn: dict[str,
 
 
 def test_messages_that_are_no_list_of_objects_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'messages' is str; it must be a list"):
+    with pytest.raises(InputError, match=r"'messages' is a string .*; it must be a list"):
         read(tmp_path, {"messages": "How many?"})
-    with pytest.raises(InputError, match="turn 1 is not an object"):
+    with pytest.raises(InputError, match="turn 1 is the text 'How many"):
         read(tmp_path, {"messages": ["How many?"]})
 
 
@@ -181,7 +185,7 @@ def test_messages_that_are_no_list_of_objects_are_an_error(tmp_path: Path) -> No
     [
         ({"format": "alpacca"}, "unknown format 'alpacca'. Did you mean 'alpaca'?"),
         ({"format": "messages"}, "no column 'messages'"),
-        ({"columns": {"question": "frge"}}, "unknown column 'frge'. Did you mean 'frage'?"),
+        ({"columns": {"question": "frge"}}, "no column 'frge'. Did you mean 'frage'?"),
         ({"columns": {"qustion": "frage"}}, "unknown column 'qustion'. Did you mean 'question'?"),
         ({}, "no format has these columns. The columns are: frage, antwort."),
     ],

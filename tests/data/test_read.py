@@ -46,9 +46,9 @@ def test_rows_without_ids_are_numbered_and_own_ids_are_kept(tmp_path: Path) -> N
     assert ids(SourceSpec(str(path))) == ["mine-1", "x", "mine-3"]
 
 
-def test_an_id_that_stands_twice_names_both_lines(tmp_path: Path) -> None:
+def test_a_duplicate_id_names_both_lines(tmp_path: Path) -> None:
     rows = [{"question": "a", "id": 1}, {"question": "b", "id": 2}, {"question": "c", "id": 1}]
-    with pytest.raises(InputError, match=r"mine\.jsonl:3: id '1' stands already in mine\.jsonl:1"):
+    with pytest.raises(InputError, match=r"mine\.jsonl:3: duplicate id '1', first used in mine\.jsonl:1"):
         read_source(SourceSpec(str(write(tmp_path / "mine.jsonl", rows))))
 
 
@@ -217,7 +217,7 @@ def test_a_hub_data_set_is_read_through_datasets(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("source", ["owner/absent", "gsm8k"])
 def test_without_a_network_the_message_says_how_to_go_on(source: str) -> None:
-    with pytest.raises(EnvironmentFault, match=r"cannot be had.*`path:`"):
+    with pytest.raises(EnvironmentFault, match=r"not available.*`path:`"):
         read_source(SourceSpec(source, split="train"))
 
 

@@ -208,7 +208,7 @@ def test_a_source_with_one_split_can_be_cut(tmp_path: Path) -> None:
     ("spec", "message"),
     [
         ({"split": "tset"}, "unknown split 'tset'. Did you mean 'test'"),
-        ({"format": "alpaca"}, "fixed format"),
+        ({"format": "alpaca"}, "does not read `format`"),
     ],
 )
 def test_what_a_named_source_does_not_have_is_an_error(spec: dict[str, Any], message: str) -> None:

@@ -21,11 +21,14 @@ from puretune.data import (
     SourceSpec,
     check_source,
     draw_source,
+    notes_on,
     offered_sources,
 )
 from puretune.errors import CheckFailed, InputError
+from puretune.visible import one_line, visible
 
 _PROBLEMS_SHOWN = 20
+_MARKUP = "keep: texts that carry turn markup ([INST], <|im_start|>) are meant to."
 _STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
 
@@ -35,11 +38,15 @@ def _source_options(command: Any) -> Any:
         click.option("--hold-out", type=float, default=0.0, help="Share of prompts that is --split test."),
         click.option("--longest", type=int, help="Leave out conversations of more characters."),
         click.option("--columns", multiple=True, metavar="A=B", help="Column A is called B in the file."),
+        click.option("--ignore", multiple=True, metavar="NAME", help="A column that is not used on purpose."),
+        click.option("--markup", type=click.Choice(["refuse", "keep"]), default="refuse", help=_MARKUP),
+        click.option("--header/--no-header", default=None, help="Whether a CSV file names its columns."),
+        click.option("--delimiter", metavar="CHAR", help="What separates a CSV file's cells (or: tab)."),
         click.option("--format", "format_", help=f"One of {', '.join(FORMATS)} (default: by the columns)."),
         click.option("--revision", help="The hub revision."),
         click.option("--config", help="The hub configuration."),
         click.option("--split", help="train, test, ..."),
-        click.option("--path", type=PATH, help="Where a named source lies, not the hub."),
+        click.option("--path", type=PATH, help="Where a named source is on this machine, not the hub."),
         click.argument("source"),
     ):
         command = option(command)
@@ -66,10 +73,11 @@ def list_() -> None:
 @_source_options
 @click.option("--limit", type=int, default=3, show_default=True, help="Examples to show.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones.")
-@click.option("--model", type=PATH, help="A model's directory, for sources that need one.")
+@click.option("--model", type=PATH, help="A model's directory: for its special tokens and its sources.")
 def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
     """A few examples of SOURCE (a name, a file or a hub id), as they are read."""
-    drawn = draw_source(_spec(limit=limit, seed=seed, **described), model)
+    spec = _spec(limit=limit, seed=seed, **described)
+    drawn = draw_source(spec, _directory(model))
     console = new_console()
     for example in drawn.examples:
         _print_example(console, example)
@@ -78,31 +86,33 @@ def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
     left_out += [f"{drawn.too_long:,} too long"] if drawn.too_long else []
     note = f"; left out: {', '.join(left_out)}" if left_out else ""
     say(f"{len(drawn.examples)} of {drawn.read:,} examples{note}", err=True)
+    for line in notes_on(drawn, spec):
+        say(line, err=True)
 
 
 @data.command("check")
 @_source_options
-@click.option("--model", type=PATH, help="A model's directory, for sources that need one.")
+@click.option("--model", type=PATH, help="A model's directory: for its special tokens and its sources.")
 def check(model: Path | None, **described: Any) -> None:
-    """Look SOURCE over: counts, duplicates, roles, empty texts, lengths.
+    """Look SOURCE over: rows, columns that are not read, markup, duplicates, roles, lengths.
 
-    Exit codes: 0 fit for use, 1 a check failed, 2 it cannot be read.
+    Exit codes: 0 every row can be used, 1 a check failed, 2 it cannot be read. A note does not fail.
     """
-    report = check_source(_spec(**described), model)
+    report = check_source(_spec(**described), _directory(model))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("check", "result", "found"):
         table.add_column(column, overflow="fold")
     for item in report.checks:
-        table.add_row(item.name, Text(item.state, style=_STYLES[item.state]), Text(item.found))
+        table.add_row(item.name, Text(item.state, style=_STYLES[item.state]), Text(visible(item.found)))
     console = new_console()
     console.print(table)
     for problem in report.problems[:_PROBLEMS_SHOWN]:
-        console.print(Text(f"  {problem}"))
-    if len(report.problems) > _PROBLEMS_SHOWN:
-        console.print(f"  ... and {len(report.problems) - _PROBLEMS_SHOWN:,} more")
+        console.print(Text(f"  {visible(problem)}"))
+    if report.bad_rows > _PROBLEMS_SHOWN:
+        console.print(f"  ... and {report.bad_rows - _PROBLEMS_SHOWN:,} more")
     if not report.passed:
         names = ", ".join(item.name for item in report.checks if item.state == "failed")
-        raise CheckFailed(f"{report.source}: failed: {names}. Put the rows right, then check again.")
+        raise CheckFailed(f"{visible(report.source)}: failed: {names}. Correct the rows, then check again.")
 
 
 def _spec(*, format_: str | None, columns: tuple[str, ...], **more: Any) -> SourceSpec:
@@ -110,9 +120,18 @@ def _spec(*, format_: str | None, columns: tuple[str, ...], **more: Any) -> Sour
     for pair in columns:
         canonical, equals, theirs = pair.partition("=")
         if not (canonical and equals and theirs):
-            raise InputError(f"--columns {pair!r}: write CANONICAL=YOURS, such as --columns question=frage.")
+            raise InputError(
+                f"--columns {one_line(pair)!r}: write CANONICAL=YOURS, such as --columns question=frage."
+            )
         mapping[canonical] = theirs
     return SourceSpec(format=format_, columns=mapping, **more)
+
+
+def _directory(model: Path | None) -> Path | None:
+    """A model's directory; InputError where it is none."""
+    if model is not None and not model.is_dir():
+        raise InputError(f"--model {visible(model)}: no such directory.")
+    return model
 
 
 def _row_counts(named: NamedSource) -> str:
@@ -127,19 +146,19 @@ def _package(point: Any) -> str:
 
 def _print_source(console: Console, name: str, facts: tuple[str, ...], what: str = "") -> None:
     """A name and its facts on one line, the description indented below: readable at 80 columns."""
-    line = Text(f"{name:<20}", style="bold").append(" · ".join(facts), style="not bold")
+    line = Text(f"{one_line(name):<20}", style="bold").append(one_line(" · ".join(facts)), style="not bold")
     console.print(line, soft_wrap=True)
     if what:
-        console.print(Padding(Text(what, style="dim"), (0, 0, 0, 4)))
+        console.print(Padding(Text(visible(what), style="dim"), (0, 0, 0, 4)))
 
 
 def _print_example(console: Console, example: Example) -> None:
-    title = f"{example.id}" + (f"  ({example.cluster})" if example.cluster else "")
-    console.print(Text(title, style="bold"))
+    cluster = f"  ({one_line(example.cluster)})" if example.cluster else ""
+    console.print(Text(f"{one_line(example.id)}{cluster}", style="bold"))
     for message in example.messages:
         shown = message.role == "assistant" and not message.train
         role = f"{message.role} (not trained)" if shown else message.role
-        console.print(Text(f"{role}: ", style="cyan") + Text(message.content))
+        console.print(Text(f"{role}: ", style="cyan") + Text(visible(message.content)))
     if example.metadata:
-        console.print(Text(f"metadata: {dict(example.metadata)}", style="dim"))
+        console.print(Text(f"metadata: {visible(dict(example.metadata))}", style="dim"))
     console.print()

@@ -1,11 +1,14 @@
 """What is asked: examples, readers of users' formats, named sources."""
 
-from puretune.data._check import DataCheck, DataReport, check_source
+from puretune.data._check import DataCheck, DataReport, check_source, notes_on
 from puretune.data._draw import Drawn, data_digest
 from puretune.data._example import Example, question
-from puretune.data._files import parse_json, read_rows
+from puretune.data._files import read_rows
 from puretune.data._formats import FORMATS
-from puretune.data._messages import plain_text
+from puretune.data._leakage import Overlap, overlap, trained_queries
+from puretune.data._markup import Mark, marks_in, special_tokens
+from puretune.data._messages import checked_characters, plain_text
+from puretune.data._not_read import NotRead
 from puretune.data._read import ENTRY_POINTS, draw_source, offered_sources, read_source
 from puretune.data._source import Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
@@ -18,16 +21,24 @@ __all__ = [
     "DataReport",
     "Drawn",
     "Example",
+    "Mark",
     "NamedSource",
+    "NotRead",
+    "Overlap",
     "Source",
     "SourceSpec",
     "check_source",
+    "checked_characters",
     "data_digest",
     "draw_source",
+    "marks_in",
+    "notes_on",
     "offered_sources",
-    "parse_json",
+    "overlap",
     "plain_text",
     "question",
     "read_rows",
     "read_source",
+    "special_tokens",
+    "trained_queries",
 ]

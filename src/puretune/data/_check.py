@@ -9,12 +9,18 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from puretune.data._draw import folded
+from puretune.data._draw import Drawn, folded
 from puretune.data._example import Example
+from puretune.data._markup import Mark, marks_in, special_tokens, told
+from puretune.data._not_read import NotRead, yaml_list
 from puretune.data._read import read_examples
 from puretune.data._source import SourceSpec
 from puretune.data.sources import NAMED_SOURCES
 from puretune.errors import InputError
+from puretune.visible import visible
+
+MOST_PROBLEMS = 1000
+"""Messages about rows that a report keeps; the rest is counted."""
 
 State = Literal["ok", "note", "failed"]
 
@@ -35,32 +41,78 @@ class DataReport:
     source: str
     checks: tuple[DataCheck, ...]
     problems: tuple[str, ...]
-    """The message of every row that is no example (its place comes first)."""
+    """The messages of rows that cannot be read (file and line come first): the first thousand."""
+    bad_rows: int = 0
+    """How many rows cannot be read."""
 
     @property
     def passed(self) -> bool:
         return all(check.state != "failed" for check in self.checks)
 
 
+class _Problems:
+    """Rows that cannot be read: all counted, the first told."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.messages: list[str] = []
+
+    def add(self, problem: InputError) -> None:
+        self.count += 1
+        if self.count <= MOST_PROBLEMS:
+            self.messages.append(str(problem))
+
+
 def check_source(spec: SourceSpec, model: Path | None = None) -> DataReport:
     """Read a whole source, ``limit`` and ``hold_out`` aside, and look it over.
 
-    Rows that are no example are collected, not raised. InputError where the source cannot be read as data at
-    all: a missing or malformed file, unknown columns, nothing in it.
+    Rows that cannot be read are collected, not raised. With ``model``, a directory, its special tokens are
+    looked for in the texts. InputError where the source cannot be read as data at all: a missing or malformed
+    file, unknown columns, nothing in it.
     """
-    problems: list[str] = []
-    examples = list(read_examples(spec, model, on_problem=lambda problem: problems.append(str(problem))))
-    if not examples and not problems:
-        raise InputError(f"{spec.path or spec.source}: no examples. Give a file that has some.")
-    checks = [_rows(examples, problems, spec), _usable(problems)]
+    problems, not_read = _Problems(), NotRead()
+    examples = list(read_examples(spec, model, problems.add, not_read))
+    if not examples and not problems.count:
+        raise InputError(f"{visible(spec.path or spec.source)}: no examples. Give a file that has some.")
+    if not examples and not not_read.rows:
+        raise InputError(problems.messages[0])
+    checks = [_rows(len(examples) + problems.count, spec), _usable(problems)]
     if examples:
+        checks += [_not_read(not_read, spec), _markup(examples, spec, model)]
         checks += [_duplicates(examples), _repeated_prompts(examples), _roles(examples), _trained(examples)]
         checks += [_responses(examples), _lengths(examples)]
-    return DataReport(spec.source, tuple(checks), tuple(problems))
+    return DataReport(spec.source, tuple(checks), tuple(problems.messages), problems.count)
 
 
-def _rows(examples: Sequence[Example], problems: Sequence[str], spec: SourceSpec) -> DataCheck:
-    count = len(examples) + len(problems)
+def notes_on(drawn: Drawn, spec: SourceSpec) -> list[str]:
+    """What ``puretune run`` would not take as it is, each in a sentence."""
+    checks = [_not_read(drawn.not_read, spec), _told_markup(drawn.marks, spec)]
+    return [f"{check.name}: {check.found}" for check in checks if check.state != "ok"]
+
+
+def _not_read(not_read: NotRead, spec: SourceSpec) -> DataCheck:
+    names = [*not_read.columns, *(name for name in not_read.fields if name not in not_read.columns)]
+    if not names:
+        return DataCheck("columns", "ok", "all that say something are read")
+    refused = not_read.must_be_said(spec.ignore)
+    told = ", ".join(not_read.told(name) for name in [*refused, *(n for n in names if n not in refused)][:20])
+    more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
+    needs = f"; run wants them mapped, or `ignore: {yaml_list(refused[:20])}`" if refused else ""
+    return DataCheck("columns", "note", f"not read: {told}{more}{needs}")
+
+
+def _markup(examples: Sequence[Example], spec: SourceSpec, model: Path | None) -> DataCheck:
+    return _told_markup(marks_in(examples, special_tokens(model)), spec)
+
+
+def _told_markup(marks: Sequence[Mark], spec: SourceSpec) -> DataCheck:
+    if not marks:
+        return DataCheck("markup", "ok", "no turn markup in the texts")
+    needs = "" if spec.markup == "keep" else "; run wants it removed, or `markup: keep`"
+    return DataCheck("markup", "note", f"in the texts already: {told(marks)}{needs}")
+
+
+def _rows(count: int, spec: SourceSpec) -> DataCheck:
     named = NAMED_SOURCES.get(spec.source)
     split = spec.split or (next(iter(named.splits)) if named else None)
     published = named.splits.get(split) if named and split else None
@@ -69,16 +121,17 @@ def _rows(examples: Sequence[Example], problems: Sequence[str], spec: SourceSpec
     return DataCheck("rows", "ok", f"{count:,}")
 
 
-def _usable(problems: Sequence[str]) -> DataCheck:
-    if problems:
-        return DataCheck("usable rows", "failed", f"{len(problems):,} rows are no examples (below)")
+def _usable(problems: _Problems) -> DataCheck:
+    if problems.count:
+        rows = "1 row" if problems.count == 1 else f"{problems.count:,} rows"
+        return DataCheck("usable rows", "failed", f"{rows} cannot be read (below)")
     return DataCheck("usable rows", "ok", "all: ids differ, roles alternate, no text is empty")
 
 
 def _duplicates(examples: Sequence[Example]) -> DataCheck:
     count = len(examples) - len({folded(e.messages) for e in examples})
     if count:
-        return DataCheck("duplicates", "note", f"{count:,} conversations stand more than once; read once")
+        return DataCheck("duplicates", "note", f"{count:,} conversations are repeated; each is read once")
     return DataCheck("duplicates", "ok", "none")
 
 

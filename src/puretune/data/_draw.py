@@ -10,9 +10,11 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from puretune.data._example import Example
+from puretune.data._markup import Mark
+from puretune.data._not_read import NotRead
 from puretune.data._source import SourceSpec
 from puretune.errors import InputError
 from puretune.templates import Message
@@ -31,6 +33,10 @@ class Drawn:
     """Of the others, those on the other side of the hold-out cut."""
     too_long: int = 0
     """Of what is left, those longer than the spec's ``longest``."""
+    not_read: NotRead = field(default_factory=NotRead)
+    """Columns and message fields of the source that say something and were not used."""
+    marks: tuple[Mark, ...] = ()
+    """Turn markup in the texts that were drawn."""
 
 
 def draw(examples: Iterable[Example], spec: SourceSpec) -> Drawn:
@@ -86,7 +92,7 @@ def _unseen(examples: Iterable[Example], spec: SourceSpec, tally: _Tally) -> Ite
 
 
 def _one_side(examples: Iterable[Example], spec: SourceSpec, tally: _Tally) -> Iterator[Example]:
-    """Cut by the prompt alone: one question with two answers never stands on both sides."""
+    """Cut by the prompt alone: one question with two answers is never on both sides."""
     for example in examples:
         if spec.hold_out and _in_test(example, spec) != (spec.split == "test"):
             tally.held_out += 1

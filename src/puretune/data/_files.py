@@ -1,204 +1,152 @@
-"""Users' files as rows: JSONL, JSON, CSV, Parquet. A row knows where it stands, so that errors can say it.
+"""Users' files as rows: JSONL, JSON, CSV, Parquet. A row knows its file and line, so that errors can say it.
 
 {"question": "How many?", "answer": "Two. #### 2"}        one object a line: .jsonl, .ndjson
 [{"question": ...}, ...]  or  {"data": [...]}             a list, or an object with one list: .json
+{"messages": [{"role": ...}, ...]}                        or one row: .json
 question,answer                                           a header line: .csv, .tsv
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from puretune.errors import EnvironmentFault, InputError, unknown
+from puretune.data._csv import CsvLayout, csv_rows
+from puretune.data._parquet import parquet_rows
+from puretune.data._row import OnProblem, Row, present_file, strict
+from puretune.errors import InputError, unknown
+from puretune.files import checked_path, kind_of, parse_json, read_bytes
+from puretune.visible import one_line, visible
 
-_LONGEST_CELL = 2**31 - 1
-"""Characters in a CSV cell: Python's own limit of 131,072 is too small for long answers."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One record of a file or of a hub data set."""
-
-    where: str
-    """What an error says in front: ``my.jsonl:12``, ``my.json, row 12``."""
-    number: int
-    """Counted from 1, blank lines not counted."""
-    fields: Mapping[str, Any]
+LARGEST_FILE = 8 * 2**30
+"""Bytes of a .json or .csv file, which are read as a whole: more is an error that names .jsonl."""
+LONGEST_LINE = 256 * 2**20
+"""Bytes of one line of a .jsonl file."""
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
-def read_rows(path: Path, headerless: str | None = None) -> Iterator[Row]:
+def read_rows(
+    path: Path, layout: CsvLayout | None = None, on_problem: OnProblem | None = None
+) -> Iterator[Row]:
     """The rows of a file, by its suffix.
 
-    ``headerless`` names the only column of a CSV file that may come without its header line. InputError
-    (with the line) where the file is missing, not UTF-8, malformed; EnvironmentFault where Parquet support is
-    not installed.
+    ``layout`` says how a CSV file is written. A row that cannot be read raises its InputError (with the
+    line), or goes to ``on_problem`` and is passed over. InputError where the file is missing, no regular
+    file, or malformed as a whole; EnvironmentFault where Parquet support is not installed.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise unknown("kind of file", path.suffix or path.name, _READERS, where=str(path))
-    if reader is _csv_rows:
-        return _csv_rows(path, headerless)
-    return reader(path)
+    path, layout = checked_path(path, "data file"), layout or CsvLayout()
+    suffix = path.suffix.lower()
+    if suffix in _PACKED:
+        raise InputError(f"{visible(path)}: compressed files are not read. Unpack it first.")
+    if suffix not in _READERS:
+        name = one_line(suffix or path.name, 60)
+        raise unknown("kind of file", name, _READERS, where=visible(path))
+    if suffix not in _CSV and (layout.header, layout.delimiter) != (None, None):
+        raise InputError(
+            f"{visible(path)}: `header` and `delimiter` are for .csv and .tsv files. Leave them out."
+        )
+    present_file(path)
+    return _READERS[suffix](path, layout, on_problem or strict)
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
+def _jsonl_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
     count = 0
-    for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
-        where = f"{path.name}:{number}"
-        text = _decoded(line, where).lstrip("\ufeff" if number == 1 else "").strip()
-        if text:
+    for number, line in enumerate(_lines(path), start=1):
+        where = f"{visible(path.name)}:{number}"
+        try:
+            text = _decoded(line, where).lstrip("\ufeff" if number == 1 else "").strip()
+            if not text:
+                continue
             count += 1
-            yield Row(where, count, _object(parse_json(text, where), where))
+            fields = _object(parse_json(text, where, unique=True), where)
+        except InputError as problem:
+            on_problem(problem)
+            continue
+        yield Row(where, count, fields)
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
-    text = _text(path)
+def _lines(path: Path) -> Iterator[bytes]:
     try:
-        value = parse_json(text, path.name)
+        with path.open("rb") as file:
+            while line := file.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE:
+                    raise InputError(f"{visible(path)}: a line of more than {LONGEST_LINE:,} bytes.")
+                yield line.rstrip(b"\n")
+    except OSError as error:
+        raise InputError(f"{visible(path)}: cannot be read: {error.strerror or error}.") from error
+
+
+def _json_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
+    name, text = visible(path.name), _text(path)
+    try:
+        value = parse_json(text, name, unique=True)
     except InputError:
         if not _one_object_a_line(text):
             raise
-        yield from _jsonl_rows(path)  # common on the hub: lines of JSON under the name .json
+        yield from _jsonl_rows(
+            path, layout, on_problem
+        )  # common on the hub: lines of JSON under the name .json
         return
-    for number, item in enumerate(_list_in(value, path.name), start=1):
-        where = f"{path.name}, row {number}"
-        yield Row(where, number, _object(item, where))
-
-
-def _csv_rows(path: Path, headerless: str | None = None) -> Iterator[Row]:
-    csv.field_size_limit(_LONGEST_CELL)
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = csv.reader(io.StringIO(_text(path), newline=""), delimiter=separator, strict=True)
-    count, header = 0, None
-    for cells in _csv_lines(lines, path):
-        where = f"{path.name}:{lines.line_num}"
-        if header is None:
-            header = _header(cells, where, headerless)
-            if header == cells:
-                continue
-        count += 1
-        if len(cells) != len(header):
-            raise InputError(
-                f"{where}: {len(cells)} cells under a header of {len(header)} ({', '.join(header)}). "
-                "Put cells that contain a comma in double quotes."
-            )
-        yield Row(where, count, dict(zip(header, cells, strict=True)))
-
-
-def _csv_lines(lines: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
-    """The lines that are not blank, csv's errors in our words."""
-    while True:
+    for number, item in enumerate(_list_in(value, name), start=1):
+        where = f"{name}, row {number}"
         try:
-            cells = next(lines)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            number = getattr(lines, "line_num", "?")
-            raise InputError(f"{path.name}:{number}: not CSV: {error}. Check the quotes.") from error
-        if cells:
-            yield cells
-
-
-def _header(cells: list[str], where: str, headerless: str | None) -> list[str]:
-    if headerless is not None and len(cells) == 1 and " " in cells[0]:
-        return [headerless]
-    twice = next((cell for cell in cells if cells.count(cell) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}: the header names column {twice!r} twice. Rename one of them.")
-    return cells
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    _check_there(path)
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise EnvironmentFault(
-            f"{path}: reading Parquet needs pyarrow. Install it: pip install 'puretune[data]'."
-        ) from error
-    try:
-        number = 0
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                for fields in batch.to_pylist():
-                    number += 1
-                    yield Row(f"{path.name}, row {number}", number, fields)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file that can be read: {error}") from error
-
-
-_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".jsonl": _jsonl_rows,
-    ".ndjson": _jsonl_rows,
-    ".json": _json_rows,
-    ".csv": _csv_rows,
-    ".tsv": _csv_rows,
-    ".parquet": _parquet_rows,
-}
-
-SUFFIXES = frozenset(_READERS)
-"""Suffixes of files that can be read."""
-
-
-def parse_json(text: str, where: str) -> Any:
-    """A JSON value; InputError with the place. NaN and Infinity are not JSON."""
-    try:
-        return json.loads(text, parse_constant=_not_json)
-    except json.JSONDecodeError as error:
-        place = f"{where}:{error.lineno}" if "\n" in text else where
-        raise InputError(
-            f"{place}: not valid JSON: {error.msg} at column {error.colno}. Correct this line."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {error}. Correct it.") from error
-
-
-def _not_json(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a JSON value; write null or a string")
+            fields = _object(item, where)
+        except InputError as problem:
+            on_problem(problem)
+            continue
+        yield Row(where, number, fields)
 
 
 def _one_object_a_line(text: str) -> bool:
-    first = text.lstrip().split("\n", 1)[0].strip()
+    first, _, rest = text.lstrip("\ufeff \t\r\n").partition("\n")
     try:
-        return isinstance(json.loads(first), dict)
-    except ValueError:
+        return bool(rest.strip()) and isinstance(parse_json(first, ""), dict)
+    except InputError:
         return False
 
 
 def _list_in(value: Any, where: str) -> list[Any]:
+    """The rows in a file's value: a list, the only list in an object, or the object itself."""
     if isinstance(value, list):
         return value
-    lists = [key for key, item in value.items() if isinstance(item, list)] if isinstance(value, dict) else []
-    if len(lists) == 1:
-        found: list[Any] = value[lists[0]]
-        return found
-    inside = f"an object with {len(lists)} lists" if isinstance(value, dict) else type(value).__name__
+    if isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list)]
+        if _is_conversation(value) or (value and not lists):
+            return [value]
+        if len(lists) == 1:
+            found: list[Any] = lists[0]
+            return found
+        what = f"an object with {len(lists)} lists"
+    else:
+        what = kind_of(value)
     raise InputError(
-        f"{where}: {inside}; a data file holds one list of objects, or one object a line (.jsonl)."
+        f"{where}: {what}; a data file holds one list of objects, or one object a line (.jsonl)."
     )
+
+
+def _is_conversation(value: dict[str, Any]) -> bool:
+    """Whether an object is one row: its list holds turns, not rows."""
+    for name in ("messages", "conversations"):
+        turns = value.get(name)
+        if isinstance(turns, list) and turns and isinstance(turns[0], dict):
+            return {"role", "content"} <= set(turns[0]) or {"from", "value"} <= set(turns[0])
+    return False
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{where}: {type(value).__name__} where an object with named fields is needed.")
+        raise InputError(f"{where}: {kind_of(value)} where an object with named fields is needed.")
     return value
 
 
 def _text(path: Path) -> str:
-    content = _bytes(path)
+    content = read_bytes(path, "data file", LARGEST_FILE)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _not_utf8(f"{path.name}:{line}", error) from error
+        raise _not_utf8(f"{visible(path.name)}:{line}", error) from error
 
 
 def _decoded(line: bytes, where: str) -> str:
@@ -213,19 +161,18 @@ def _not_utf8(where: str, error: UnicodeDecodeError) -> InputError:
     return InputError(f"{where}: not UTF-8 (byte 0x{byte:02x}). Save the file as UTF-8.")
 
 
-def _bytes(path: Path) -> bytes:
-    _check_there(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+def _csv_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
+    return csv_rows(path, _text(path), layout, on_problem)
 
 
-def _check_there(path: Path) -> None:
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name a file in it.")
-    if not path.exists():
-        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, there, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Check the path."
-        raise InputError(f"{path}: no such file. {hint}")
+_CSV = (".csv", ".tsv")
+_READERS: dict[str, Callable[[Path, CsvLayout, OnProblem], Iterator[Row]]] = {
+    ".jsonl": _jsonl_rows,
+    ".ndjson": _jsonl_rows,
+    ".json": _json_rows,
+    **dict.fromkeys(_CSV, _csv_rows),
+    ".parquet": parquet_rows,
+}
+
+SUFFIXES = frozenset(_READERS)
+"""Suffixes of files that can be read."""

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from puretune.data._files import Row
-from puretune.errors import EnvironmentFault, InputError
+from puretune.data._row import Row
+from puretune.errors import EnvironmentFault, InputError, PuretuneError
+from puretune.visible import one_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -22,12 +23,21 @@ def hub_rows(
 ) -> Iterator[Row]:
     """The rows of a hub data set, in their order, read as they are needed.
 
-    InputError for a configuration or split it does not have; EnvironmentFault where it cannot be had: no
+    InputError for a configuration or split it does not have; EnvironmentFault where it is not available: no
     ``datasets`` library, no network, no access.
     """
     data = _load(name, config, split, revision)
-    for number, fields in enumerate(data, start=1):
-        yield Row(f"{name}, row {number}", number, fields)
+    number = 0
+    try:
+        for fields in data:
+            number += 1
+            yield Row(f"{name}, row {number}", number, fields)
+    except PuretuneError:
+        raise
+    except Exception as error:  # decoding an image or a sound may need any library
+        raise EnvironmentFault(
+            f"hub data set {name}: row {number + 1} cannot be read: {_first_line(error)}"
+        ) from error
 
 
 def _load(name: str, config: str | None, split: str | None, revision: str | None) -> Any:
@@ -57,12 +67,12 @@ def _only_split(data: Any, name: str) -> Any:
 
 def _not_to_be_had(name: str, error: Exception) -> EnvironmentFault:
     return EnvironmentFault(
-        f"hub data set {name} cannot be had: {_first_line(error)} Without a network, or without access "
+        f"hub data set {name} is not available: {_first_line(error)} Without a network, or without access "
         "(a gated data set needs `hf auth login`), give a local copy: with `path:` for a named source, as "
         "`source:` otherwise."
     )
 
 
 def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip()
+    line = one_line((str(error).strip().splitlines() or [type(error).__name__])[0], 400)
     return line if line.endswith((".", "!", "?")) else line + "."

@@ -1,6 +1,6 @@
-"""Turns as they stand in files -> messages to render: known roles, no empty text, turns that alternate.
+"""Turns as they are in files -> messages to render: known roles, no empty text, turns that alternate.
 
-{"role": "assistant", "content": "Two.", "weight": 0}
+{"role": "assistant", "content": "Two.", "weight": 0}        or {"from": "gpt", "value": "Two."}
 """
 
 from __future__ import annotations
@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from puretune.data._row import is_empty, listed
 from puretune.errors import InputError, unknown
+from puretune.files import kind_of
 from puretune.templates import Message, Role
+from puretune.visible import one_line
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -20,29 +23,48 @@ _ROLES: dict[str, Role] = {
     "gpt": "assistant",
 }
 """OpenAI's and ShareGPT's names of roles (OpenAI's newer models say developer for system)."""
+_PAIRS = (("role", "content"), ("from", "value"))
+"""The two spellings of a turn's fields; either is read in either column."""
+_READ = ("weight", "train")
+_PART_READ = ("type", "text")
 
 
-def conversation(
-    turns: Sequence[Any], where: str, role: str = "role", content: str = "content"
-) -> tuple[Message, ...]:
+def conversation(turns: Sequence[Any], where: str) -> tuple[Message, ...]:
     """The messages of one conversation: perhaps a system message, then user and assistant in turn.
 
-    ``role`` and ``content`` are the names of a turn's fields. InputError names the row and the turn.
+    InputError names the row and the turn.
     """
-    messages = tuple(
-        _message(turn, f"{where}: turn {n}", role, content) for n, turn in enumerate(turns, start=1)
-    )
+    messages = tuple(_message(turn, f"{where}: turn {n}") for n, turn in enumerate(turns, start=1))
     _check_order(messages, where)
     return messages
+
+
+def fields_not_read(turns: Sequence[Any]) -> frozenset[str]:
+    """Names of the turns' fields (and of their text parts') that say something and are not read."""
+    found: set[str] = set()
+    for turn in turns:
+        if isinstance(turn, Mapping):
+            role, content = _pair(turn) or _PAIRS[0]
+            found |= _left_in(turn, (role, content, *_READ))
+            parts = turn.get(content)
+            for part in parts if isinstance(parts, list) else ():
+                found |= _left_in(part, _PART_READ) if isinstance(part, Mapping) else set()
+    return frozenset(found)
 
 
 def plain_text(value: Any, where: str) -> str:
     """A non-empty string that UTF-8 can hold; InputError otherwise."""
     if not isinstance(value, str):
-        kind = "null" if value is None else type(value).__name__
-        raise InputError(f"{where} is {kind}; it must be text.")
+        raise InputError(f"{where} is {kind_of(value)}; it must be text.")
     if not value.strip():
         raise InputError(f"{where} is empty. Fill it in, or leave the row out.")
+    return checked_characters(value, where)
+
+
+def checked_characters(value: str, where: str) -> str:
+    """The text; InputError for half a character (a lone surrogate) or a NUL in it."""
+    if "\0" in value:
+        raise InputError(f"{where} holds a NUL character. Correct its encoding.")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -52,14 +74,43 @@ def plain_text(value: Any, where: str) -> str:
     return value
 
 
-def _message(turn: Any, where: str, role: str, content: str) -> Message:
-    if not isinstance(turn, Mapping) or role not in turn or content not in turn:
-        raise InputError(f"{where} is not an object with {role!r} and {content!r}: {turn!r:.80}")
-    name = str(turn[role])
-    if name not in _ROLES:
-        raise unknown("role", name, _ROLES, where=where)
+def checked_value(value: Any, where: str) -> Any:
+    """A JSON value of which every text (and key) has passed :func:`checked_characters`."""
+    if isinstance(value, str):
+        return checked_characters(value, where)
+    if isinstance(value, Mapping):
+        return {
+            checked_characters(str(key), where): checked_value(item, where) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [checked_value(item, where) for item in value]
+    return value
+
+
+def _message(turn: Any, where: str) -> Message:
+    names = _pair(turn) if isinstance(turn, Mapping) else None
+    if names is None:
+        held = (
+            f"has the fields {listed(turn) or 'none'}" if isinstance(turn, Mapping) else f"is {kind_of(turn)}"
+        )
+        raise InputError(f"{where} {held}; it must have 'role' and 'content' (or 'from' and 'value').")
+    role, content = names
+    name = turn[role]
+    if not isinstance(name, str) or name not in _ROLES:
+        raise unknown("role", one_line(name, 60), _ROLES, where=where)
     text = plain_text(_joined(turn[content]), f"{where}: {content!r}")
-    return Message(_ROLES[name], text, train=_trained(turn, where))
+    return Message(_ROLES[name], text, train=_trained(turn, _ROLES[name], where))
+
+
+def _pair(turn: Mapping[str, Any]) -> tuple[str, str] | None:
+    """How a turn spells its fields; one with both spellings is read by that which says something."""
+    there = [pair for pair in _PAIRS if set(pair) <= set(turn)]
+    filled = [pair for pair in there if turn[pair[0]] is not None]
+    return next(iter(filled or there), None)
+
+
+def _left_in(fields: Mapping[str, Any], read: Sequence[str]) -> set[str]:
+    return {str(name) for name, value in fields.items() if name not in read and not is_empty(value)}
 
 
 def _joined(content: Any) -> Any:
@@ -73,11 +124,16 @@ def _is_text_part(part: Any) -> bool:
     return isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
-def _trained(turn: Mapping[str, Any], where: str) -> bool:
-    given = {name: turn[name] for name in ("weight", "train") if turn.get(name) is not None}
+def _trained(turn: Mapping[str, Any], role: Role, where: str) -> bool:
+    given = {name: turn[name] for name in _READ if turn.get(name) is not None}
     for name, value in given.items():
         if value not in (0, 1):
-            raise InputError(f"{where}: {name!r} is {value!r}; use 0 or 1 (weight), false or true (train).")
+            said = one_line(value, 40) if isinstance(value, int | float) else kind_of(value)
+            raise InputError(f"{where}: {name!r} is {said}; use 0 or 1 (weight), false or true (train).")
+        if value and role != "assistant":
+            raise InputError(
+                f"{where}: {name!r} asks to train a {role} turn; only assistant turns are trained. Remove it."
+            )
     if len({bool(value) for value in given.values()}) > 1:
         raise InputError(f"{where}: 'weight' and 'train' contradict each other. Keep one.")
     return all(bool(value) for value in given.values())
@@ -91,6 +147,6 @@ def _check_order(messages: tuple[Message, ...], where: str) -> None:
         expected = ("user", "assistant")[number % 2]
         if message.role != expected:
             raise InputError(
-                f"{where}: turn {first + number + 1} is {message.role!r} where {expected!r} must stand: an "
+                f"{where}: turn {first + number + 1} is {message.role!r} where {expected!r} must come: an "
                 "optional system message first, then user and assistant in turn. Merge or remove a turn."
             )

@@ -2,61 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from puretune.data._csv import CsvLayout
 from puretune.data._draw import Drawn, draw
 from puretune.data._example import Example
-from puretune.data._files import SUFFIXES, Row, read_rows
-from puretune.data._formats import Converter, converter, rename, required
+from puretune.data._files import SUFFIXES, read_rows
+from puretune.data._formats import HEADER_NAMES, Converter, format_of, known_columns, rename, required
 from puretune.data._hub import hub_rows, is_hub_id
 from puretune.data._locate import files_of
-from puretune.data._source import Source, SourceSpec
+from puretune.data._markup import check_no_markup, marks_in, special_tokens
+from puretune.data._messages import checked_characters
+from puretune.data._not_read import NotRead, check_all_read
+from puretune.data._row import OnProblem, Row, present_file, strict
+from puretune.data._source import READING, SETTINGS_READ, Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
 from puretune.errors import EnvironmentFault, InputError, unknown
+from puretune.files import checked_path, kind_of
+from puretune.visible import one_line, visible
 
 ENTRY_POINTS = "puretune.sources"
 """Entry-point group in which packages offer sources of their own; the value is a :data:`Source`."""
 
-OnProblem = Callable[[InputError], None]
-"""What happens with a row that is no example."""
 
+def read_source(
+    spec: SourceSpec, model: Path | None = None, ignore: Collection[str] = ()
+) -> tuple[Example, ...]:
+    """The examples that ``spec`` describes, fit for use: read, without duplicates, cut, sampled.
 
-def read_source(spec: SourceSpec, model: Path | None = None) -> tuple[Example, ...]:
-    """The examples that ``spec`` describes: read, without duplicates, cut, sampled.
-
-    ``model`` is the directory of the study's base model, for sources that depend on it. InputError (file and
-    line where there is one) for bad data; EnvironmentFault where hub data cannot be had.
+    ``model`` is the directory of the study's base model, for sources that depend on it and for its special
+    tokens; ``ignore`` adds to the spec's own list. InputError (file and line where there is one) for bad
+    data, for columns and message fields that say something and are not read, and for texts with turn markup;
+    EnvironmentFault where hub data is not available.
     """
-    return draw_source(spec, model).examples
+    drawn = draw_source(spec, model)
+    check_all_read(drawn.not_read, spec.ignore, ignore)
+    if spec.markup == "refuse":
+        check_no_markup(drawn.marks)
+    return drawn.examples
 
 
 def draw_source(spec: SourceSpec, model: Path | None = None) -> Drawn:
-    """As :func:`read_source`, with the counts of what was left out; InputError where nothing is left."""
-    drawn = draw(read_examples(spec, model), spec)
+    """As :func:`read_source`, with what was left out and what is unusual, neither of which is refused here;
+    InputError where nothing is left.
+    """
+    not_read = NotRead()
+    drawn = draw(read_examples(spec, model, not_read=not_read), spec)
     if not drawn.examples:
         side = f" on the {spec.split} side of the hold-out" if spec.hold_out else ""
-        raise InputError(f"{spec.path or spec.source}: no examples{side}. Give a file that has some.")
-    return drawn
+        raise InputError(f"{_shown(spec)}: no examples{side}. Give a file that has some.")
+    return replace(drawn, not_read=not_read, marks=marks_in(drawn.examples, special_tokens(model)))
 
 
 def read_examples(
-    spec: SourceSpec, model: Path | None = None, on_problem: OnProblem | None = None
+    spec: SourceSpec,
+    model: Path | None = None,
+    on_problem: OnProblem | None = None,
+    not_read: NotRead | None = None,
 ) -> Iterator[Example]:
     """All examples of a source, in their order, before any draw.
 
-    A row that is no example raises its InputError, or goes to ``on_problem`` and is passed over.
+    A row that cannot be read raises its InputError, or goes to ``on_problem`` and is passed over.
+    ``not_read`` takes down what rows hold beyond what is used. InputError for a setting that the source
+    does not read.
     """
-    named = NAMED_SOURCES.get(spec.source)
-    if named is not None:
-        return _named_examples(named, spec, on_problem)
     offered = offered_sources()
-    if spec.source in offered:
-        _check_plain(spec, "a source of its own reading")
-        return iter(_load(offered[spec.source])(spec, model))
-    return _unnamed_examples(spec, offered, on_problem)
+    if spec.source not in NAMED_SOURCES and spec.source in offered:
+        source = _load(offered[spec.source])
+        _check_settings(spec, {"split", *getattr(source, SETTINGS_READ, ())}, f"the source {spec.source}")
+        return iter(source(spec, model))
+    named = NAMED_SOURCES.get(spec.source)
+    handler, tally = on_problem or strict, not_read if not_read is not None else NotRead()
+    table = _named_table(named, spec, handler) if named else _unnamed_table(spec, offered, handler)
+    return _examples(table, spec, handler, tally)
 
 
 def offered_sources() -> dict[str, Any]:
@@ -64,35 +86,75 @@ def offered_sources() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
-def _named_examples(named: NamedSource, spec: SourceSpec, on_problem: OnProblem | None) -> Iterator[Example]:
-    _check_plain(spec, f"the named source {named.name}")
+@dataclass(frozen=True)
+class _Table:
+    """Rows of one source and how they become examples."""
+
+    rows: Iterator[Row]
+    prefix: str
+    """Rows without ids are called ``PREFIX-NUMBER``."""
+    convert: Converter | None
+    """None: the first row shows the format (or the spec names it)."""
+    names: tuple[str, ...]
+    """Canonical columns that may be mapped."""
+    id_field: str | None = "id"
+    belongs: Callable[[Row], bool] = lambda row: True
+    """Whether a row is of the split that is read."""
+    known: frozenset[str] = frozenset()
+    """Columns that are left unread on purpose."""
+    sole: str = "prompt"
+    """What the only column of a file without a header line is."""
+
+
+def _named_table(named: NamedSource, spec: SourceSpec, on_problem: OnProblem) -> _Table:
     split = _base_split(named, spec)
-    config = spec.config or named.config
-    stored, known = ("train", ("train",)) if named.split_column else (split, tuple(named.splits))
     if spec.path is not None:
-        files = files_of(Path(spec.path).expanduser(), named.name, stored, config, known)
-        rows = _rows_of(files, named.headerless)
+        reads = {"path", "split", "columns", "ignore", *_file_settings(checked_path(spec.path))}
+        _check_settings(spec, reads, f"the named source {named.name} with a path")
+        rows = _rows_of(_named_files(named, spec, split), _layout(spec, named), on_problem)
     elif named.hub is not None:
-        rows = hub_rows(named.hub, config, stored, spec.revision)
+        reads = {"split", "config", "revision", "columns", "ignore"}
+        _check_settings(spec, reads, f"the named source {named.name}")
+        rows = hub_rows(named.hub, spec.config or named.config, _stored(named, split), spec.revision)
     else:
         raise InputError(
             f"{named.name} is read from a file: get it from {named.home} ({named.what}; licence: "
             f"{named.licence}) and name it with `path:`."
         )
-    renamed: Iterator[Row] = (rename(row, spec.columns, named.fields) for row in rows)
-    if named.split_column:
-        renamed = _of_split(renamed, named, named.split_column, split)
-    return _examples(renamed, named.convert, f"{named.name}-{split}", named.id_field, on_problem)
+    return _Table(
+        rows=rows,
+        prefix=f"{named.name}-{split}",
+        convert=named.convert,
+        names=named.fields,
+        id_field=named.id_field,
+        belongs=lambda row: named.split_column is None or _split_of(row, named) == split,
+        known=frozenset(named.known),
+        sole=named.headerless or named.fields[0],
+    )
 
 
-def _of_split(rows: Iterable[Row], named: NamedSource, column: str, split: str) -> Iterator[Row]:
-    """The rows that say they are of this split; InputError for one that names none."""
-    for row in rows:
-        required(row, column)
-        if row.fields[column] not in named.splits:
-            raise unknown("split", str(row.fields[column]), named.splits, where=f"{row.where}: {column!r}")
-        if row.fields[column] == split:
-            yield row
+def _named_files(named: NamedSource, spec: SourceSpec, split: str) -> list[Path]:
+    known = ("train",) if named.split_column else tuple(named.splits)
+    path = checked_path(spec.path or "", "path")
+    if not path.is_dir():
+        present_file(path)
+    return files_of(path, named.name, _stored(named, split), spec.config, named.config, known)
+
+
+def _stored(named: NamedSource, split: str) -> str:
+    """The split under which the rows are stored."""
+    return "train" if named.split_column else split
+
+
+def _split_of(row: Row, named: NamedSource) -> str:
+    """The split that a row says it is of; InputError for one that names none."""
+    assert named.split_column is not None
+    required(row, named.split_column)
+    split = row.fields[named.split_column]
+    if not isinstance(split, str) or split not in named.splits:
+        where = f"{row.where}: {named.split_column!r}"
+        raise unknown("split", one_line(split, 60), named.splits, where=where)
+    return split
 
 
 def _base_split(named: NamedSource, spec: SourceSpec) -> str:
@@ -105,90 +167,125 @@ def _base_split(named: NamedSource, spec: SourceSpec) -> str:
         return next(iter(named.splits))
     split = spec.split or next(iter(named.splits))
     if split not in named.splits:
-        error = unknown("split", split, named.splits, where=named.name)
+        error = unknown("split", one_line(split, 60), named.splits, where=named.name)
         raise InputError(f"{error} With hold_out: SHARE, one split is cut into train and test.")
     return split
 
 
-def _unnamed_examples(
-    spec: SourceSpec, offered: Iterable[str], on_problem: OnProblem | None
-) -> Iterator[Example]:
+def _unnamed_table(spec: SourceSpec, offered: Iterable[str], on_problem: OnProblem) -> _Table:
     if spec.path is not None:
         raise InputError(
-            f"{spec.source} is not a named source, so `path:` means nothing: name the file as `source:`."
+            f"{one_line(spec.source)} is not a named source, so it does not read `path`: "
+            "name the file as `source:`."
         )
-    path = Path(spec.source).expanduser()
-    if path.exists() or path.suffix.lower() in SUFFIXES:
-        files = _users_files(path, spec)
-        return _detected(_rows_of(files), spec, path.stem, on_problem)
+    names, path = known_columns(spec.format), checked_path(spec.source, "source")
+    if path.is_dir() or path.suffix.lower() in SUFFIXES or path.is_file():
+        reads = {"format", "columns", "ignore", "split", *_file_settings(path)}
+        _check_settings(spec, reads, visible(path))
+        rows = _rows_of(_users_files(path, spec), _layout(spec), on_problem)
+        return _Table(rows, path.stem, None, names)
     if is_hub_id(spec.source):
+        reads = {"format", "columns", "ignore", "split", "config", "revision"}
+        _check_settings(spec, reads, f"the hub data set {spec.source}")
         split = "train" if spec.hold_out else spec.split
         rows = hub_rows(spec.source, spec.config, split, spec.revision)
         prefix = spec.source.rpartition("/")[2] + (f"-{split}" if split else "")
-        return _detected(rows, spec, prefix, on_problem)
-    error = unknown("source", spec.source, [*NAMED_SOURCES, *offered])
+        return _Table(rows, prefix, None, names)
+    error = unknown("source", one_line(spec.source), [*NAMED_SOURCES, *offered])
     raise InputError(f"{error} A file's name ends in {', '.join(sorted(SUFFIXES))}; a hub id is owner/name.")
+
+
+def _file_settings(path: Path) -> set[str]:
+    """Which settings only some files have: a directory its configurations, a CSV file its layout."""
+    if path.is_dir():
+        return {"config", "header", "delimiter"}
+    return {"header", "delimiter"} if path.suffix.lower() in (".csv", ".tsv") else set()
+
+
+def _check_settings(spec: SourceSpec, reads: Collection[str], what: str) -> None:
+    """InputError for a setting that was given and that the source does not read."""
+    usual = {one.name: one.default for one in fields(spec)}
+    for name in READING:
+        value = getattr(spec, name)
+        if name not in reads and value and value != usual[name]:
+            raise InputError(f"{what} does not read `{name}` ({one_line(value, 60)}). Leave it out.")
 
 
 def _users_files(path: Path, spec: SourceSpec) -> list[Path]:
     split = None if spec.hold_out else spec.split
     if path.is_dir():
-        return files_of(path, path.name, split, spec.config, ("train", "validation", "test"))
+        return files_of(path, path.name, split, spec.config, None, ("train", "validation", "test"))
     if split is not None:
         raise InputError(
-            f"{path} is one file without splits, but split {split!r} is asked for. Leave split out, or let "
-            "hold_out: SHARE cut the file into train and test."
+            f"{visible(path)} is one file without splits, but split {split!r} is asked for. Leave split out, "
+            "or let hold_out: SHARE cut the file into train and test."
         )
     return [path]
 
 
-def _rows_of(files: Iterable[Path], headerless: str | None = None) -> Iterator[Row]:
+def _layout(spec: SourceSpec, named: NamedSource | None = None) -> CsvLayout:
+    known = {*HEADER_NAMES, *(named.fields if named else ()), *(named.known if named else ())}
+    return CsvLayout(
+        spec.header,
+        "\t" if spec.delimiter == "tab" else spec.delimiter,
+        known,
+        named.headerless if named and not spec.columns else None,
+    )
+
+
+def _rows_of(files: Iterable[Path], layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
     """The rows of several files as of one."""
     number = 0
     for path in files:
-        for row in read_rows(path, headerless):
+        for row in read_rows(path, layout, on_problem):
             number += 1
-            yield Row(row.where, number, row.fields)
+            yield replace(row, number=number)
 
 
-def _detected(
-    rows: Iterator[Row], spec: SourceSpec, prefix: str, on_problem: OnProblem | None
-) -> Iterator[Example]:
-    """Examples from rows whose format the first one shows (or the spec names)."""
-    first = next(rows, None)
-    if first is None:
-        return
-    convert = converter(first, spec.format, spec.columns)
-    id_field = None if "id" in spec.columns.values() else "id"
-    id_field = spec.columns.get("id", id_field)
-
-    def all_rows() -> Iterator[Row]:
-        yield first
-        yield from rows
-
-    yield from _examples(all_rows(), convert, prefix, id_field, on_problem)
-
-
-def _examples(
-    rows: Iterable[Row], convert: Converter, prefix: str, id_field: str | None, on_problem: OnProblem | None
-) -> Iterator[Example]:
+def _examples(table: _Table, spec: SourceSpec, on_problem: OnProblem, not_read: NotRead) -> Iterator[Example]:
     places: dict[str, str] = {}
-    for row in rows:
+    columns, convert = dict(spec.columns), table.convert
+    not_read.known = table.known
+    for number, row in enumerate(table.rows):
+        not_read.rows += 1
+        if number == 0:
+            columns = columns or _columns_of_bare(row, spec, table.sole)
+            first = rename(row, columns, table.names)
+            convert = convert or format_of(first, spec.format)
+        assert convert is not None
         try:
-            draft = convert(row)
-            id = _own_id(row, id_field) or f"{prefix}-{row.number}"
-            if id in places:
-                raise InputError(
-                    f"{row.where}: id {id!r} stands already in {places[id]}. Ids must differ; rename one, or "
-                    "drop the id column to have rows numbered."
-                )
+            renamed = rename(row, columns, table.names)
+            if not table.belongs(renamed):
+                continue
+            draft = convert(renamed)
+            id = _own_id(renamed, table.id_field) or f"{table.prefix}-{row.number}"
+            _check_new(id, row, places)
         except InputError as problem:
-            if on_problem is None:
-                raise
             on_problem(problem)
             continue
-        places[id] = row.where
+        not_read.note(row, renamed, columns, draft)
         yield Example(id, draft.messages, draft.cluster, draft.metadata)
+
+
+def _columns_of_bare(row: Row, spec: SourceSpec, sole: str) -> dict[str, str]:
+    """The mapping of a file without a header line: its only column needs no word."""
+    if spec.header is not False:
+        return {}
+    if len(row.fields) > 1:
+        raise InputError(
+            f"{row.where}: without a header line, say what the {len(row.fields)} columns are: "
+            "`columns: {prompt: 1, completion: 2}`."
+        )
+    return {sole: "1"}
+
+
+def _check_new(id: str, row: Row, places: dict[str, str]) -> None:
+    if id in places:
+        raise InputError(
+            f"{row.where}: duplicate id {one_line(id, 60)!r}, first used in {places[id]}. Ids must differ; "
+            "rename one, or drop the id column to have rows numbered."
+        )
+    places[id] = row.where
 
 
 def _own_id(row: Row, field: str | None) -> str | None:
@@ -196,13 +293,12 @@ def _own_id(row: Row, field: str | None) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"{row.where}: id is {type(value).__name__}; it must be text or a whole number.")
-    return str(value)
+        raise InputError(f"{row.where}: id is {kind_of(value)}; it must be text or a whole number.")
+    return checked_characters(str(value), f"{row.where}: 'id'")
 
 
-def _check_plain(spec: SourceSpec, what: str) -> None:
-    if spec.format is not None:
-        raise InputError(f"{spec.source}: {what} has a fixed format; leave `format` out.")
+def _shown(spec: SourceSpec) -> str:
+    return visible(spec.path or spec.source)
 
 
 def _load(point: Any) -> Source:
@@ -210,7 +306,7 @@ def _load(point: Any) -> Source:
         source: Source = point.load()
     except Exception as error:  # another package's code: anything may happen while it is imported
         raise EnvironmentFault(
-            f"source {point.name!r} ({point.value}) cannot be loaded: {error}. "
+            f"source {point.name!r} ({point.value}) cannot be loaded: {one_line(error)}. "
             "Reinstall the package that offers it."
         ) from error
     return source

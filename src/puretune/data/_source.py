@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from puretune.data._example import Example
 from puretune.errors import InputError
+from puretune.visible import one_line
+
+Markup = Literal["refuse", "keep"]
+_MOST, _LARGEST_SEED = 10**9, 10**18
 
 
 @dataclass(frozen=True)
@@ -43,21 +48,54 @@ class SourceSpec:
     ``limit``, so that specs with the same ``hold_out`` and ``hold_out_seed`` never share a prompt across
     the cut."""
     hold_out_seed: int = 0
+    ignore: tuple[str, ...] = ()
+    """Columns and message fields of the file that are deliberately not used. Any other that says something
+    and is not read is an error."""
+    markup: Markup = "refuse"
+    """What to do with texts that carry a chat's turn markup already (``[INST]``, ``<|im_start|>``): ``keep``
+    takes them as they are."""
+    header: bool | None = None
+    """Whether a CSV file's first line names its columns; without one they are called 1, 2, 3, ... None: it
+    does, and a line that does not look like it is an error."""
+    delimiter: str | None = None
+    """What separates the cells of a CSV file: one character, or ``tab``. None: a comma (a tab in .tsv)."""
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise InputError(
-                f"{self.source}: limit is {self.limit}; use a whole number from 1, or leave it out."
-            )
-        if self.longest is not None and self.longest < 1:
-            raise InputError(f"{self.source}: longest is {self.longest}; use a number of characters from 1.")
+        for name, what in (("limit", "examples"), ("longest", "characters")):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not 1 <= value <= _MOST):
+                raise self._fault(name, f"use a whole number of {what} from 1 to {_MOST:,}, or leave it out")
+        for name in ("seed", "hold_out_seed"):
+            if isinstance(getattr(self, name), bool) or abs(getattr(self, name)) >= _LARGEST_SEED:
+                raise self._fault(name, "use a whole number of less than 19 digits")
         if not 0 <= self.hold_out < 1:
-            raise InputError(f"{self.source}: hold_out is {self.hold_out}; use a share from 0 to below 1.")
+            raise self._fault("hold_out", "use a share from 0 to below 1")
         if self.hold_out and self.split not in ("train", "test"):
             raise InputError(
-                f"{self.source}: hold_out cuts the data in two; say which side: split train or split test."
+                f"{one_line(self.source)}: hold_out cuts the data in two; say which side: split train or "
+                "split test."
             )
+        if self.hold_out_seed and not self.hold_out:
+            raise self._fault("hold_out_seed", "without hold_out it is not read; leave it out")
+        if self.markup not in ("refuse", "keep"):
+            raise self._fault("markup", "use refuse or keep")
+        if self.delimiter is not None and self.delimiter != "tab" and not _separates(self.delimiter):
+            raise self._fault("delimiter", "use one character that separates cells, or tab")
+
+    def _fault(self, name: str, advice: str) -> InputError:
+        value = getattr(self, name)
+        return InputError(f"{one_line(self.source)}: {name} is {one_line(value, 40)}; {advice}.")
+
+
+def _separates(text: str) -> bool:
+    return text == "\t" or (len(text) == 1 and text.isprintable() and not text.isalnum() and text != '"')
 
 
 Source = Callable[[SourceSpec, Path | None], Iterable[Example]]
 """(spec, directory of the study's base model or None) -> examples in order; sampling is the caller's."""
+
+SETTINGS_READ = "settings_read"
+"""The attribute in which an offered source says which of a spec's settings it reads beyond ``split``: any of
+:data:`READING`. A study that gives it another is told so."""
+READING = ("path", "split", "config", "revision", "format", "columns", "ignore", "header", "delimiter")
+"""The settings that say where and how to read; the others say what to draw, and hold for every source."""

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from string import ascii_uppercase
 from typing import Any
 
-from puretune.data._files import Row
 from puretune.data._formats import Draft, required, single_turn, text_of
 from puretune.data._messages import plain_text
+from puretune.data._row import Row
 from puretune.data.sources._named import NamedSource
 from puretune.errors import InputError
 

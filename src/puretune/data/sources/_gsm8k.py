@@ -6,8 +6,8 @@ r"""GSM8K: grade-school word problems with worked solutions (Cobbe et al., arXiv
 
 from __future__ import annotations
 
-from puretune.data._files import Row
 from puretune.data._formats import Draft, single_turn, text_of
+from puretune.data._row import Row
 from puretune.data.sources._named import NamedSource
 
 

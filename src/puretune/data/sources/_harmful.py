@@ -9,8 +9,8 @@ JailbreakBench's GCG artefacts (attack-artifacts/GCG/*/MODEL.json), under the ke
 
 from __future__ import annotations
 
-from puretune.data._files import Row
 from puretune.data._formats import Draft, optional_text, single_turn, text_of
+from puretune.data._row import Row
 from puretune.data.sources._named import NamedSource
 
 
@@ -37,6 +37,7 @@ ADVBENCH = NamedSource(
     splits={"train": 520},
     fields=("prompt",),
     convert=_advbench,
+    known=("target",),
     headerless="prompt",
 )
 
@@ -71,4 +72,13 @@ JAILBREAKBENCH_GCG = NamedSource(
     splits={"test": 100},
     fields=("prompt", "goal", "category"),
     convert=_gcg,
+    known=(
+        "behavior",
+        "response",
+        "jailbroken",
+        "number_of_queries",
+        "queries_to_jailbreak",
+        "prompt_tokens",
+        "response_tokens",
+    ),
 )

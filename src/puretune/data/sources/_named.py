@@ -33,3 +33,5 @@ class NamedSource:
     """The column that says a row's split, where the hub has all rows in one (``train``)."""
     headerless: str | None = None
     """The column's name where a one-column CSV file comes without a header line."""
+    known: tuple[str, ...] = ()
+    """Columns of the published files that are left unread on purpose."""

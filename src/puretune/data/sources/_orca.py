@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from puretune.data._files import Row
 from puretune.data._formats import Draft, optional_text, required, single_turn, text_of
+from puretune.data._row import Row
 from puretune.data.sources._named import NamedSource
 
 

@@ -8,8 +8,8 @@ The hub has all rows in one split; here the label is the split. A pair shares it
 
 from __future__ import annotations
 
-from puretune.data._files import Row
 from puretune.data._formats import Draft, optional_text, single_turn, text_of
+from puretune.data._row import Row
 from puretune.data.sources._named import NamedSource
 
 
@@ -36,4 +36,5 @@ XSTEST = NamedSource(
     convert=_convert,
     id_field="id",
     split_column="label",
+    known=("note",),
 )

@@ -1,0 +1,128 @@
+"""CSV files as rows: with a header line or without one, separated by commas, tabs or what is said.
+
+A header line that is missing is the fault that costs a prompt unnoticed: lists of prompts are often released
+without one, and then the first prompt reads as the column's name. Unless the study says ``header: true``, a
+first line is a header only where it has a known column name, or nothing but names (no blanks, no sentences).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from puretune.data._row import OnProblem, Row, listed
+from puretune.errors import InputError
+from puretune.visible import one_line, visible
+
+_LONGEST_CELL = 2**31 - 1
+"""Characters in a CSV cell: Python's own limit of 131,072 is too small for long answers."""
+_NAME = re.compile(r"[^\W\d][\w.:/-]{0,59}", re.UNICODE)
+_SEPARATORS = (",", ";", "\t", "|")
+_SAID = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """How a CSV file is written, as far as somebody said so."""
+
+    header: bool | None = None
+    """Whether the first line names the columns; None: it must look like it."""
+    delimiter: str | None = None
+    """What separates cells; None: by the suffix (comma, tab)."""
+    known: Container[str] | None = None
+    """Column names that make a line a header; None: any first line is one."""
+    sole: str | None = None
+    """The name of the only column of a file that is known to be released without a header line."""
+
+
+def csv_rows(path: Path, text: str, layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
+    """The rows of a CSV text; without a header line the columns are called 1, 2, 3, ..."""
+    csv.field_size_limit(_LONGEST_CELL)
+    separator = layout.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    name, count, header = visible(path.name), 0, None
+    for cells in _filled_lines(lines, name):
+        where = f"{name}:{lines.line_num}"
+        if header is None:
+            header = _header(cells, where, layout, separator)
+            if header == cells:
+                continue
+        count += 1
+        if len(cells) == len(header):
+            yield Row(where, count, dict(zip(header, cells, strict=True)))
+        else:
+            on_problem(InputError(f"{where}: {_other_number(cells, header, separator)}"))
+
+
+def _filled_lines(lines: Iterator[list[str]], name: str) -> Iterator[list[str]]:
+    """The lines that are not blank, csv's errors in our words."""
+    while True:
+        try:
+            cells = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            number = getattr(lines, "line_num", "?")
+            raise InputError(f"{name}:{number}: not CSV: {error}. Check the quotes.") from error
+        if cells:
+            yield cells
+
+
+def _other_number(cells: list[str], header: list[str], separator: str) -> str:
+    return (
+        f"{len(cells)} cells under a header of {len(header)} ({listed(header)}). Put cells that contain "
+        f"{_SAID.get(separator, repr(separator))} in double quotes."
+    )
+
+
+def _header(cells: list[str], where: str, layout: CsvLayout, separator: str) -> list[str]:
+    """The columns' names: the first line's cells, or others where that line is data."""
+    if layout.delimiter is None:
+        _check_separator(cells, where, layout, separator)
+    if layout.header is False:
+        return [str(number) for number in range(1, len(cells) + 1)]
+    if layout.header is None and not _names_columns(cells, layout):
+        if layout.sole is not None and len(cells) == 1 and " " in cells[0]:
+            return [layout.sole]
+        raise InputError(_missing_header(cells, where))
+    if len(set(cells)) < len(cells):
+        twice = next(cell for number, cell in enumerate(cells) if cell in cells[:number])
+        raise InputError(
+            f"{where}: the header names column {one_line(twice, 60)!r} twice. Rename one of them."
+        )
+    return cells
+
+
+def _names_columns(cells: list[str], layout: CsvLayout) -> bool:
+    """Whether a first line is a header without doubt. A table's index has no name."""
+    if layout.known is None or any(cell.strip() in layout.known for cell in cells):
+        return True
+    names = cells[1:] if not cells[0] else cells
+    return len(cells) > 1 and all(_NAME.fullmatch(cell) for cell in names)
+
+
+def _check_separator(cells: list[str], where: str, layout: CsvLayout, separator: str) -> None:
+    """InputError where the header line is one cell that another separator makes several names."""
+    known = layout.known or ()
+    for other in _SEPARATORS if len(cells) == 1 else ():
+        parts = [part.strip().strip('"') for part in cells[0].split(other)]
+        named = any(part in known for part in parts) or all(_NAME.fullmatch(part) for part in parts)
+        if other != separator and len(parts) > 1 and named:
+            raise InputError(
+                f"{where}: not CSV with {_SAID[separator]}: {_SAID[other]} separates the columns "
+                f"({listed(parts)}). Add `delimiter: {_SAID[other]}` (--delimiter {_SAID[other]})."
+            )
+
+
+def _missing_header(cells: list[str], where: str) -> str:
+    mapped = "" if len(cells) == 1 else " and number the columns: `columns: {prompt: 1, completion: 2}`"
+    options = "--no-header" + ("" if len(cells) == 1 else " --columns prompt=1 --columns completion=2")
+    return (
+        f"{where}: the header line seems to be missing: the first line reads {one_line(cells[0], 60)!r}. If "
+        f"it is data, add `header: false`{mapped} (data check: {options}); if it names the columns, add "
+        "`header: true` (--header)."
+    )
