@@ -77,6 +77,8 @@ def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) 
     console = new_console()
     print_matrix(matrix, console)
     console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)
+    for suite, found in matrix.provenance.get("leakage", {}).items():
+        say(f"leakage: suite {suite}: {found}")
     for name in ("report.html", "report.md", "results.json"):
         say(out / name)
 
@@ -107,6 +109,8 @@ def show_plan(
         say(notice)
     if planned.resolved.allowance is not None:
         say(f"judge budget: {planned.resolved.allowance}, parted among {len(planned.draw):,} cells")
+    for suite, found in planned.resolved.leakage.items():
+        say(f"leakage: suite {suite}: {found}")
     for lacking in planned.resolved.lacking:
         say(f"Counted without something that the run will need: {lacking}")
     say(f"run directory: {out}")

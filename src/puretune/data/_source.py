@@ -12,7 +12,7 @@ from puretune.errors import InputError
 from puretune.visible import one_line
 
 Markup = Literal["refuse", "keep"]
-_MOST, _LARGEST_SEED = 10**9, 10**18
+_MOST, _LARGEST_SEED = 10**9, 2**63
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SourceSpec:
                 raise self._fault(name, f"use a whole number of {what} from 1 to {_MOST:,}, or leave it out")
         for name in ("seed", "hold_out_seed"):
             if isinstance(getattr(self, name), bool) or abs(getattr(self, name)) >= _LARGEST_SEED:
-                raise self._fault(name, "use a whole number of less than 19 digits")
+                raise self._fault(name, "use a whole number below 2**63")
         if not 0 <= self.hold_out < 1:
             raise self._fault("hold_out", "use a share from 0 to below 1")
         if self.hold_out and self.split not in ("train", "test"):

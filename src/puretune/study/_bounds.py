@@ -57,6 +57,8 @@ Decay = Annotated[float, _Number, Field(ge=1e-6, le=1)]
 Epochs = Annotated[float, _Number, Field(ge=1e-6, le=10_000)]
 WeightDecay = Annotated[float, _Number, Field(ge=0, le=10)]
 Clip = Annotated[float, _Number, Field(ge=1e-6, le=1e6)]
+Weight = Annotated[float, _Number, Field(gt=0, le=1000)]
+"""How often a row is used."""
 TopP = Annotated[float, _Number, Field(ge=1e-6, le=1)]
 Temperature = Annotated[float, _Number, Field(ge=0, le=100), AfterValidator(_temperature)]
 Label = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]

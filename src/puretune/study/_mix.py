@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from puretune.data import Example
+from puretune.errors import InputError
 from puretune.templates import PromptTemplate
 from puretune.tuning import TrainingRow
 
@@ -19,6 +20,20 @@ class Part:
     examples: tuple[Example, ...]
     template: PromptTemplate | None = None
     """The part's own template; None: the condition's."""
+
+
+MOST_ROWS = 20_000_000
+"""Rows that tuning data may come to with its weights."""
+
+
+def check_size(parts: Sequence[tuple[int, float]]) -> None:
+    """InputError where (examples, weight) pairs come to more rows than ``MOST_ROWS``; nothing is expanded."""
+    rows = sum(math.ceil(examples * weight) for examples, weight in parts)
+    if rows > MOST_ROWS:
+        raise InputError(
+            f"the tuning data comes to {rows:,} rows with its weights; at most {MOST_ROWS:,} are taken. "
+            "Lower `weight`."
+        )
 
 
 def weighted(examples: Sequence[Example], weight: float, seed: int) -> tuple[Example, ...]:

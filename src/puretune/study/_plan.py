@@ -274,6 +274,7 @@ def _matrix_key(
     resolved: Resolved, answers: tuple[AnswerStep, ...], scores: Sequence[ScoreStep | DrawStep]
 ) -> str:
     """The key of the finished matrix: its cells in their order, and how they are computed and shown."""
+    leaks = resolved.leakage
     whos = {step.who: asdict(step.who) for step in answers}
     return key_of(
         {
@@ -282,6 +283,7 @@ def _matrix_key(
             "note": resolved.study.note,
             "cells": [[whos[step.who], step.test_template, step.suite, step.key] for step in answers],
             "scores": [[step.key, step.scorer] for step in scores],
+            **({"leakage": {name: list(one.ids) for name, one in leaks.items()}} if leaks else {}),
             "measures": [asdict(one) for suite in resolved.suites for one in suite.measures],
             "kinds": {way.name: way.kind for way, _ in resolved.cells},
         }

@@ -24,6 +24,7 @@ MOST_LABELS = 10
 def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
     """Facts by section; wall-clock seconds stand here and nowhere else."""
     resolved = plan.resolved
+    leaks = resolved.leakage
     study, adapters = resolved.study, _kept_adapters(plan, store)
     return {
         "command": ["puretune", "run", str(out / "study.yaml"), "--out", str(out)],
@@ -47,6 +48,7 @@ def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         "tokens": _tokens(plan, adapters),
         "seconds": _seconds(plan, store, adapters),
         "unchecked": list(resolved.unchecked),
+        **({"leakage": {name: str(one) for name, one in leaks.items()}} if leaks else {}),
     }
 
 

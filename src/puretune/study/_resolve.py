@@ -5,12 +5,12 @@ Everything a user can get wrong in a study file is found here, before anything i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
-from puretune.data import Example, SourceSpec, read_source
+from puretune.data import Example, Overlap, SourceSpec
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
@@ -33,17 +33,16 @@ from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_nam
 from puretune.study._budget import Allowance, allowance
 from puretune.study._conditions import (
     Cells,
-    Templates,
     cells_of,
     conditions,
     distinct,
-    template_named,
     templates_of,
 )
+from puretune.study._data import leakage, read_part, tuning_parts
 from puretune.study._engine import check_conditions, check_likelihoods, engine_of
-from puretune.study._mix import Part, weighted
+from puretune.study._mix import Part
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
-from puretune.study._sections import DataSection, ModelSection, SuiteSection
+from puretune.study._sections import ModelSection, SuiteSection
 from puretune.study._spec import Study
 from puretune.templates import Renderer
 from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
@@ -103,6 +102,8 @@ class Resolved:
     seeds: tuple[int, ...]
     unchecked: tuple[str, ...]
     """What could not be verified of adapters that other tools made."""
+    leakage: Mapping[str, Overlap] = field(default_factory=dict)
+    """Suites with prompts that the tuning data has too."""
     allowance: Allowance | None = None
     """The judge budget, where the study has one."""
 
@@ -136,7 +137,11 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
     unchecked = () if base.lacking else _check_adapters(study, cells, base)
-    read = [_examples(study, ("suites", number), suite.source, base) for number, suite in enumerate(suites)]
+    directory, tunes = base.directory, any(way.template for way, _ in cells)
+    read = [
+        read_part(study, ("suites", number), suite.source, directory) for number, suite in enumerate(suites)
+    ]
+    parts = tuning_parts(study, directory, defined) if tunes else ()
     return Resolved(
         study=study,
         base=base,
@@ -146,18 +151,19 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
             ResolvedSuite(suite.name, asked, judges, _decoding(study, suite), suite.asks_for)
             for suite, asked, judges in zip(suites, read, scorers, strict=True)
         ),
-        parts=_parts(study, base, defined) if any(way.template for way, _ in cells) else (),
+        parts=parts,
         recipe=plain(Recipe, study.tuning.recipe) if study.tuning else Recipe(),
         tuner=tuner,
         seeds=study.tuning.seeds if study.tuning else (),
         unchecked=unchecked,
+        leakage=leakage(study, {suite.name: asked for suite, asked in zip(suites, read, strict=True)}, parts),
         allowance=allowance(study, dict(zip((suite.name for suite in suites), scorers, strict=True))),
     )
 
 
 def plain(kind: type[_Value], section: _Value) -> _Value:
     """A section of the study as the value it describes, without what the study adds to it."""
-    return kind(**{field.name: getattr(section, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+    return kind(**{one.name: getattr(section, one.name) for one in fields(kind)})  # type: ignore[arg-type]
 
 
 def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
@@ -216,7 +222,7 @@ def _suite(study: Study, number: int) -> Suite:
 def _adapted(suite: Suite, entry: SuiteSection) -> Suite:
     """A named suite with what the study says otherwise about it."""
     usual = SuiteSection(name=entry.name)
-    said = {field.name: getattr(entry, field.name) for field in fields(SourceSpec)}
+    said = {one.name: getattr(entry, one.name) for one in fields(SourceSpec)}
     changed = {key: value for key, value in said.items() if value != getattr(usual, key)}
     if entry.asks is not None:
         suite = replace(suite, asks=entry.asks, asks_by_split={})
@@ -238,47 +244,3 @@ def _tuner(study: Study) -> ChosenTuner:
     said = study.tuning.tuner
     with study.at("tuning", "tuner"):
         return tuner_named(said) if isinstance(said, str) else tuner_named(said.name, said.options)
-
-
-def _parts(study: Study, base: Base, defined: Templates) -> tuple[Part, ...]:
-    assert study.tuning is not None
-    data = study.tuning.data
-    entries = [data] if isinstance(data, str | DataSection) else list(data)
-    listed = len(entries) > 1 or not isinstance(data, str | DataSection)
-    places = [("tuning", "data", *((number,) if listed else ())) for number in range(len(entries))]
-    return tuple(
-        _part(study, place, entry, base, defined) for place, entry in zip(places, entries, strict=True)
-    )
-
-
-def _part(
-    study: Study, place: Sequence[str | int], entry: str | DataSection, base: Base, defined: Templates
-) -> Part:
-    section = DataSection(source=entry) if isinstance(entry, str) else entry
-    with study.at(*place):
-        template = template_named(section.template, defined) if section.template else None
-    examples = _examples(study, place, plain(SourceSpec, section), base)
-    with study.at(*place):
-        for example in examples:
-            if example.reference is None:
-                raise InputError(
-                    f"example {example.id!r} has no answer to train on. Tuning data needs answers."
-                )
-        return Part(weighted(examples, section.weight, section.seed), template)
-
-
-def _examples(
-    study: Study, place: Sequence[str | int], source: SourceSpec, base: Base
-) -> tuple[Example, ...]:
-    with study.at(*place):
-        examples = read_source(source, base.directory)
-        if not examples:
-            raise InputError(f"{source.source!r} has no examples. Check the file, `split` and `limit`.")
-        seen: set[str] = set()
-        for example in examples:
-            if example.id in seen:
-                raise InputError(
-                    f"{source.source!r}: two examples have the id {example.id!r}. Ids must differ."
-                )
-            seen.add(example.id)
-        return examples

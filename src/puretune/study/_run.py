@@ -102,4 +102,5 @@ def _shards(planned: Plan) -> Iterable[tuple[str, str]]:
 
 def _size(planned: Plan) -> str:
     asked = sum(step.prompts for step in planned.answer)
-    return f"{len(planned.tune)} adapters, {asked:,} prompts"
+    leaks = "".join(f"; suite {name}: {one}" for name, one in planned.resolved.leakage.items())
+    return f"{len(planned.tune)} adapters, {asked:,} prompts{leaks}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ from puretune.study._bounds import (
     Share,
     Temperature,
     TopP,
+    Weight,
     WeightDecay,
 )
 from puretune.study._judge_section import BudgetSection, JudgeSection
@@ -120,10 +122,24 @@ class ModelSection(ModelSpec):
             raise ValueError("give either `model` or `path`.")
 
 
+def _as_texts(value: Any) -> Any:
+    """Columns by number may be written as numbers."""
+    if not isinstance(value, dict):
+        return value
+    return {k: str(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in value.items()}
+
+
+_Columns = Annotated[Mapping[str, str], BeforeValidator(_as_texts)]
+
+
 @dataclass(frozen=True)
 class _SourceSection(SourceSpec):
     """A source's own checks, as the kind of error that pydantic puts in its place."""
 
+    columns: _Columns = field(default_factory=dict)
+    """Canonical column -> the file's column (its number, in a CSV file without a header line), for files that
+    name them otherwise."""
+    ignore: tuple[Label, ...] = SourceSpec.ignore
     seed: Seed = SourceSpec.seed
     """Seed of the draw that ``limit`` asks for."""
     hold_out_seed: Seed = SourceSpec.hold_out_seed
@@ -144,7 +160,7 @@ class DataSection(_SourceSection):
     limit: Count | None = SourceSpec.limit
     template: str | None = None
     """The template for this part under every condition; None: the condition's."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Weight = 1.0
     """How often each row is used: 2 is twice, 0.5 a half of the rows drawn with ``seed``."""
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,7 +28,8 @@ from pydantic import (
 )
 
 from puretune.errors import InputError
-from puretune.events import EventSink, ignore
+from puretune.events import EventSink
+from puretune.events import ignore as unwatched
 from puretune.scoring import Consent, loopback_only
 from puretune.study._bounds import Label, Note
 from puretune.study._messages import Placed, explain
@@ -89,6 +90,10 @@ class Study(BaseModel):
     the answers. None: it judges all of them."""
     note: Note | None = None
     """What readers of the report should know about what these numbers can tell."""
+    ignore: tuple[Label, ...] = ()
+    """Columns and message fields that no source of this study uses; see a source's own ``ignore``."""
+    leakage: Literal["warn", "refuse"] = "warn"
+    """What to do where a suite asks what the tuning data has too: say so, or end before anything is tuned."""
 
     _origin: Origin | None = PrivateAttr(default=None)
 
@@ -123,7 +128,7 @@ class Study(BaseModel):
     def run(
         self,
         out: Path | str | None = None,
-        on_event: EventSink = ignore,
+        on_event: EventSink = unwatched,
         consent: Consent = loopback_only,
     ) -> pandas.DataFrame:
         """Run what is missing and return the cells as a data frame (``attrs["out"]``: the run directory).
