@@ -61,13 +61,13 @@ def test_totals_are_over_all_answers(tmp_path: Path) -> None:
     [
         ('{"answer": ', r"answers\.jsonl:2: not valid JSON"),
         ({"query": "a", "reference": "1"}, r"answers\.jsonl:2: no 'answer'\. The line has: query, reference"),
-        (item(18), r"answers\.jsonl:2: 'answer' is int"),
-        (item("18", ["18"]), r"answers\.jsonl:2: 'reference' is list"),
+        (item(18), r"answers\.jsonl:2: 'answer' is the number 18"),
+        (item("18", ["18"]), r"answers\.jsonl:2: 'reference' is a list"),
         (item("18", "many"), r"example answers\.jsonl:2: no number in the reference"),
         (item("18", None), r"example answers\.jsonl:2: no number in the reference"),
         (item("18", query=""), r"answers\.jsonl:2: 'query' is empty"),
         (item("18", metadata=[]), None),
-        (item("18", metadata=["x"]), r"answers\.jsonl:2: 'metadata' is list"),
+        (item("18", metadata=["x"]), r"answers\.jsonl:2: 'metadata' is a list"),
     ],
 )
 def test_a_line_that_cannot_be_scored_is_named_and_nothing_is_written(

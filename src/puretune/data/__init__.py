@@ -7,9 +7,10 @@ from puretune.data._files import read_rows
 from puretune.data._formats import FORMATS
 from puretune.data._leakage import Overlap, overlap, trained_queries
 from puretune.data._markup import Mark, marks_in, special_tokens
-from puretune.data._messages import checked_characters, plain_text
+from puretune.data._messages import plain_text
 from puretune.data._not_read import NotRead
-from puretune.data._read import ENTRY_POINTS, draw_source, offered_sources, read_source
+from puretune.data._read import ENTRY_POINTS, draw_source, is_local, offered_sources, read_source
+from puretune.data._row import listed
 from puretune.data._source import Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
 
@@ -28,9 +29,10 @@ __all__ = [
     "Source",
     "SourceSpec",
     "check_source",
-    "checked_characters",
     "data_digest",
     "draw_source",
+    "is_local",
+    "listed",
     "marks_in",
     "notes_on",
     "offered_sources",

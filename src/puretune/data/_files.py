@@ -23,7 +23,7 @@ LARGEST_FILE = 8 * 2**30
 """Bytes of a .json or .csv file, which are read as a whole: more is an error that names .jsonl."""
 LONGEST_LINE = 256 * 2**20
 """Bytes of one line of a .jsonl file."""
-_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def read_rows(
@@ -36,8 +36,9 @@ def read_rows(
     file, or malformed as a whole; EnvironmentFault where Parquet support is not installed.
     """
     path, layout = checked_path(path, "data file"), layout or CsvLayout()
+    present_file(path)
     suffix = path.suffix.lower()
-    if suffix in _PACKED:
+    if suffix in PACKED:
         raise InputError(f"{visible(path)}: compressed files are not read. Unpack it first.")
     if suffix not in _READERS:
         name = one_line(suffix or path.name, 60)
@@ -46,7 +47,6 @@ def read_rows(
         raise InputError(
             f"{visible(path)}: `header` and `delimiter` are for .csv and .tsv files. Leave them out."
         )
-    present_file(path)
     return _READERS[suffix](path, layout, on_problem or strict)
 
 

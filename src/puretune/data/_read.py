@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
@@ -11,7 +12,7 @@ from typing import Any
 from puretune.data._csv import CsvLayout
 from puretune.data._draw import Drawn, draw
 from puretune.data._example import Example
-from puretune.data._files import SUFFIXES, read_rows
+from puretune.data._files import PACKED, SUFFIXES, read_rows
 from puretune.data._formats import HEADER_NAMES, Converter, format_of, known_columns, rename, required
 from puretune.data._hub import hub_rows, is_hub_id
 from puretune.data._locate import files_of
@@ -79,6 +80,14 @@ def read_examples(
     handler, tally = on_problem or strict, not_read if not_read is not None else NotRead()
     table = _named_table(named, spec, handler) if named else _unnamed_table(spec, offered, handler)
     return _examples(table, spec, handler, tally)
+
+
+def is_local(spec: SourceSpec) -> bool:
+    """Whether a source is read from this machine, not from the hub."""
+    named = NAMED_SOURCES.get(spec.source)
+    if named is not None:
+        return spec.path is not None or named.hub is None
+    return not is_hub_id(spec.source) or _is_path(spec.source, checked_path(spec.source, "source"))
 
 
 def offered_sources() -> dict[str, Any]:
@@ -179,7 +188,7 @@ def _unnamed_table(spec: SourceSpec, offered: Iterable[str], on_problem: OnProbl
             "name the file as `source:`."
         )
     names, path = known_columns(spec.format), checked_path(spec.source, "source")
-    if path.is_dir() or path.suffix.lower() in SUFFIXES or path.is_file():
+    if _is_path(spec.source, path):
         reads = {"format", "columns", "ignore", "split", *_file_settings(path)}
         _check_settings(spec, reads, visible(path))
         rows = _rows_of(_users_files(path, spec), _layout(spec), on_problem)
@@ -195,6 +204,13 @@ def _unnamed_table(spec: SourceSpec, offered: Iterable[str], on_problem: OnProbl
     raise InputError(f"{error} A file's name ends in {', '.join(sorted(SUFFIXES))}; a hub id is owner/name.")
 
 
+def _is_path(text: str, path: Path) -> bool:
+    """Whether a source is meant as a file or a directory, whether it is there or not."""
+    if text.startswith((".", "/", "~")) or path.suffix.lower() in (*SUFFIXES, *PACKED):
+        return True
+    return os.path.exists(path)  # noqa: PTH110 (Path.exists raises where a directory may not be read)
+
+
 def _file_settings(path: Path) -> set[str]:
     """Which settings only some files have: a directory its configurations, a CSV file its layout."""
     if path.is_dir():
@@ -208,7 +224,8 @@ def _check_settings(spec: SourceSpec, reads: Collection[str], what: str) -> None
     for name in READING:
         value = getattr(spec, name)
         if name not in reads and value and value != usual[name]:
-            raise InputError(f"{what} does not read `{name}` ({one_line(value, 60)}). Leave it out.")
+            said = f" ({one_line(value, 60)})" if isinstance(value, str | Path) else ""
+            raise InputError(f"{what} does not read `{name}`{said}. Leave it out.")
 
 
 def _users_files(path: Path, spec: SourceSpec) -> list[Path]:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from puretune.data import Example, plain_text, question, read_rows
+from puretune.data import Example, listed, plain_text, question, read_rows
 from puretune.errors import InputError
+from puretune.files import kind_of
 from puretune.inference import Answer
 from puretune.scoring._thoughts import shown, split
 from puretune.scoring._types import Scorer, Verdict, metric_names
 from puretune.store import write_text
+from puretune.visible import one_line, visible
 
 _QUERY = ("query", "prompt", "question")
 _OWN = ("id", "prompt_id", "sample")
@@ -71,15 +73,16 @@ def answers_in(path: Path) -> list[tuple[Example, Answer]]:
 def read_answers(path: Path) -> tuple[list[tuple[Example, Answer]], list[dict[str, Any]]]:
     """The answers of a file, and what their lines are called. InputError names file and line."""
     if path.suffix.lower() not in (".jsonl", ".ndjson"):
-        raise InputError(f"{path}: answers are read from JSON lines; give a .jsonl file.")
+        raise InputError(f"{visible(path)}: answers are read from JSON lines; give a .jsonl file.")
     rows = list(read_rows(path))
     if not rows:
-        raise InputError(f"{path}: no answers in it.")
+        raise InputError(f"{visible(path)}: no answers in it.")
     seen: dict[str, str] = {}
     for row in rows:
         id = row.fields.get("id")
         if id is not None and seen.setdefault(repr(id), row.where) != row.where:
-            raise InputError(f"{row.where}: {seen[repr(id)]} has the id {id!r} too. Ids must differ.")
+            said = one_line(repr(id), 60)
+            raise InputError(f"{row.where}: {seen[repr(id)]} has the id {said} too. Ids must differ.")
     items = [(_example(row.fields, row.where), _answer(row.fields, row.where)) for row in rows]
     names = [_named(row.fields, answer) for row, (_, answer) in zip(rows, items, strict=True)]
     return shown(items), names
@@ -100,21 +103,19 @@ def _example(fields: Mapping[str, Any], where: str) -> Example:
     if isinstance(reference, int | float) and not isinstance(reference, bool):
         reference = str(reference)
     if reference is not None and not isinstance(reference, str):
-        raise InputError(f"{where}: 'reference' is {type(reference).__name__}; it must be text or a number.")
+        raise InputError(f"{where}: 'reference' is {kind_of(reference)}; it must be text or a number.")
     metadata = fields.get("metadata") or {}
     if not isinstance(metadata, Mapping):
-        raise InputError(f"{where}: 'metadata' is {type(metadata).__name__}; it must be an object.")
+        raise InputError(f"{where}: 'metadata' is {kind_of(metadata)}; it must be an object.")
     return question(where, query, reference, metadata=dict(metadata))
 
 
 def _answer(fields: Mapping[str, Any], where: str) -> Answer:
     if "answer" not in fields:
-        raise InputError(f"{where}: no 'answer'. The line has: {', '.join(fields) or 'nothing'}.")
+        raise InputError(f"{where}: no 'answer'. The line has: {listed(fields) or 'nothing'}.")
     text = fields["answer"]
     if text is not None and not isinstance(text, str):
-        raise InputError(
-            f"{where}: 'answer' is {type(text).__name__}; it must be text, or null for no answer."
-        )
+        raise InputError(f"{where}: 'answer' is {kind_of(text)}; it must be text, or null for no answer.")
     return Answer(key=where, sample=0, text=text or "", token_ids=(), finish="stop")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from puretune.data import Example, Overlap, SourceSpec, overlap, read_source, trained_queries
+from puretune.data import Example, Overlap, SourceSpec, is_local, overlap, read_source, trained_queries
 from puretune.errors import InputError
 from puretune.study._conditions import Templates, template_named
 from puretune.study._mix import Part, check_size, weighted
@@ -14,48 +14,43 @@ from puretune.study._sections import DataSection
 from puretune.study._spec import Study
 from puretune.visible import one_line
 
+Examples = tuple[Example, ...]
 _Place = tuple[str | int, ...]
 
 
-def read_part(study: Study, place: _Place, source: SourceSpec, directory: Path | None) -> tuple[Example, ...]:
-    """The examples of one source of the study; InputError, with its place, where they are not fit for use.
+def read_sources(
+    study: Study, suites: Sequence[SourceSpec], directory: Path | None, tunes: bool
+) -> tuple[list[Examples], list[Examples]]:
+    """The examples of the suites, and of the tuning data's parts where the study ``tunes``, in their order.
 
-    ``directory``: the base model's files, as far as they are here.
+    What is on this machine is read first: a slip in a local file is found before anything is fetched.
+    ``directory``: the base model's files, as far as they are here. InputError, with its place in the study,
+    where a source is not fit for use, or a tuning row has no answer.
     """
-    with study.at(*place):
-        examples = read_source(source, directory, study.ignore)
-        if not examples:
-            raise InputError(
-                f"{one_line(source.source)!r} has no examples. Check the file, `split` and `limit`."
-            )
-        seen: set[str] = set()
-        for example in examples:
-            if example.id in seen:
-                raise InputError(
-                    f"{one_line(source.source)!r}: two examples have the id {one_line(example.id, 60)!r}. "
-                    "Ids must differ."
-                )
-            seen.add(example.id)
-        return examples
+    parts = _sections(study) if tunes else {}
+    wanted: dict[_Place, SourceSpec] = {("suites", number): spec for number, spec in enumerate(suites)}
+    wanted |= {place: _spec(section) for place, section in parts.items()}
+    read: dict[_Place, Examples] = {}
+    for place, spec in sorted(wanted.items(), key=lambda item: not is_local(item[1])):
+        read[place] = _examples(study, place, spec, directory)
+        if place in parts:
+            _check_answered(study, place, read[place])
+    return [read["suites", number] for number in range(len(suites))], [read[place] for place in parts]
 
 
-def tuning_parts(study: Study, directory: Path | None, defined: Templates) -> tuple[Part, ...]:
+def weighted_parts(study: Study, rows: Sequence[Examples], defined: Templates) -> tuple[Part, ...]:
     """The tuning data, part by part, each row as often as its weight says.
 
-    InputError for rows without an answer, and for weights that make too many rows (before any are made).
+    InputError for weights that make too many rows, before any are made.
     """
-    assert study.tuning is not None
-    data = study.tuning.data
-    entries = [data] if isinstance(data, str | DataSection) else list(data)
-    listed = len(entries) > 1 or not isinstance(data, str | DataSection)
-    places = [("tuning", "data", *((number,) if listed else ())) for number in range(len(entries))]
-    sections = [DataSection(source=entry) if isinstance(entry, str) else entry for entry in entries]
-    read = [_answered(study, *pair, directory) for pair in zip(places, sections, strict=True)]
+    if not rows:
+        return ()
+    sections = _sections(study)
     with study.at("tuning", "data"):
-        check_size([(len(rows), section.weight) for rows, section in zip(read, sections, strict=True)])
+        check_size([(len(part), one.weight) for part, one in zip(rows, sections.values(), strict=True)])
     return tuple(
-        _part(study, place, section, rows, defined)
-        for place, section, rows in zip(places, sections, read, strict=True)
+        _part(study, place, section, part, defined)
+        for (place, section), part in zip(sections.items(), rows, strict=True)
     )
 
 
@@ -78,11 +73,43 @@ def _distinct(part: Part) -> Sequence[Example]:
     return list({example.id: example for example in part.examples}.values())
 
 
-def _answered(
-    study: Study, place: _Place, section: DataSection, directory: Path | None
-) -> tuple[Example, ...]:
-    source = SourceSpec(**{one.name: getattr(section, one.name) for one in fields(SourceSpec)})
-    examples = read_part(study, place, source, directory)
+def _sections(study: Study) -> dict[_Place, DataSection]:
+    """The parts of the tuning data by their places in the study."""
+    assert study.tuning is not None
+    data = study.tuning.data
+    entries = [data] if isinstance(data, str | DataSection) else list(data)
+    listed = not isinstance(data, str | DataSection)
+    return {
+        ("tuning", "data", *((number,) if listed else ())): DataSection(source=entry)
+        if isinstance(entry, str)
+        else entry
+        for number, entry in enumerate(entries)
+    }
+
+
+def _spec(section: DataSection) -> SourceSpec:
+    return SourceSpec(**{one.name: getattr(section, one.name) for one in fields(SourceSpec)})
+
+
+def _examples(study: Study, place: _Place, source: SourceSpec, directory: Path | None) -> Examples:
+    with study.at(*place):
+        examples = read_source(source, directory, study.ignore)
+        if not examples:
+            raise InputError(
+                f"{one_line(source.source)!r} has no examples. Check the file, `split` and `limit`."
+            )
+        seen: set[str] = set()
+        for example in examples:
+            if example.id in seen:
+                raise InputError(
+                    f"{one_line(source.source)!r}: two examples have the id {one_line(example.id, 60)!r}. "
+                    "Ids must differ."
+                )
+            seen.add(example.id)
+        return examples
+
+
+def _check_answered(study: Study, place: _Place, examples: Examples) -> None:
     with study.at(*place):
         for example in examples:
             if example.reference is None:
@@ -90,12 +117,9 @@ def _answered(
                     f"example {one_line(example.id, 60)!r} has no answer to train on. "
                     "Tuning data needs answers."
                 )
-    return examples
 
 
-def _part(
-    study: Study, place: _Place, section: DataSection, rows: tuple[Example, ...], defined: Templates
-) -> Part:
+def _part(study: Study, place: _Place, section: DataSection, rows: Examples, defined: Templates) -> Part:
     with study.at(*place):
         template = template_named(section.template, defined) if section.template else None
     return Part(weighted(rows, section.weight, section.seed), template)

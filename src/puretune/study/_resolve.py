@@ -38,7 +38,7 @@ from puretune.study._conditions import (
     distinct,
     templates_of,
 )
-from puretune.study._data import leakage, read_part, tuning_parts
+from puretune.study._data import leakage, read_sources, weighted_parts
 from puretune.study._engine import check_conditions, check_likelihoods, engine_of
 from puretune.study._mix import Part
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
@@ -137,11 +137,9 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
     unchecked = () if base.lacking else _check_adapters(study, cells, base)
-    directory, tunes = base.directory, any(way.template for way, _ in cells)
-    read = [
-        read_part(study, ("suites", number), suite.source, directory) for number, suite in enumerate(suites)
-    ]
-    parts = tuning_parts(study, directory, defined) if tunes else ()
+    tunes = any(way.template for way, _ in cells)
+    read, rows = read_sources(study, [suite.source for suite in suites], base.directory, tunes)
+    parts = weighted_parts(study, rows, defined)
     return Resolved(
         study=study,
         base=base,
