@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from puretune.errors import CheckFailed, EnvironmentFault, InputError
-from puretune.events import Advanced, Event, Started
+from puretune.errors import EnvironmentFault, InputError
+from puretune.events import Advanced, Event, Started, Warned
+from puretune.store import temporary_name
 from puretune.tuning import LoopTuner
 from tests.tiny import tiny_base
 from tests.tuning.conditions import condition, last, limit_memory, tune
@@ -142,12 +144,72 @@ def test_a_killed_training_goes_on_to_the_same_bytes(llama: Any, llama_path: Pat
     assert [ref.digest for _, _, ref in tune(llama, cut)] == [ref.digest for _, _, ref in tune(llama, whole)]
 
 
-def test_a_damaged_resume_point_fails_the_check(llama: Any, tmp_path: Path) -> None:
+def damages(content: bytes) -> dict[str, bytes]:
+    """A safetensors file with one thing wrong."""
+    size = 8 + int.from_bytes(content[:8], "little")
+    flipped = bytearray(content)
+    flipped[-1] ^= 1
+    step = re.sub(rb'(step\\\\*":)[0-9]', rb"\g<1>1", content)
+    return {
+        "half": content[: len(content) // 2],
+        "flipped bit": bytes(flipped),
+        "other step": step,
+        "no metadata": content.replace(b"__metadata__", b"__metadatb__"),
+        "deep header": (200_000).to_bytes(8, "little") + b"[" * 200_000,
+        "empty": b"",
+        "header only": content[:size],
+    }
+
+
+DAMAGES = ["half", "flipped bit", "other step", "no metadata", "deep header", "empty", "header only"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_resume_point_is_set_aside_and_the_training_begins_anew(
+    damage: str, llama: Any, tmp_path: Path
+) -> None:
+    whole = last(llama, condition(tmp_path / "whole"))
+    cut = condition(tmp_path / "cut", checkpoint_every=2)
     with pytest.raises(Interrupted):
-        list(LoopTuner(llama).tune([condition(tmp_path, checkpoint_every=2)], interrupted_at(3)))
-    (tmp_path / "resume" / "state.safetensors").write_bytes(b"half")
-    with pytest.raises(CheckFailed, match="is damaged"):
-        tune(llama, condition(tmp_path))
+        list(LoopTuner(llama).tune([cut], interrupted_at(3)))
+    file = cut.out / "resume" / "state.safetensors"
+    before = file.read_bytes()
+    file.write_bytes(damages(before)[damage])
+    assert file.read_bytes() != before
+    events: list[Event] = []
+    ((_, _, ref),) = LoopTuner(llama).tune([cut], events.append)
+    assert ref.digest == whole.digest
+    (warning,) = [event.text for event in events if isinstance(event, Warned)]
+    assert "state.safetensors was damaged" in warning
+    assert (file.parent / "damaged-1.state.safetensors").is_file()
+
+
+def test_a_damaged_adapter_that_was_kept_is_made_again(llama: Any, tmp_path: Path) -> None:
+    first = tune(llama, condition(tmp_path, keep=(2,)))
+    weights = tmp_path / "step-2" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    events: list[Event] = []
+    again = list(LoopTuner(llama).tune([condition(tmp_path, keep=(2,))], events.append))
+    assert {ref.digest for _, _, ref in again} == {ref.digest for _, _, ref in first}
+    (warning,) = [event.text for event in events if isinstance(event, Warned)]
+    assert warning.startswith(f"{tmp_path}/step-2 was damaged")
+    assert (tmp_path / "damaged-1.step-2").is_dir()
+
+
+def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from puretune.tuning import loop
+
+    clock, saved = [0.0], list[int]()
+    monkeypatch.setattr("puretune.tuning._states.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(loop, "save_state", lambda *given: saved.append(given[3]))
+
+    def tick(event: Event) -> None:
+        if isinstance(event, Advanced):
+            clock[0] += 60
+
+    made = condition(tmp_path, steps=6, checkpoint_every=50, checkpoint_minutes=2)
+    list(LoopTuner(llama).tune([made], tick))
+    assert saved == [3, 5]
 
 
 def test_an_unfinished_training_of_something_else_is_not_gone_on_from(llama: Any, tmp_path: Path) -> None:
@@ -170,6 +232,10 @@ def test_a_place_that_cannot_be_written_is_a_fault_before_the_first_step(llama: 
 
 
 def test_what_a_killed_process_left_half_written_is_removed(llama: Any, tmp_path: Path) -> None:
-    (tmp_path / ".step-6-dead.tmp").mkdir()
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as ended:
+        pass
+    fresh = temporary_name(tmp_path / "step-6")
+    fresh.with_name(fresh.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")).mkdir()
+    (tmp_path / ".step-6-mine.tmp").mkdir()
     tune(llama, condition(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == ["step-6"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".step-6-mine.tmp", "step-6"]

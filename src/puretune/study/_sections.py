@@ -74,6 +74,8 @@ class RecipeSection(Recipe):
     keep: tuple[Count, ...] = Recipe.keep
     keep_every: Count | None = Recipe.keep_every
     checkpoint_every: Count = Recipe.checkpoint_every
+    checkpoint_minutes: Annotated[float, Field(gt=0, le=10_080)] = Recipe.checkpoint_minutes
+    """Most minutes between resume points, however long a step takes."""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from puretune.errors import EnvironmentFault, InputError
+from puretune.errors import CheckFailed, EnvironmentFault, InputError
+from puretune.events import EventSink, Warned, ignore
 from puretune.models import (
     AdapterRef,
     BaseModel,
@@ -24,11 +24,12 @@ from puretune.models import (
     target_modules,
     write_manifest,
 )
-from puretune.store import make_directory, publish_directory
+from puretune.store import make_directory, publish_directory, set_aside, temporary_name
 from puretune.tuning._about import inputs_digest, manifest
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, stream
 from puretune.tuning._types import Condition
+from puretune.visible import one_line
 
 
 @dataclass(frozen=True)
@@ -88,16 +89,19 @@ def prepare(
     condition: Condition,
     base: BaseModel,
     tuner: str,
+    on_event: EventSink = ignore,
     start: Callable[[Condition, BaseModel], Lora | None] = initial_lora,
     inputs: str | None = None,
 ) -> Job:
     """Checks a condition and finds what an earlier run kept; InputError for what cannot be trained.
 
-    ``start`` makes the adapter before the first step; ``inputs`` is their digest, where it is known already.
+    ``on_event`` is told what was damaged of it. ``start`` makes the adapter before the first step; ``inputs``
+    is their digest, where it is known already.
     """
     inputs = inputs or inputs_digest(condition, base, tuner)
     keep = kept_steps(condition.recipe, len(condition.rows)) if condition.rows else ()
-    kept = {step: ref for step in keep if (ref := existing(condition.out / f"step-{step}", inputs))}
+    places = {step: condition.out / f"step-{step}" for step in keep}
+    kept = {step: ref for step in keep if (ref := existing(places[step], inputs, on_event))}
     if keep and set(keep) == set(kept):
         return Job(condition, inputs, tuner, (), kept, keep, None)
     return readied(Job(condition, inputs, tuner, (), kept, keep, None), base, start)
@@ -113,11 +117,18 @@ def readied(
     return replace(job, rows=rows, lora=lora)
 
 
-def existing(directory: Path, inputs: str) -> AdapterRef | None:
-    """The adapter that an earlier run kept there; InputError where it is another training's."""
-    if not directory.is_dir():
+def existing(directory: Path, inputs: str, on_event: EventSink = ignore) -> AdapterRef | None:
+    """The adapter that an earlier run kept there, None where there is none; a damaged one is set aside.
+
+    InputError where it is another training's.
+    """
+    if not directory.exists():
         return None
-    found = read_manifest(directory)
+    try:
+        found = read_manifest(directory)
+    except (CheckFailed, OSError) as error:
+        set_aside(directory, one_line(error), lambda text: on_event(Warned(text)))
+        return None
     if found is None or found.inputs != inputs:
         raise InputError(
             f"{directory} holds an adapter made from other rows, recipe, seed or base. "
@@ -140,7 +151,7 @@ def publish_files(
 ) -> AdapterRef:
     """Publishes what ``write`` puts into a directory, with a manifest, whole or not at all."""
     final = job.condition.out / f"step-{step}"
-    temporary = make_directory(final.with_name(f".{final.name}-{secrets.token_hex(4)}.tmp"))
+    temporary = make_directory(temporary_name(final))
     try:
         write(temporary)
         write_manifest(temporary, manifest(job.condition, base, job.rows, job.tuner, step, loss))

@@ -47,10 +47,12 @@ class Recipe:
     """Keep an adapter after every so many optimiser steps, too."""
     checkpoint_every: int = 50
     """Optimiser steps between resume points."""
+    checkpoint_minutes: float = 5.0
+    """Most minutes between resume points, however long a step takes."""
 
     def decisive(self) -> dict[str, Any]:
         """The fields that determine the trained weights: not what is kept on the way."""
-        left_out = ("keep", "keep_every", "checkpoint_every")
+        left_out = ("keep", "keep_every", "checkpoint_every", "checkpoint_minutes")
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 

@@ -10,19 +10,20 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import CheckFailed
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import AdapterRef, BaseModel, Lora, attached
+from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish
+from puretune.tuning._loop_state import load_state, save_state
 from puretune.tuning._memory import in_pieces, telling
-from puretune.tuning._resume import load_state, save_state
 from puretune.tuning._rows import Batch, batch
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._states import Pace
 from puretune.tuning._types import Condition, NoOptions
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class LoopTuner:
         interrupted training goes on to bit-identical adapters. InputError for rows or recipes that cannot be
         trained, CheckFailed where the loss is not a number.
         """
-        jobs = [prepare(condition, self.base, f"{self.name} {self.version}") for condition in conditions]
+        maker = f"{self.name} {self.version}"
+        jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
         for job in jobs:
             yield from _run(job, self.base, on_event)
 
@@ -58,12 +60,11 @@ def _run(job: Job, base: BaseModel, on_event: EventSink) -> Iterator[tuple[Condi
     yield from ((job.condition, step, ref) for step, ref in job.kept.items())
     if job.lora is None:
         return
-    for left in job.condition.out.glob(".step-*.tmp"):
-        shutil.rmtree(left, ignore_errors=True)
+    sweep(job.condition.out)
     for step, loss in _train(job, base, job.lora, on_event):
         if step in job.missing:
             yield job.condition, step, publish(job, base, job.lora, step, loss)
-    shutil.rmtree(job.resume, ignore_errors=True)
+    remove_sound(job.resume)
 
 
 def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterator[tuple[int, float]]:
@@ -73,7 +74,8 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
     recipe, work = job.condition.recipe, f"tune {job.condition.name}"
     last = max(job.missing)
     optimizer = torch.optim.AdamW(lora.parameters, weight_decay=recipe.weight_decay)
-    done = load_state(job.resume, lora.parameters, optimizer, job.inputs, before=min(job.missing))
+    before, pace = min(job.missing), Pace([recipe])
+    done = load_state(job.resume, lora.parameters, optimizer, job.inputs, before, on_event)
     on_event(Started(work, last))
     meter = Meter()
     loss, fits = math.nan, recipe.batch_size
@@ -86,8 +88,9 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
     for step in range(done, last):
         loss = in_pieces(attempt, fits, telling(on_event, work, step))
         yield step + 1, loss
-        if (step + 1) % recipe.checkpoint_every == 0 and step + 1 < last:
+        if step + 1 < last and pace.due(step + 1):
             save_state(job.resume, lora.parameters, optimizer, step + 1, job.inputs)
+            pace.saved()
         on_event(Advanced(work, step + 1, f"loss {loss:.3f}, {meter.rate:,.0f} tokens/s"))
     on_event(Finished(work, f"loss {loss:.3f}, {meter.tokens:,} tokens in {meter.seconds:.1f} s"))
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from puretune.errors import CheckFailed, InputError
-from puretune.events import Advanced, Event, Started
+from puretune.errors import InputError
+from puretune.events import Advanced, Event, Started, Warned
 from puretune.tuning.gang import GangTuner
 from tests.tuning.gang.gangs import digests, gang, varied
+from tests.tuning.test_resume import DAMAGES, damages
 
 MORE: dict[str, Any] = {"steps": 8, "keep": (3,), "checkpoint_every": 2}
 
@@ -111,12 +112,41 @@ def test_the_state_of_another_training_is_an_error(llama: Any, tmp_path: Path) -
         gang(llama, varied(tmp_path, **{**more, "learning_rate": 1e-3}))
 
 
-def test_a_damaged_state_fails_the_check(llama: Any, tmp_path: Path) -> None:
-    cut = varied(tmp_path, **MORE)
-    interrupt(llama, cut, 5)
-    (cut[0].out / "resume" / "gang.safetensors").write_bytes(b"half")
-    with pytest.raises(CheckFailed, match="is damaged"):
-        gang(llama, cut)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_set_aside_and_the_gang_begins_anew(
+    damage: str, llama: Any, tmp_path: Path
+) -> None:
+    more = {**MORE, "steps": 4, "keep": ()}
+    whole = gang(llama, varied(tmp_path / "whole", **more))
+    cut = varied(tmp_path / "cut", **more)
+    interrupt(llama, cut, 3)
+    file = cut[0].out / "resume" / "gang.safetensors"
+    before = file.read_bytes()
+    file.write_bytes(damages(before)[damage])
+    assert file.read_bytes() != before
+    events: list[Event] = []
+    found = GangTuner(llama).tune(cut, events.append)
+    assert {(one.name, step): ref.digest for one, step, ref in found} == digests(whole)
+    assert len([event for event in events if isinstance(event, Warned)]) == 1
+    assert (file.parent / "damaged-1.gang.safetensors").is_file()
+
+
+def test_resume_points_of_a_gang_come_by_time_too(
+    llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from puretune.tuning.gang import _tuner
+
+    clock, saved = [0.0], list[int]()
+    monkeypatch.setattr("puretune.tuning._states.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(_tuner, "save_state", lambda jobs, stack, limits: saved.append(stack.done))
+
+    def tick(event: Event) -> None:
+        if isinstance(event, Advanced):
+            clock[0] += 60
+
+    made = varied(tmp_path, steps=6, checkpoint_every=50, checkpoint_minutes=2)
+    list(GangTuner(llama).tune(made, tick))
+    assert saved == [3, 5]
 
 
 _TRAIN = """

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.events import Advanced, Event
+from puretune.events import Advanced, Event, Warned
 from puretune.tuning import LoopTuner
 from tests.tuning.conditions import condition, last, limit_memory
 from tests.tuning.trainer.training import apart, train, trained
@@ -147,3 +147,40 @@ def test_the_loop_says_so_too(llama: Any, tmp_path: Path) -> None:
         list(LoopTuner(llama).tune([made]))
     assert not list(tmp_path.glob("*step-*"))
     last(llama, made)
+
+
+def test_a_damaged_resume_point_is_set_aside_and_the_one_before_it_taken(llama: Any, tmp_path: Path) -> None:
+    cut, whole = (
+        condition(tmp_path / name, steps=6, checkpoint_every=2, dropout=0.0) for name in ("cut", "whole")
+    )
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Advanced) and event.done == 5:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(llama, cut, on_event=stop)
+    weights = next((cut.out / "resume" / "checkpoint-4").rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    events: list[Event] = []
+    again = train(llama, cut, on_event=events.append)
+    assert [event.done for event in events if isinstance(event, Advanced)] == [3, 4, 5, 6]
+    (warning,) = [event.text for event in events if isinstance(event, Warned)]
+    assert "checkpoint-4 was damaged" in warning
+    assert [ref.digest for _, _, ref in again] == [ref.digest for _, _, ref in train(llama, whole)]
+
+
+def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, saved = [0.0], list[int]()
+    monkeypatch.setattr("puretune.tuning._states.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "puretune.tuning.trainer._watch.mark_whole",
+        lambda checkpoint, inputs: saved.append(int(checkpoint.name.rpartition("-")[2])),
+    )
+
+    def tick(event: Event) -> None:
+        if isinstance(event, Advanced):
+            clock[0] += 60
+
+    train(llama, condition(tmp_path, steps=5, checkpoint_every=50, checkpoint_minutes=2), on_event=tick)
+    assert saved == [2, 4, 5]

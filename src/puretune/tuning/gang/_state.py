@@ -5,14 +5,13 @@ It names its members, so that a resume forms the same gang, whoever was finished
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from puretune.errors import CheckFailed, InputError
-from puretune.store import write_bytes
+from puretune.errors import InputError
+from puretune.events import EventSink
 from puretune.tuning._jobs import Job
+from puretune.tuning._states import read_state, write_state
 from puretune.tuning.gang._stack import Stack
 
 _NAME = "gang.safetensors"
@@ -20,79 +19,50 @@ _NAME = "gang.safetensors"
 
 def save_state(jobs: Sequence[Job], stack: Stack, limits: Any) -> None:
     """Publishes the state after ``stack.done`` steps, in place of the one before."""
-    from safetensors.torch import save
-
-    about = {
-        "step": str(stack.done),
-        "members": json.dumps([job.inputs for job in jobs]),
-        "limits": json.dumps(limits),
-    }
+    facts = {"step": stack.done, "members": [job.inputs for job in jobs], "limits": limits}
     tensors = {"weights": stack.weights, "first": stack.first, "second": stack.second}
-    held = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(jobs[0].resume / _NAME, save(held, metadata=about))
+    write_state(jobs[0].resume / _NAME, tensors, facts)
 
 
-def load_state(jobs: Sequence[Job], stack: Stack) -> Any:
+def load_state(jobs: Sequence[Job], stack: Stack, on_event: EventSink) -> Any:
     """Puts the saved state of exactly this gang into ``stack``; returns its limits, None where there is none.
 
     A state that is not before the next step wanted is of no use and left alone.
     """
-    about = _about(jobs[0])
-    wanted = min(step for job in jobs for step in job.missing)
-    if about is None or about["members"] != [job.inputs for job in jobs] or about["step"] >= wanted:
+    read = read_state(jobs[0].resume / _NAME, on_event)
+    if read is None:
         return None
-    for name, tensor in _read(jobs[0].resume / _NAME)[1].items():
+    facts, tensors = read
+    wanted = min(step for job in jobs for step in job.missing)
+    if facts["members"] != [job.inputs for job in jobs] or facts["step"] >= wanted:
+        return None
+    for name, tensor in tensors.items():
         getattr(stack, name).copy_(tensor)
-    stack.done = about["step"]
-    return about["limits"]
+    stack.done = facts["step"]
+    return facts["limits"]
 
 
-def unfinished_gangs(jobs: Sequence[Job]) -> list[list[Job]]:
+def unfinished_gangs(jobs: Sequence[Job], on_event: EventSink) -> list[list[Job]]:
     """The gangs that an earlier run left unfinished, where all their members are asked for again.
 
-    InputError where a directory holds the state of another training.
+    A damaged state is set aside. InputError where a directory holds the state of another training.
     """
     by_inputs = {job.inputs: job for job in jobs}
     if len(by_inputs) < len(jobs):  # the same training twice: who was whom cannot be told
         return []
     found = []
     for job in jobs:
-        about = _about(job)
-        if about is None:
+        read = read_state(job.resume / _NAME, on_event)
+        if read is None:
             continue
-        if job.inputs not in about["members"]:
+        names = read[0]["members"]
+        if job.inputs not in names:
             raise InputError(
                 f"{job.resume} holds an unfinished training with other rows, recipe, seed or base. "
                 "Remove it, or choose another output directory."
             )
-        members = [by_inputs.get(member) for member in about["members"]]
+        members = [by_inputs.get(name) for name in names]
         present = [member for member in members if member is not None]
         if len(present) == len(members) and any(member.missing for member in present):
             found.append(present)
     return found
-
-
-def _about(job: Job) -> dict[str, Any] | None:
-    file = job.resume / _NAME
-    if not file.is_file():
-        return None
-    about = _read(file, tensors=())[0]
-    return {
-        "step": int(about["step"]),
-        "members": json.loads(about["members"]),
-        "limits": json.loads(about["limits"]),
-    }
-
-
-def _read(
-    file: Path, tensors: Iterable[str] = ("weights", "first", "second")
-) -> tuple[dict[str, str], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="pt", device="cpu") as content:
-            return dict(content.metadata()), {name: content.get_tensor(name) for name in tensors}
-    except (OSError, SafetensorError, TypeError) as error:
-        raise CheckFailed(
-            f"{file} is damaged ({error}). Remove it; the training then starts over."
-        ) from error

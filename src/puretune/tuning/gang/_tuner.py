@@ -7,16 +7,17 @@ and random streams are the same, per adapter. Here they are only computed togeth
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import CheckFailed
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import AdapterRef, BaseModel
+from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish, readied
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._states import Pace
 from puretune.tuning._types import Condition
 from puretune.tuning.gang._options import GangOptions
 from puretune.tuning.gang._pack import Part
@@ -49,15 +50,16 @@ class GangTuner:
         bit-identical adapters. InputError for rows or recipes that cannot be trained, CheckFailed where a
         loss is not a number, EnvironmentFault where memory does not suffice for one row.
         """
-        jobs = [prepare(condition, self.base, f"{self.name} {self.version}") for condition in conditions]
-        for members in gangs(jobs, self.base):
+        maker = f"{self.name} {self.version}"
+        jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
+        for members in gangs(jobs, self.base, on_event):
             if any(job.missing for job in members):
                 yield from _Gang(members, self.base, self.options).run(on_event)
             else:
                 yield from (one for job in members for one in _kept(job))
 
 
-def gangs(jobs: Sequence[Job], base: BaseModel) -> list[list[Job]]:
+def gangs(jobs: Sequence[Job], base: BaseModel, on_event: EventSink = ignore) -> list[list[Job]]:
     """The jobs by gangs, in the order of their first members.
 
     A gang that was interrupted is formed again as it was; other jobs go together where the shape of the
@@ -65,7 +67,7 @@ def gangs(jobs: Sequence[Job], base: BaseModel) -> list[list[Job]]:
     """
     found: list[list[Job]] = []
     taken: set[str] = set()
-    for members in unfinished_gangs(jobs):
+    for members in unfinished_gangs(jobs, on_event):
         if not taken & {job.inputs for job in members}:
             taken |= {job.inputs for job in members}
             found.append([job if job.missing else readied(job, base) for job in members])
@@ -108,30 +110,30 @@ class _Gang:
     def run(self, on_event: EventSink) -> Iterator[_Kept]:
         """Trains and publishes; all adapters are yielded when the last step is done."""
         for job in self.jobs:
-            for left in job.condition.out.glob(".step-*.tmp"):
-                shutil.rmtree(left, ignore_errors=True)
+            sweep(job.condition.out)
         self._train(on_event)
         for job in self.jobs:
-            shutil.rmtree(job.resume, ignore_errors=True)
+            remove_sound(job.resume)
         for job in self.jobs:
             yield from _kept(job)
 
     def _train(self, on_event: EventSink) -> None:
-        limits = load_state(self.jobs, self.stack)
+        limits = load_state(self.jobs, self.stack, on_event)
         if limits is not None:
             self.passes.limits = Limits(**limits)
         first, others = self.jobs[0].condition.name, len(self.jobs) - 1
         work = f"tune {first}" + (f" and {others} more" if others else "")
         last = max(step for job in self.jobs for step in job.missing)
-        checkpoint = min(recipe.checkpoint_every for recipe in self.recipes)
+        pace = Pace(self.recipes)
         on_event(Started(work, last))
         self.passes.say = lambda note: on_event(Advanced(work, self.stack.done, note))
         losses: list[float] = []
         while self.stack.done < last:
             losses = self._step()
             self._publish(losses)
-            if self.stack.done % checkpoint == 0 and self.stack.done < last:
+            if self.stack.done < last and pace.due(self.stack.done):
                 save_state(self.jobs, self.stack, self.passes.limits.to_json())
+                pace.saved()
             on_event(Advanced(work, self.stack.done, f"{_span(losses)}, {self.meter.rate:,.0f} tokens/s"))
         note = f"{self.meter.tokens:,} tokens in {self.meter.seconds:.1f} s"
         on_event(Finished(work, f"{_span(losses)}, {note}"))

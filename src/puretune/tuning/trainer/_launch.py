@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.events import Advanced, EventSink
+from puretune.events import Advanced, EventSink, Warned
 from puretune.models import BaseModel, Dtype, ModelSpec, load_base
 from puretune.store import write_bytes, write_text
 from puretune.tuning._jobs import Job, initial_lora, prepare
@@ -62,6 +62,8 @@ def train_on_several(
     def hear(said: dict[str, Any]) -> None:
         if "kept" in said:
             keep(_taken(Path(said["path"])), said["kept"], said["loss"])
+        elif "warned" in said:
+            on_event(Warned(said["warned"]))
         elif "memory" in said:
             memory.append(said["memory"])
         else:
@@ -117,7 +119,7 @@ def work(order: Path) -> None:
     todo = TypeAdapter(Order).validate_json(order.read_text("utf-8"))
     base = load_base(todo.spec)
     start = initial_lora if todo.options.method != "full" else lambda condition, base: None
-    job = replace(prepare(todo.condition, base, todo.tuner, start, todo.inputs), inputs=todo.inputs)
+    job = prepare(todo.condition, base, todo.tuner, start=start, inputs=todo.inputs)
     state = PartialState(cpu=todo.cpu)
     sharded = any(os.environ.get(f"ACCELERATE_USE_{kind}") == "true" for kind in ("FSDP", "DEEPSPEED"))
     where = Where(todo.cpu, own=True, sharded=sharded, processes=state.num_processes)
@@ -132,6 +134,8 @@ def work(order: Path) -> None:
     def tell(event: Any) -> None:
         if isinstance(event, Advanced):
             _say(step=event.done, note=event.note)
+        elif isinstance(event, Warned):
+            _say(warned=event.text)
 
     try:
         train(job, base, todo.options, todo.rows_at_once, where, keep, tell)

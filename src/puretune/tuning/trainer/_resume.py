@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.store import write_text
+from puretune.events import EventSink, Warned
+from puretune.files import read_mapping
+from puretune.store import json_text, remove_sound, set_aside, sha256_file, write_text
 
 _MARK = "puretune.json"
+_CHECKPOINT = re.compile("checkpoint-([0-9]+)")
 
 
 def mark_whole(checkpoint: Path, inputs: str) -> None:
-    """Notes that a resume point is completely written, and whose it is."""
-    write_text(checkpoint / _MARK, json.dumps({"inputs": inputs}) + "\n")
+    """Notes that a resume point is completely written, whose it is, and the digest of every file in it."""
+    files = {path.relative_to(checkpoint).as_posix(): sha256_file(path) for path in _files(checkpoint)}
+    write_text(checkpoint / _MARK, json_text({"inputs": inputs, "files": files}) + "\n")
 
 
-def newest(resume: Path, inputs: str, before: int) -> Path | None:
-    """The newest whole resume point of a step under ``before``; half-written ones are removed.
+def newest(resume: Path, inputs: str, before: int, on_event: EventSink) -> Path | None:
+    """The newest sound resume point of a step under ``before``; half-written ones are removed.
 
-    InputError where they are another training's.
+    Those that were damaged are set aside. InputError where they are another training's.
     """
-    whole = []
-    for path in resume.glob("checkpoint-*"):
-        step = int(path.name.rpartition("-")[2])
+    steps = {int(found[1]): path for path in resume.glob("*") if (found := _CHECKPOINT.fullmatch(path.name))}
+    for step, path in sorted(steps.items(), reverse=True):
+        if not (path / _MARK).exists():
+            remove_sound(path)
+            continue
         owner = _owner(path)
         if owner is None:
-            shutil.rmtree(path, ignore_errors=True)
+            set_aside(path, "its files are not what was written", lambda text: on_event(Warned(text)))
         elif owner != inputs:
             raise InputError(
                 f"{resume} holds an unfinished training with other rows, recipe, seed, base or options. "
                 "Remove it, or choose another output directory."
             )
         elif step < before:
-            whole.append((step, path))
-    return max(whole)[1] if whole else None
+            return path
+    return None
 
 
 @contextmanager
@@ -64,7 +69,14 @@ def _unwritable(place: Path, error: Exception) -> EnvironmentFault:
 
 
 def _owner(checkpoint: Path) -> str | None:
+    """Whose a resume point is; None where any file of it is not what was written."""
     try:
-        return str(json.loads((checkpoint / _MARK).read_text("utf-8"))["inputs"])
-    except (OSError, ValueError, KeyError, TypeError):
+        mark = read_mapping(checkpoint / _MARK)
+        files = {path.relative_to(checkpoint).as_posix(): sha256_file(path) for path in _files(checkpoint)}
+    except (InputError, OSError):
         return None
+    return str(mark.get("inputs")) if mark.get("files") == files else None
+
+
+def _files(checkpoint: Path) -> list[Path]:
+    return [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != _MARK]

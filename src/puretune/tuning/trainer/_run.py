@@ -76,13 +76,19 @@ def train(
     watch = Watch(job, keep, on_event)
     try:
         with quiet(), _logs(options, job), disk_faults(job.resume):
-            _train(job, base, options, rows_at_once, where, watch)
+            _train(job, base, options, rows_at_once, where, watch, on_event)
     finally:
         watch.trainer = None
 
 
 def _train(
-    job: Job, base: BaseModel, options: TrainerOptions, rows_at_once: int, where: Where, watch: Watch
+    job: Job,
+    base: BaseModel,
+    options: TrainerOptions,
+    rows_at_once: int,
+    where: Where,
+    watch: Watch,
+    on_event: EventSink,
 ) -> None:
     condition = job.condition
     longest = max(len(row.ids) for row in job.rows)
@@ -94,7 +100,7 @@ def _train(
     watch.trainer = sft_trainer(job, base, model, data, options, watch, where.cpu)
     if options.padding_free or options.packing:
         require_rows_apart(model, watch.trainer.data_collator, job.rows[0], job.rows[-1])
-    found = newest(job.resume, job.inputs, before=min(job.missing))
+    found = newest(job.resume, job.inputs, min(job.missing), on_event)
     watch.trainer.train(resume_from_checkpoint=str(found) if found else None)
 
 

@@ -23,8 +23,8 @@ class Observer(Protocol):
         """A forward pass had this loss, already divided by the step's trained tokens."""
         ...
 
-    def stepped(self, step: int) -> None:
-        """An optimiser step is over."""
+    def stepped(self, step: int) -> bool:
+        """An optimiser step is over; returns whether a resume point is overdue."""
         ...
 
     def saved(self, step: int) -> None:
@@ -138,7 +138,8 @@ def _callback(observer: Observer) -> Any:
 
     class Callback(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            observer.stepped(state.global_step)
+            if observer.stepped(state.global_step) and state.global_step < state.max_steps:
+                control.should_save = True
 
         def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             observer.saved(state.global_step)

@@ -11,6 +11,7 @@ from puretune.errors import CheckFailed
 from puretune.events import Advanced, EventSink
 from puretune.tuning._jobs import Job, Meter
 from puretune.tuning._schedule import rows_of_step
+from puretune.tuning._states import Pace
 from puretune.tuning.trainer._resume import mark_whole
 from puretune.tuning.trainer._sft import checkpoint_directory
 
@@ -34,11 +35,12 @@ class Watch:
         self._keep = keep
         self._on_event = on_event
         self._parts: list[Tensor] = []
+        self._pace = Pace([job.condition.recipe])
 
     def lost(self, loss: Tensor) -> None:
         self._parts.append(loss.detach())
 
-    def stepped(self, step: int) -> None:
+    def stepped(self, step: int) -> bool:
         self.step = step
         accelerator = self.trainer.accelerator
         # each process has its own tokens' loss, scaled by the number of processes
@@ -55,8 +57,13 @@ class Watch:
                 self._keep(weights, step, self.loss)
             accelerator.wait_for_everyone()
         self._tell(step)
+        # every process must save or none, so that they ask one clock
+        late = accelerator.reduce(_flag(accelerator, self._pace.late), reduction="sum")
+        return bool(late.item())
 
     def saved(self, step: int) -> None:
+        self._pace.saved()
+        self.trainer.accelerator.wait_for_everyone()  # each process writes its own part
         if self.trainer.accelerator.is_main_process:
             mark_whole(checkpoint_directory(Path(self.trainer.args.output_dir), step), self._job.inputs)
 
@@ -67,6 +74,12 @@ class Watch:
         if self.trainer.accelerator.is_main_process:
             note = f"loss {self.loss:.3f}, {self.meter.rate:,.0f} tokens/s"
             self._on_event(Advanced(f"tune {condition.name}", step, note))
+
+
+def _flag(accelerator: Any, late: bool) -> Tensor:
+    import torch
+
+    return torch.tensor(float(late and accelerator.is_main_process), device=accelerator.device)
 
 
 def _gathered(trainer: Any) -> dict[str, Any]:

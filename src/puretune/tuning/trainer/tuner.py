@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 
 from puretune.events import EventSink, ignore
 from puretune.models import AdapterRef, BaseModel, adapter_ref
+from puretune.store import remove_sound
 from puretune.tuning._jobs import Job, initial_lora, prepare
 from puretune.tuning._types import Condition
 from puretune.tuning.trainer._launch import train_on_several
@@ -45,7 +45,7 @@ class TrainerTuner:
         described = json.dumps(self.options.inputs(), sort_keys=True)
         start = initial_lora if self.options.method != "full" else _no_lora
         tuner = f"{self.name} {self.version} {described}"
-        jobs = [prepare(condition, self.base, tuner, start) for condition in conditions]
+        jobs = [prepare(condition, self.base, tuner, on_event, start) for condition in conditions]
         for job in jobs:
             if job.missing:
                 self._train(job, on_event)
@@ -60,7 +60,7 @@ class TrainerTuner:
             attempt(job, self.base, self.options, rows, tell)
 
         until_it_fits(job, one, rows_at_once, on_event)
-        shutil.rmtree(job.resume, ignore_errors=True)
+        remove_sound(job.resume)
 
 
 def _no_lora(condition: Condition, base: BaseModel) -> None:

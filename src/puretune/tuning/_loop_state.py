@@ -1,4 +1,4 @@
-"""What an interrupted training needs to go on: one file with weights, optimiser state and the step.
+"""What an interrupted training of the reference tuner needs to resume: weights, optimiser state and the step.
 
 Random streams and data order follow from seed and step, so they are not part of it.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from puretune.errors import CheckFailed, InputError
-from puretune.store import write_bytes
+from puretune.errors import InputError
+from puretune.events import EventSink
+from puretune.tuning._states import read_state, write_state
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -22,30 +23,34 @@ def save_state(
     directory: Path, parameters: list[Parameter], optimizer: Optimizer, step: int, inputs: str
 ) -> None:
     """Publishes the state after ``step`` optimiser steps, in place of the one before."""
-    from safetensors.torch import save
-
     tensors: dict[str, Any] = {}
     for i, parameter in enumerate(parameters):
         state = optimizer.state[parameter]
-        tensors[f"{i}.weight"] = parameter.detach().cpu()
-        tensors[f"{i}.first"] = state["exp_avg"].cpu()
-        tensors[f"{i}.second"] = state["exp_avg_sq"].cpu()
-    write_bytes(directory / _NAME, save(tensors, metadata={"step": str(step), "inputs": inputs}))
+        tensors[f"{i}.weight"] = parameter
+        tensors[f"{i}.first"] = state["exp_avg"]
+        tensors[f"{i}.second"] = state["exp_avg_sq"]
+    write_state(directory / _NAME, tensors, {"step": step, "inputs": inputs})
 
 
 def load_state(
-    directory: Path, parameters: list[Parameter], optimizer: Optimizer, inputs: str, before: int
+    directory: Path,
+    parameters: list[Parameter],
+    optimizer: Optimizer,
+    inputs: str,
+    before: int,
+    on_event: EventSink,
 ) -> int:
     """Puts a saved state into parameters and optimiser; returns its step, 0 where there is none.
 
-    A state that is not ``before`` the step wanted next is of no use and left alone. InputError where the
-    state belongs to another training.
+    A state that is not ``before`` the step wanted next is of no use and left alone; a damaged one is set
+    aside. InputError where the state belongs to another training.
     """
     import torch
 
-    if not (directory / _NAME).is_file():
+    read = read_state(directory / _NAME, on_event)
+    if read is None:
         return 0
-    about, tensors = _read(directory / _NAME)
+    about, tensors = read
     if about["inputs"] != inputs:
         raise InputError(
             f"{directory} holds an unfinished training with other rows, recipe, seed or base. "
@@ -63,15 +68,3 @@ def load_state(
                 "exp_avg_sq": tensors[f"{i}.second"].to(parameter.device),
             }
     return step
-
-
-def _read(file: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="pt", device="cpu") as content:
-            return dict(content.metadata()), {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, TypeError) as error:
-        raise CheckFailed(
-            f"{file} is damaged ({error}). Remove it; the training then starts over."
-        ) from error
