@@ -17,12 +17,24 @@ from puretune.study._anchor import anchored
 from puretune.study._spec import Study
 
 
+_LINE_ENDS = frozenset("\r\x85\u2028\u2029")
+
+
 def resolved_yaml(study: Study) -> str:
     """The study as YAML: it runs from anywhere, and its plan has the same key."""
     import yaml
 
     content = anchored(_plain(study), working_directory())
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes texts with line ends that the plainer styles would read back as blanks."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = '"' if _LINE_ENDS & set(value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _plain(value: Any) -> Any:
