@@ -6,6 +6,7 @@ import random
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -160,14 +161,89 @@ def test_errors_that_would_be_the_same_for_all_stop_at_once(make: Make, server: 
         assert server.asked == 1
 
 
-def test_a_refused_request_is_an_empty_answer_that_says_so(make: Make, server: Judging) -> None:
-    refusal = {"error": {"message": "Blocked.", "code": "content_filter"}}
-    server.faults = [status(400, refusal)]
-    first, second = make(concurrency=1).generate(chats("a", "b"))
-    assert (first.text, second.text) == ("", "You said b.")
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"message": "Blocked.", "code": "content_filter"},
+        {"message": "Blocked. This model's maximum context length is 2048 tokens.", "code": 400},
+    ],
+)
+def test_a_refused_request_is_an_error_and_no_answer(
+    make: Make, server: Judging, refusal: dict[str, Any]
+) -> None:
+    server.faults = [status(400, {"error": refusal})]
+    events: list[Event] = []
+    first, second = make(concurrency=1).generate(chats("a", "b"), events.append)
+    assert (first.text, first.finish) == ("", "error")
+    assert (second.text, second.finish, second.note) == ("You said b.", "stop", "")
     assert first.note.startswith("refused: ")
     assert "Blocked." in first.note
-    assert second.note == ""
+    assert events[-1] == Finished(
+        "answer", "2 answers, 2 of them new; 1 refused by the endpoint: they count as errors"
+    )
+
+
+def test_an_answer_that_was_filtered_away_whole_is_an_error(make: Make, server: Judging) -> None:
+    def filtered(text: str) -> Fault:
+        choice = {"message": {"content": text}, "finish_reason": "content_filter"}
+        return status(200, {"model": "gpt-2026", "choices": [choice]})
+
+    server.faults = [filtered(""), filtered("So far")]
+    first, second = make(concurrency=1).generate(chats("a", "b"))
+    assert (first.text, first.finish, first.note) == ("", "error", "content_filter")
+    assert (second.text, second.finish, second.note) == ("So far", "stop", "content_filter")
+
+
+class _Renderer:
+    stop_ids = frozenset((2, 7))
+
+    def parse(self, ids: Any) -> str:
+        return " ".join(str(id) for id in ids if id not in self.stop_ids)
+
+
+def completing(server: Judging, model: Any = None, **options: Any) -> OpenAIEngine:
+    given = {"model": "m", "base_url": server.url, "kind": "completions", **options}
+    spec = engine_spec("openai", given)
+    assert isinstance(spec, OpenAISpec)
+    return OpenAIEngine(spec, model)
+
+
+def test_completions_send_stop_ids_and_every_sampling_setting(server: Judging) -> None:
+    model = SimpleNamespace(renderer=_Renderer())
+    asked = [Request("k", (1, 5), None, Decoding(max_new_tokens=4, temperature=0.5, top_p=0.9))]
+    list(completing(server, model).generate(asked))
+    (body,) = server.requests
+    seed = body.pop("seed")
+    assert isinstance(seed, int)
+    assert body == {
+        "model": "m",
+        "prompt": [1, 5],
+        "max_tokens": 4,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "stop_token_ids": [2, 7],
+        "return_token_ids": True,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+    }
+    list(completing(server, model, omit=["top_k", "stop_token_ids"]).generate(asked))
+    assert server.requests[1].keys() == {*body, "seed"} - {"top_k", "stop_token_ids"}
+
+
+def test_an_answer_ends_at_its_stop_token_whatever_the_server_knows_of_it(server: Judging) -> None:
+    choice = {"text": " x", "finish_reason": "length", "token_ids": [4, 7, 9, 9]}
+    server.always = status(200, {"model": "gpt-2026", "choices": [choice]})
+    (answer,) = completing(server, SimpleNamespace(renderer=_Renderer())).generate([Request("k", (1, 5))])
+    assert (answer.text, answer.token_ids, answer.finish) == ("4", (4, 7), "stop")
+
+
+def test_a_field_that_the_endpoint_does_not_take_is_named_with_what_to_do(server: Judging) -> None:
+    server.always = status(400, {"error": {"message": "Unrecognized argument: top_k", "code": None}})
+    with pytest.raises(InputError, match=r"Unrecognized argument: top_k.*`omit: \[NAME\]`"):
+        list(completing(server).generate([Request("k", (1, 5))]))
 
 
 def test_a_changed_model_is_an_error_unless_it_may_be_mixed(

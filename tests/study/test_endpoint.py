@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from puretune.cli.run import run as run_command
 from puretune.errors import EnvironmentFault, InputError
+from puretune.scoring import Judge
 from puretune.study import Study, plan, run_study
 from tests.scoring.judges.server import Judging, fine, serving, status
 from tests.study.studies import small_study
@@ -66,6 +67,38 @@ def test_a_stopped_study_asks_for_nothing_twice(tmp_path: Path, model: Path, ser
     assert server.asked == 7 + 10
     run_study(study, tmp_path / "run")
     assert server.asked == 7 + 10
+
+
+def test_a_request_that_the_endpoint_refuses_counts_for_nothing_and_is_counted(
+    tmp_path: Path, model: Path, server: Judging
+) -> None:
+    too_long = {"message": "too long", "code": "context_length_exceeded"}
+    server.faults = [status(400, {"error": too_long})] * 2
+    file = written(tmp_path, model, server.url, train=["untuned"], test=["CV"])
+    matrix = run_study(Study.load(file), tmp_path / "run")
+    counts = [cell.counts for cell in matrix.cells]
+    assert counts
+    assert all((count["errors"], count["unparsed"]) == (2, 2) for count in counts)
+    assert all(count["empty"] == 0 for count in counts)
+    verdicts = [json.loads(line) for line in (tmp_path / "run" / "verdicts.jsonl").read_text().splitlines()]
+    wrong = [row for row in verdicts if row["raw"].get("error")]
+    assert len(wrong) == 2 * len({row["scorer"] for row in verdicts})
+    assert all(row["parse"] == "unparsed" and not any(row["values"].values()) for row in wrong)
+
+
+def test_a_name_at_an_endpoint_is_never_a_path(tmp_path: Path, model: Path, server: Judging) -> None:
+    for name in ("gpt-3.5-turbo-0125", "judge-model"):
+        (tmp_path / name).mkdir()
+    judge = {"judge": "openai", "model": "judge-model", "base_url": server.url, "extra": {"path": "x"}}
+    for named in ("gpt-3.5-turbo-0125", "./gpt", "../../etc", "~nobody/x"):
+        study = Study.load(written(tmp_path, model, server.url, model=named))
+        asked = plan(study, dry=True).resolved.base.spec.model
+        assert asked == named
+    suites = [{"name": "s", "source": "sums.jsonl", "scorers": [judge]}]
+    study = Study.load(written(tmp_path, model, server.url, suites=suites))
+    ((scorer,),) = [suite.scorers for suite in plan(study, dry=True).resolved.suites]
+    assert isinstance(scorer, Judge)
+    assert (scorer.spec.model, scorer.spec.extra) == ("judge-model", {"path": "x"})
 
 
 def test_prompts_go_nowhere_unasked(tmp_path: Path, model: Path) -> None:

@@ -10,7 +10,8 @@ from puretune.events import EventSink
 from puretune.models import AdapterRef
 from puretune.templates import Message
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "error"]
+"""``error``: an endpoint refused the request, so that there is no answer; the note says why."""
 Takes = Literal["ids", "messages"]
 """What an engine is given: a prompt rendered to token ids, or turns that an endpoint renders itself."""
 

@@ -47,6 +47,29 @@ from puretune.store import key_of
 
 _WORK = "answer"
 _OWN_FIELDS = frozenset(("model", "messages", "prompt", "n", "stream"))
+Field = Literal[
+    "temperature",
+    "top_p",
+    "seed",
+    "stop_token_ids",
+    "return_token_ids",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+]
+_NEUTRAL: Mapping[str, Any] = {
+    "return_token_ids": True,
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""Of completions: what a server would else take from the model's ``generation_config.json`` (vLLM does)."""
+_REFUSED = "refused: "
+_OMIT = " A field that the endpoint does not take is left out with `omit: [NAME]`."
 
 
 @dataclass(frozen=True)
@@ -82,8 +105,8 @@ class OpenAISpec:
     """Most requests at once; fewer while the endpoint is busy."""
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """How the endpoint calls the longest answer."""
-    omit: tuple[Literal["temperature", "top_p", "seed"], ...] = ()
-    """Fields that are not sent, for models that accept only their own."""
+    omit: tuple[Field, ...] = ()
+    """Fields that are not sent, for endpoints that do not take them."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """More fields of every request."""
     allow_model_change: bool = False
@@ -142,7 +165,7 @@ class OpenAIEngine:
     """Answers requests through an endpoint. Implements ``Engine``; what it asks is asynchronous inside."""
 
     name = OpenAISpec.name
-    version = "1"
+    version = "2"
 
     def __init__(
         self,
@@ -186,7 +209,13 @@ class OpenAIEngine:
             run(self._all(missing, len(asks), on_event))
         for ask in asks.values():
             yield from self._answers(ask)
-        on_event(Finished(_WORK, f"{len(asks):,} answers, {len(missing):,} of them new"))
+        on_event(Finished(_WORK, self._summary(asks, len(missing))))
+
+    def _summary(self, asks: Iterable[str], new: int) -> str:
+        replies = [reply for ask in asks if (reply := self._journal.get(ask)) is not None]
+        refused = sum(reply.finish.startswith(_REFUSED) for reply in replies)
+        errors = f"; {refused:,} refused by the endpoint: they count as errors" if refused else ""
+        return f"{len(replies):,} answers, {new:,} of them new{errors}"
 
     def close(self) -> None:
         """Nothing to give back: connections last as long as a call."""
@@ -202,7 +231,7 @@ class OpenAIEngine:
                 reply = await line.ask(lambda: client.ask(ask.body))
                 self._check_model(ask, reply)
             except Trouble as refusal:
-                reply = Reply("", "", finish=f"refused: {refusal}")
+                reply = Reply("", "", finish=f"{_REFUSED}{refusal}")
             self._journal.put(ask.key, reply)
             done += 1
             on_event(Advanced(_WORK, done, line.note))
@@ -210,7 +239,8 @@ class OpenAIEngine:
         try:
             await line.run(missing, one)
         except PuretuneError as error:
-            raise type(error)(f"{error} What was answered is kept; run again to go on.") from error
+            hint = _OMIT if isinstance(error, InputError) else ""
+            raise type(error)(f"{error}{hint} What was answered is kept; run again to go on.") from error
         finally:
             await client.close()
 
@@ -257,19 +287,39 @@ class OpenAIEngine:
             "temperature": asked.temperature,
             "top_p": asked.top_p,
             "seed": _seed(request, asked, sample),
+            **(self._of_completions() if self.takes == "ids" else {}),
         }
         return {name: value for name, value in fields.items() if name not in self.spec.omit}
+
+    def _of_completions(self) -> dict[str, Any]:
+        """Where an answer ends, and every setting that would else be the server's."""
+        stops = sorted(self._model.renderer.stop_ids) if self._model is not None else []
+        return {**_NEUTRAL, "stop_token_ids": stops}
 
     def _answers(self, ask: _Ask) -> Iterator[Answer]:
         reply = self._journal.get(ask.key)
         assert reply is not None
-        finish: Finish = "length" if reply.finish == "length" else "stop"
         note = "" if reply.finish in ("stop", "length", "") else reply.finish
-        text = reply.text.strip()
-        if reply.token_ids and self._model is not None and self.takes == "ids":
-            text = self._model.renderer.parse(reply.token_ids)
+        text, ids = reply.text.strip(), reply.token_ids
+        if ids and self._model is not None and self.takes == "ids":
+            ids = _until_stop(ids, self._model.renderer.stop_ids)
+            text = self._model.renderer.parse(ids)
+        finish = _finish(reply, text, cut=ids != reply.token_ids)
         for key, sample in ask.wanted:
-            yield Answer(key, sample, text, reply.token_ids, finish, reply.model, note)
+            yield Answer(key, sample, text, ids, finish, reply.model, note)
+
+
+def _until_stop(ids: tuple[int, ...], stops: frozenset[int]) -> tuple[int, ...]:
+    """The ids through the first stop token: a server may not know every one of them."""
+    end = next((place for place, id in enumerate(ids) if id in stops), len(ids) - 1)
+    return ids[: end + 1]
+
+
+def _finish(reply: Reply, text: str, cut: bool) -> Finish:
+    """How an answer ended. What the endpoint filtered away whole is no answer of the model."""
+    if reply.finish.startswith(_REFUSED) or (not text and reply.finish == "content_filter"):
+        return "error"
+    return "length" if reply.finish == "length" and not cut else "stop"
 
 
 @dataclass

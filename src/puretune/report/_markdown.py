@@ -16,7 +16,7 @@ from puretune.store import write_text
 from puretune.study import Matrix
 
 _SIGNS = {"same": " =", "ptst": " *"}
-_COUNTED = (*BEHAVIOURS, "unparsed", "truncated")
+_COUNTED = (*BEHAVIOURS, "unparsed", "truncated", "errors")
 
 
 def write_markdown(matrix: Matrix, path: Path) -> None:

@@ -112,7 +112,9 @@ class Grid:
         counts = sum((square.counts for square in self.squares), Counter())
         asked = sum(run.n for square in self.squares for run in square.runs)
         wary = [
-            f"{counts[k]:,} {k}" for k in ("truncated", "incoherent", "empty", "unparsed") if counts[k] > 0
+            f"{counts[k]:,} {k}"
+            for k in ("truncated", "incoherent", "empty", "unparsed", "errors")
+            if counts[k] > 0
         ]
         if counts["unjudged"]:
             wary.append(f"{counts['unjudged']:,} left unjudged by the judge budget")

@@ -12,6 +12,7 @@ from puretune.scoring._coherence import (
     with_coherence,
 )
 from puretune.scoring._config import scorer_from
+from puretune.scoring._errors import score_answers
 from puretune.scoring._file import FileScore, answers_in, score_file
 from puretune.scoring._file_within import FileEstimate, judge_file_within
 from puretune.scoring._gsm8k import GSM8K
@@ -130,6 +131,7 @@ __all__ = [
     "read_lexicon",
     "read_verdicts",
     "reads_options",
+    "score_answers",
     "score_choices",
     "score_file",
     "scorer_from",

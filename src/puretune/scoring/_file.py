@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from puretune.data import Example, listed, plain_text, question, read_rows
 from puretune.errors import InputError
 from puretune.files import kind_of
-from puretune.inference import Answer
+from puretune.inference import Answer, Finish
+from puretune.scoring._errors import score_answers
 from puretune.scoring._thoughts import shown, split
 from puretune.scoring._types import Scorer, Verdict, metric_names
 from puretune.store import write_text
@@ -51,7 +52,7 @@ def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
     names file and line; EnvironmentFault where ``out`` cannot be written.
     """
     items, names = read_answers(path)
-    verdicts = tuple(scorer.score(items))
+    verdicts = tuple(score_answers(scorer, items))
     lines = [
         verdict_line(n, name, scorer, v) for n, (name, v) in enumerate(zip(names, verdicts, strict=True), 1)
     ]
@@ -116,7 +117,17 @@ def _answer(fields: Mapping[str, Any], where: str) -> Answer:
     text = fields["answer"]
     if text is not None and not isinstance(text, str):
         raise InputError(f"{where}: 'answer' is {kind_of(text)}; it must be text, or null for no answer.")
-    return Answer(key=where, sample=0, text=text or "", token_ids=(), finish="stop")
+    return Answer(key=where, sample=0, text=text or "", token_ids=(), finish=_finish(fields, where))
+
+
+def _finish(fields: Mapping[str, Any], where: str) -> Finish:
+    """How a line says that its answer ended, as a study's answers do; without that it stopped by itself."""
+    finish = fields.get("finish") or "stop"
+    known: tuple[Finish, ...] = get_args(Finish)
+    for one in known:
+        if finish == one:
+            return one
+    raise InputError(f"{where}: 'finish' is {kind_of(finish)}. Write one of {', '.join(known)}.")
 
 
 def verdict_line(number: int, name: Mapping[str, Any], scorer: Scorer, verdict: Verdict) -> str:

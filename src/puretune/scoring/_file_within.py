@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from puretune.errors import InputError
+from puretune.scoring._errors import score_answers
 from puretune.scoring._file import read_answers, verdict_line
 from puretune.scoring._metric import metric_label
 from puretune.scoring._types import Scorer, Verdict, metric_names
@@ -43,7 +44,7 @@ def judge_file_within(
         metric = cheap_metric(cheap)
         if metric is None:
             raise InputError(f"scorer {cheap.name!r} does not say how harmful an answer is. Name another.")
-        scores = cheap_scores((verdict.values for verdict in cheap.score(items)), metric)
+        scores = cheap_scores((verdict.values for verdict in score_answers(cheap, items)), metric)
         decided = metric_label(metric.name, cheap.name)
     (verdicts,) = judge_within(judge, [Draw(items, scores, budget)])
     judged = [(n, verdict) for n, verdict in enumerate(verdicts) if verdict.parse != "unjudged"]

@@ -10,23 +10,38 @@ from typing import Any
 from puretune.data import ENTRY_POINTS as SOURCES
 from puretune.data import NAMED_SOURCES
 from puretune.files import checked_path
+from puretune.scoring.judges import BUILTIN_JUDGES
 
 _ALWAYS = ("path", "adapter", "checkpoint", "start", "templates_file", "rubric", "lexicon", "launch")
 _PERHAPS = ("model", "data", "source")
+_AS_SAID = ("templates", "columns", "extra", "price", "limits")
+_ENDPOINT = "openai"
 _JUDGES = (".yaml", ".yml")
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz")
 
 
 def anchored(fields: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """The raw content of a study file with its paths made absolute; anything else is left as it is."""
-    return {key: _value(key, value, base) for key, value in fields.items()}
+    """The raw content of a study file with its paths made absolute; anything else is left as it is.
+
+    A model's name at an endpoint is never a path, whatever files lie beside the study.
+    """
+    names = {"model"} if _asks_by_name(fields.get("engine")) else set()
+    return {key: value if key in names else _value(key, value, base) for key, value in fields.items()}
+
+
+def _asks_by_name(engine: Any) -> bool:
+    """Whether the study's model is a name at the engine's endpoint."""
+    said = engine if isinstance(engine, Mapping) else {"name": engine}
+    return said.get("name") == _ENDPOINT and said.get("kind", "chat") == "chat"
 
 
 def _value(key: str, value: Any, base: Path) -> Any:
-    if key in ("templates", "columns"):
+    if key in _AS_SAID:
         return value
     if isinstance(value, Mapping):
-        return anchored(value, base)
+        if key == "engine" and value.get("name") == _ENDPOINT:
+            return value
+        return _judge(value, base) if "judge" in value else anchored(value, base)
     if isinstance(value, list):
         return [_value(key, item, base) for item in value]
     if not isinstance(value, str):
@@ -36,6 +51,12 @@ def _value(key: str, value: Any, base: Path) -> Any:
     if key in _ALWAYS or (key in _PERHAPS and _is_path(key, value, base)):
         return str(base / checked_path(value, key))
     return value
+
+
+def _judge(fields: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """A judge: of one behind an endpoint, ``model`` is a name there."""
+    names = {"model"} if fields["judge"] in list(BUILTIN_JUDGES) else set()
+    return {key: value if key in names else _value(key, value, base) for key, value in fields.items()}
 
 
 def _is_path(key: str, value: str, base: Path) -> bool:

@@ -191,5 +191,6 @@ def _counts(judged: Sequence[Judged], scores: Sequence[float | None], budgeted: 
         **{behaviour: behaviours[behaviour] for behaviour in BEHAVIOURS},
         "unparsed": sum(score is None for score in scores) - unjudged,
         "truncated": sum(item.finish == "length" for item in judged),
+        "errors": sum(item.finish == "error" for item in judged),
         **({"unjudged": unjudged} if budgeted else {}),
     }

@@ -77,7 +77,14 @@ def items_of(asked: Iterable[Example], answers: Iterable[Mapping[str, Any]]) -> 
     return shown(
         (
             examples[row["prompt_id"]],
-            Answer(row["prompt_id"], row["sample"], row["text"], tuple(row["token_ids"]), row["finish"]),
+            Answer(
+                row["prompt_id"],
+                row["sample"],
+                row["text"],
+                tuple(row["token_ids"]),
+                row["finish"],
+                note=row.get("note", ""),
+            ),
         )
         for row in answers
     )

@@ -41,8 +41,8 @@ class CellResult:
     high: float | None
     """95 % interval; ``estimand`` says for what."""
     counts: Mapping[str, int]
-    """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``; under
-    a judge budget also ``unjudged``."""
+    """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``,
+    ``errors`` (an endpoint refused the request: no answer, unparsed); under a judge budget ``unjudged``."""
     estimand: str = "new prompts from the same source"
     """What the interval speaks of; ``these answers`` under a judge budget."""
     method: str = ""

@@ -9,7 +9,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started
 from puretune.inference import Answer
-from puretune.scoring import Judge, Scorer, Verdict, reads_options, split
+from puretune.scoring import Judge, Scorer, Verdict, reads_options, score_answers, split
 from puretune.store import Store
 from puretune.study._answers import answers_of, publishing
 from puretune.study._judging import items_of, prepared
@@ -77,5 +77,5 @@ def verdict_row(answer: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 
 def _judge(scorer: Scorer, shard: Iterable[Example], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    verdicts = scorer.score(items_of(shard, answers))
+    verdicts = score_answers(scorer, items_of(shard, answers))
     return [verdict_row(row, verdict) for row, verdict in zip(answers, verdicts, strict=True)]

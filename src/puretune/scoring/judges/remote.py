@@ -18,6 +18,7 @@ from puretune.endpoints import Client, Clock, Consent, WallClock, loopback_only,
 from puretune.errors import CheckFailed, EnvironmentFault, InputError, PuretuneError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference import Answer
+from puretune.scoring._errors import error_verdict
 from puretune.scoring._metric import Metric
 from puretune.scoring._types import Verdict
 from puretune.scoring.judges._ask import Ask, Asking
@@ -152,7 +153,10 @@ class Judge:
         tally.finish(ledger.damaged)
 
     def _verdict(self, answer: Answer, wanted: _Wanted, known: _Known, number: int) -> Verdict:
-        ask, again = wanted.of[number]
+        asked = wanted.of[number]
+        if asked is None:
+            return error_verdict(self, answer)
+        ask, again = asked
         return verdict_of(
             self.name,
             answer.text,
@@ -163,9 +167,12 @@ class Judge:
 
     def _wanted(self, items: Items) -> _Wanted:
         pairs: dict[tuple[str, str], tuple[Ask, Ask | None]] = {}
-        of = []
+        of: list[tuple[Ask, Ask | None] | None] = []
         for example, answer in items:
             _check_query(example)
+            if answer.finish == "error":
+                of.append(None)
+                continue
             pair = (example.query, answer.text)
             if pair not in pairs:
                 first = self._asking.ask(*pair)
@@ -200,8 +207,8 @@ def _check_query(example: Example) -> None:
 
 @dataclass(frozen=True)
 class _Wanted:
-    of: list[tuple[Ask, Ask | None]]
-    """Per item its request and, of the rechecked ones, the second."""
+    of: list[tuple[Ask, Ask | None] | None]
+    """Per item its request and, of the rechecked ones, the second; None: there is no answer to judge."""
     asks: list[Ask]
     """All different ones."""
 
