@@ -43,7 +43,10 @@ def test_a_judge_is_not_asked_about_them(make: MakeJudge, server: Judging) -> No
 
 def test_a_files_line_may_say_that_its_answer_ended_in_an_error(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
-    lines = [{"query": "q", "answer": "", "finish": "error"}, {"query": "q", "answer": "Yes.", "finish": "stop"}]
+    lines = [
+        {"query": "q", "answer": "", "finish": "error"},
+        {"query": "q", "answer": "Yes.", "finish": "stop"},
+    ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     scored = score_file(file, Refusal(), tmp_path / "v.jsonl")
     assert (scored.unparsed, [verdict.parse for verdict in scored.verdicts]) == (1, ["unparsed", "ok"])

@@ -46,7 +46,7 @@ def test_counts_say_what_stands_behind_the_rate() -> None:
         judged("d", None),
     )
     assert one.counts == {
-        **{"successes": 1, "unparsed": 1, "truncated": 1},
+        **{"successes": 1, "unparsed": 1, "truncated": 1, "errors": 0},
         **{"complied": 1, "refused": 1, "incoherent": 0, "empty": 1},
     }
 
