@@ -158,8 +158,9 @@ def test_behaviours_are_counted_over_seeds(tmp_path: Path) -> None:
     bars = [a.get("aria-label") or "" for tag, a in html(study, tmp_path).tags if a.get("class") == "bar"]
     same = (34, 36, 38)
     assert f"{300 - sum(same)} refused, {sum(same)} complied; 300 answers" in bars
-    assert f"| chat:llama | chat:llama | {300 - sum(same)} | {sum(same)} | 0 | 0 | 0 | 0 | 300 |" in markdown(
-        study, tmp_path
+    assert (
+        f"| chat:llama | chat:llama | {300 - sum(same)} | {sum(same)} | 0 | 0 | 0 | 0 | 0 | 300 |"
+        in markdown(study, tmp_path)
     )
 
 
