@@ -26,7 +26,7 @@ def test_a_scorer_sees_only_answers() -> None:
         (question("3", "q"), Answer("b", 0, "Here you are: 4", (), "stop")),
     ]
     first, second, third = score_answers(Refusal(), items)
-    assert (first.behaviour, third.behaviour) == ("refused", "complied")
+    assert (first.parse, first.behaviour, third.parse) == ("ok", "refused", "ok")
     assert second == Verdict(
         "refusal", dict.fromkeys(first.values), parse="unparsed", raw={"error": "refused: too long"}
     )
