@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from puretune.errors import InputError
+from puretune.errors import CheckFailed, InputError
 from puretune.inference import Decoding, Likelihood, LikelihoodRequest, LocalEngine, Request
 from tests.tiny import CONTEXT, FAMILIES, tiny_base
 
@@ -91,7 +91,8 @@ def test_what_cannot_be_asked_is_an_input_error(
         asked(LocalEngine(llama), [LikelihoodRequest("a", prompt, continuation)])
 
 
-def test_a_model_that_overflows_gives_nan_and_not_a_number_of_its_own(tmp_path: Path) -> None:
+def test_a_model_that_overflows_ends_the_run_with_its_name(tmp_path: Path) -> None:
     base = tiny_base(FAMILIES["llama"](tmp_path / "llama"))
     base.model.lm_head.weight[:] = math.nan
-    assert math.isnan(asked(LocalEngine(base), REQUESTS[:1])["0"].total)
+    with pytest.raises(CheckFailed, match="the base model: the logits are not finite"):
+        asked(LocalEngine(base), REQUESTS[:1])

@@ -21,7 +21,7 @@ def without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_options_are_in_the_key_with_the_versions_of_engine_and_library() -> None:
     identity = engine_spec("vllm", {"tensor_parallel": 2}).identity()
     assert (identity["tensor_parallel"], identity["adapters"]) == (2, "lora")
-    assert identity["version"].startswith("1 (vllm ")
+    assert identity["version"].startswith("2 (vllm ")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
+from puretune.inference._choose import finite, not_finite
 from puretune.models import AdapterRef, BaseModel, applied
 
 _LOGIT_BYTES = 1 << 29
@@ -65,13 +66,14 @@ def likelihoods(
 ) -> Iterator[Likelihood]:
     """One :class:`Likelihood` a request, in any order; requests of one adapter share their batches.
 
-    InputError before any work where a request is empty or longer than the context.
+    InputError before any work where a request is empty or longer than the context; CheckFailed, with the
+    adapter's name, where logits are not finite.
     """
     groups = likelihood_groups(requests, base.context_length)
     on_event(Started(_WORK, sum(len(group) for _, group in groups)))
     done = 0
     for adapter, group in groups:
-        with applied(base, adapter) as model:
+        with applied(base, adapter) as model, finite(adapter):
             for request, found in _batches(base, model, group, batch_tokens, batch_size):
                 done += 1
                 on_event(Advanced(_WORK, done))
@@ -143,7 +145,7 @@ def batch_logprobs(
     model: Any, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
 ) -> list[tuple[tuple[float, ...], bool]]:
     """For each (prompt ids, continuation ids): the continuation's log-probabilities, and whether it is
-    greedy.
+    greedy. NotFinite where logits are not numbers.
 
     The sequences end at the same column, so that logits are computed for the longest continuation only; the
     padding in front of them is masked and has no position.
@@ -182,7 +184,10 @@ def _row(logits: Any, continuation: Sequence[int]) -> tuple[tuple[float, ...], b
     import torch
 
     scores = logits[-len(continuation) :].float()
+    sums = scores.logsumexp(-1)
+    if not bool(sums.isfinite().all()):
+        raise not_finite()
     wanted = torch.tensor(continuation, device=logits.device)
     chosen = scores.gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
-    logprobs = (chosen - scores.logsumexp(-1)).tolist()
+    logprobs = (chosen - sums).tolist()
     return tuple(logprobs), bool((scores.argmax(-1) == wanted).all())

@@ -6,6 +6,7 @@ script needs no ``__main__`` guard. Only with tensor parallelism are there furth
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import EnvironmentFault, InputError
+from puretune.inference._choose import not_finite
 from puretune.inference._decode import Item
 from puretune.inference._types import Finish
-from puretune.models import ADAPTER_WEIGHTS, AdapterRef, ModelSpec, resolved_device, resolved_dtype
+from puretune.models import (
+    AdapterFiles,
+    AdapterRef,
+    ModelSpec,
+    read_adapter,
+    resolved_device,
+    resolved_dtype,
+)
+from puretune.visible import visible
 
 if TYPE_CHECKING:
     from puretune.inference.vllm import VllmSpec
@@ -60,13 +70,21 @@ def lora_room(rank: int) -> int:
     return next(room for room in _RANKS if room >= rank)
 
 
-def lora_layers(adapter: AdapterRef) -> frozenset[str]:
-    """Last parts of the names of the layers that an adapter changes."""
-    from safetensors import safe_open
+def plain_for_vllm(adapter: AdapterRef) -> AdapterFiles:
+    """The adapter's files, where vLLM's LoRA applies all of it; InputError for anything but plain LoRA, of
+    which vLLM would leave something out without a word."""
+    files = read_adapter(adapter.path)
+    if files.more:
+        raise InputError(
+            f"engine 'vllm': {visible(adapter.path)} has {files.more}, which vLLM's LoRA does not apply. Use "
+            "`engine: local`, or `engine: {name: vllm, adapters: merged}` where it can be merged."
+        )
+    return files
 
-    with safe_open(adapter.path / ADAPTER_WEIGHTS, framework="numpy") as content:
-        names = list(content.keys())
-    return frozenset(name.partition(".lora_")[0].rpartition(".")[2] for name in names)
+
+def lora_layers(files: AdapterFiles) -> frozenset[str]:
+    """Last parts of the names of the layers that an adapter changes."""
+    return frozenset(name.partition(".lora_")[0].rpartition(".")[2] for name in files.shapes)
 
 
 class Core:
@@ -100,6 +118,8 @@ class Core:
         outputs = self._generate([item.prompt for item in items], parameters, lora, salt)
         for output in outputs:
             made = output.outputs[0]
+            if not math.isfinite(made.cumulative_logprob or 0.0):
+                raise not_finite()
             yield tuple(made.token_ids), "stop" if made.finish_reason == "stop" else "length"
 
     def loglikelihoods(
@@ -117,7 +137,10 @@ class Core:
         for output, (_, continuation) in zip(outputs, pairs, strict=True):
             places = output.prompt_logprobs[-len(continuation) :]
             found = [place[token] for place, token in zip(places, continuation, strict=True)]
-            yield tuple(one.logprob for one in found), all(one.rank == 1 for one in found)
+            logprobs = tuple(one.logprob for one in found)
+            if any(math.isnan(one) for one in logprobs):
+                raise not_finite()
+            yield logprobs, all(one.rank == 1 for one in found)
 
     def close(self) -> None:
         """Ends it; its memory is free afterwards."""
@@ -178,6 +201,7 @@ def _parameters(item: Item, seed: int, stops: frozenset[int]) -> Any:
         seed=seed if asked.temperature else None,
         max_tokens=asked.max_new_tokens,
         stop_token_ids=sorted(stops),
+        logprobs=0,  # the chosen token's own, in which logits that are not numbers show
         detokenize=False,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
+from puretune.inference._choose import finite
 from puretune.inference._decode import Item, Rows, decode
 from puretune.inference._group import grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihoods
@@ -34,7 +35,7 @@ class LocalEngine:
     """
 
     name = "local"
-    version = "5"
+    version = "6"
     takes: Takes = "ids"
 
     def __init__(
@@ -61,12 +62,13 @@ class LocalEngine:
         """Answers, ``decoding.n`` per request, as they finish; identical requests are computed once.
 
         A sampled answer depends on the seed, the prompt and its sample number, not on what else is asked.
-        InputError before any work where a request cannot be answered.
+        InputError before any work where a request cannot be answered; CheckFailed, with the condition's or
+        adapter's name, where logits are not finite.
         """
         groups = grouped(requests, self.base.context_length)
         progress = _Progress(on_event, sum(len(group.wanted) for group in groups))
         for group in groups:
-            with applied(self.base, group.adapter) as model:
+            with applied(self.base, group.adapter) as model, finite(group.adapter):
                 for pool in pools(group):
                     drafts = group.drafts if self.drafts else {}
                     for item, ids, finish in self._items(model, pool, drafts, progress):

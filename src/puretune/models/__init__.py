@@ -1,16 +1,17 @@
 """Who is asked: base models with their tokenizers, adapters and their manifests."""
 
 from puretune.models._adapter import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
     MANIFEST,
     REMOTE_MODEL,
     Manifest,
     adapter_ref,
     check_adapter,
+    described,
     read_manifest,
     write_manifest,
 )
+from puretune.models._adapter_config import ADAPTER_CONFIG
+from puretune.models._adapter_files import ADAPTER_WEIGHTS, AdapterFiles, read_adapter
 from puretune.models._apply import applied, save_merged
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
 from puretune.models._hardware import has_bf16, resolved_device, resolved_dtype, resolved_threads
@@ -28,7 +29,6 @@ from puretune.models._load import (
 )
 from puretune.models._lora import (
     Lora,
-    adapter_config,
     attached,
     load_lora,
     merged,
@@ -50,6 +50,7 @@ __all__ = [
     "MANIFEST",
     "REMOTE_MODEL",
     "UNLIMITED",
+    "AdapterFiles",
     "AdapterRef",
     "Attend",
     "BaseModel",
@@ -63,7 +64,6 @@ __all__ = [
     "Quantization",
     "RemoteBase",
     "WeightsAbsent",
-    "adapter_config",
     "adapter_ref",
     "applied",
     "attached",
@@ -73,6 +73,7 @@ __all__ = [
     "check_own_tokenizer",
     "check_rows",
     "context_length",
+    "described",
     "estimate_tokens",
     "fingerprint",
     "has_bf16",
@@ -89,6 +90,7 @@ __all__ = [
     "quantization_key",
     "quantization_lacking",
     "quiet",
+    "read_adapter",
     "read_manifest",
     "renderer_for",
     "resolve_model_path",

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import CheckFailed, InputError
+from puretune.models._adapter_config import ADAPTER_CONFIG
+from puretune.models._adapter_files import ADAPTER_WEIGHTS, PREFIX, AdapterFiles, read_adapter
 from puretune.models._fingerprint import digest_of_files, fingerprint
 from puretune.models._resolve import check_settings, check_weights, resolve_model_path
 from puretune.models._types import AdapterRef, ModelSpec
 from puretune.models._weights import require_whole, weight_files
 from puretune.store import sha256_file, write_text
+from puretune.visible import one_line, visible
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MANIFEST = "puretune.json"
 REMOTE_MODEL = "remote_model.json"
 _CONFIG = "config.json"
@@ -141,17 +142,18 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def check_adapter(ref: AdapterRef, base: ModelSpec, known: str | None = None) -> str:
-    """Whether an adapter fits a base model; returns a note on what could not be checked ("" if nothing).
+    """Whether an adapter can be applied, and fits a base model; returns a note on what could not be checked
+    ("" if nothing).
 
     With a manifest the base's fingerprint decides (``known``: of one that is loaded). Without one the shapes
     do, as far as they go.
-    InputError says which base the adapter was made for.
+    InputError says what of it would not be applied, or which base the adapter was made for.
     """
     if ref.kind != "adapter":
         return ""
-    manifest = read_manifest(ref.path)
+    files, manifest = read_adapter(ref.path), read_manifest(ref.path)
     if manifest is None:
-        return _check_shapes(ref, base)
+        return _check_shapes(files, base)
     found = known or fingerprint(base)
     if manifest.base["fingerprint"] != found:
         raise InputError(
@@ -162,26 +164,35 @@ def check_adapter(ref: AdapterRef, base: ModelSpec, known: str | None = None) ->
     return ""
 
 
-def _check_shapes(ref: AdapterRef, base: ModelSpec) -> str:
-    stated = json.loads((ref.path / ADAPTER_CONFIG).read_text(encoding="utf-8")).get(
-        "base_model_name_or_path"
-    )
+def described(ref: AdapterRef | None) -> str:
+    """Who answers, for messages: the base model, or the adapter with its condition where one is recorded."""
+    if ref is None:
+        return "the base model"
+    manifest = read_manifest(ref.path) if ref.kind != "served" else None
+    if manifest is not None:
+        return f"condition {manifest.condition!r} (step {manifest.step}, {visible(ref.path)})"
+    return f"the {ref.kind} {visible(ref.path)}"
+
+
+def _check_shapes(files: AdapterFiles, base: ModelSpec) -> str:
+    stated = files.config.get("base_model_name_or_path")
+    said = one_line(stated) if stated else "not named"
     shapes = _shapes(weight_files(resolve_model_path(base)))
     compared = 0
-    for name, shape in _shapes([ref.path / ADAPTER_WEIGHTS]).items():
-        module, _, part = name.removeprefix("base_model.model.").partition(".lora_")
+    for name, shape in files.shapes.items():
+        module, _, part = name.removeprefix(PREFIX).partition(".lora_")
         expected = shapes.get(f"{module}.weight") or shapes.get(f"{module.partition('.')[2]}.weight")
-        if expected is None or part[:2] not in ("A.", "B."):
+        if expected is None or part[:2] not in ("A.", "B.") or len(shape) != 2:
             continue
         compared += 1
         # Linear layers keep [out, in], GPT-2's [in, out]: either way the width is one of the two
         if (shape[1] if part.startswith("A.") else shape[0]) not in expected:
             raise InputError(
-                f"{ref.path}: this adapter was made for another base model ({stated or 'not named'}): "
-                f"{name} is {list(shape)}, but the layer in {base.model!r} is {list(expected)}."
+                f"{files.path}: this adapter was made for another base model ({said}): {one_line(name)} is "
+                f"{list(shape)}, but the layer in {base.model!r} is {list(expected)}."
             )
     how = "only the shapes of its layers were compared" if compared else "nothing could be compared"
-    return f"{ref.path} has no {MANIFEST} and names the base {stated!r}; {how}."
+    return f"{files.path} has no {MANIFEST} and names the base {said!r}; {how}."
 
 
 def _shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:

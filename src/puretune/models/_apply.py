@@ -9,8 +9,10 @@ from typing import Any
 
 from puretune.errors import InputError
 from puretune.models._adapter import check_adapter
+from puretune.models._adapter_files import AdapterFiles, read_adapter
 from puretune.models._load import BaseModel, load_model, quiet
-from puretune.models._lora import adapter_config, attached, load_lora, merged, peculiarity
+from puretune.models._lora import attached, merged, plain_lora
+from puretune.models._peft import save_merged_by_peft, through_peft
 from puretune.models._types import AdapterRef
 
 
@@ -20,7 +22,7 @@ def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
 
     None is the base itself; a full checkpoint is a model of its own. In float32 plain LoRA is added into
     copies of the weights (faster); in half precision it stays beside them, where its small changes would
-    be rounded away. Other kinds of adapters go through PEFT.
+    be rounded away. Other kinds of adapters go through PEFT, on a copy of the base.
     """
     if ref is None:
         yield base.model
@@ -33,39 +35,32 @@ def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
             f"{ref.served} stays with its provider and cannot answer here. Use `engine: openai`."
         )
     check_adapter(ref, base.spec, base.fingerprint)
-    with _through_peft(base, ref) if peculiarity(adapter_config(ref.path)) else _plain(base, ref):
-        yield base.model
+    files = read_adapter(ref.path)
+    with through_peft(base, files) if files.more else _plain(base, files) as model:
+        yield model
 
 
 def save_merged(base: BaseModel, ref: AdapterRef, directory: Path) -> None:
     """Writes the full model that an adapter makes of the base: its configuration and weights.
 
     In half precision the adapter's small changes are rounded to what the weights can hold.
-    InputError where the adapter is of another base, or more than plain LoRA, or the base is quantised.
+    InputError where the adapter is of another base, or changes what cannot be merged, or the base is
+    quantised.
     """
     if base.spec.quantization is not None:
         raise InputError("an adapter cannot be merged into quantised weights. Use `adapters: lora`.")
     check_adapter(ref, base.spec, base.fingerprint)
-    with merged(base.model, load_lora(ref.path, base.model)), quiet():
+    files = read_adapter(ref.path)
+    if files.more:
+        save_merged_by_peft(base, files, directory)
+        return
+    with merged(base.model, plain_lora(files, base.model)), quiet():
         base.model.save_pretrained(str(directory))
 
 
 @contextmanager
-def _plain(base: BaseModel, ref: AdapterRef) -> Iterator[None]:
-    lora = load_lora(ref.path, base.model)
+def _plain(base: BaseModel, files: AdapterFiles) -> Iterator[Any]:
+    lora = plain_lora(files, base.model)
     whole = base.dtype_name == "float32" and base.spec.quantization is None
     with merged(base.model, lora) if whole else attached(base.model, lora):
-        yield
-
-
-@contextmanager
-def _through_peft(base: BaseModel, ref: AdapterRef) -> Iterator[None]:
-    from peft import PeftModel
-
-    with quiet():
-        wrapped = PeftModel.from_pretrained(base.model, str(ref.path), is_trainable=False)
-    try:
-        yield
-    finally:
-        wrapped.unload()
-        base.model.requires_grad_(False)
+        yield base.model

@@ -157,12 +157,13 @@ def _is_known(model: Any, adapters: bool) -> bool:
     window = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     modules = list(model.modules())
+    foreign = any(type(one).__module__.partition(".")[0] not in ("torch", "transformers") for one in modules)
     linear = [one for name, one in model.named_modules() if name.endswith(("_proj", "lm_head"))]
     hooks = [
         hook for one in modules for hook in (*one._forward_hooks.values(), *one._forward_pre_hooks.values())
     ]
     return (
-        not window
+        not (window or foreign)
         and config.hidden_act == "silu"
         and rope in _STATIC_ROPE
         and all(type(one) is nn.Linear for one in linear)

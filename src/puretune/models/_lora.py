@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError, unknown
-from puretune.models._adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from puretune.models._adapter_config import ADAPTER_CONFIG
+from puretune.models._adapter_files import ADAPTER_WEIGHTS, PREFIX, AdapterFiles, read_adapter
 from puretune.store import write_bytes, write_text
+from puretune.visible import one_line
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 Drop = Callable[[str, "Tensor"], "Tensor"]
 """(layer's name, its input [..., inputs]) -> the input with dropout."""
-_PREFIX = "base_model.model."
 _ALL_LINEAR = "all-linear"
 
 
@@ -153,82 +155,92 @@ def save_lora(directory: Path, lora: Lora, model: Any, base: str, revision: str 
     }
     tensors = {}
     for name, (a, b) in lora.pairs.items():
-        tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
-        tensors[f"{_PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
+        tensors[f"{PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
+        tensors[f"{PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
     write_text(directory / ADAPTER_CONFIG, json.dumps(config, indent=2) + "\n")
     write_bytes(directory / ADAPTER_WEIGHTS, save(tensors, metadata={"format": "pt"}))
 
 
-def adapter_config(path: Path) -> dict[str, Any]:
-    """The content of an adapter's ``adapter_config.json``."""
-    try:
-        content = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path / ADAPTER_CONFIG}: not readable: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path / ADAPTER_CONFIG}: expected a mapping.")
-    return content
-
-
-def peculiarity(config: Mapping[str, Any]) -> str | None:
-    """What makes an adapter more than plain LoRA (DoRA, trained biases, ...), or None."""
-    if config.get("peft_type") != "LORA":
-        return f"peft_type {config.get('peft_type')!r}"
-    if config.get("bias", "none") != "none":
-        return f"bias {config['bias']!r}"
-    extras = (
-        "use_dora",
-        "rank_pattern",
-        "alpha_pattern",
-        "modules_to_save",
-        "lora_bias",
-        "layer_replication",
-        "target_parameters",
-        "trainable_token_indices",
-        "use_qalora",
-        "alora_invocation_tokens",
-    )
-    return next((key for key in extras if config.get(key)), None)
-
-
 def load_lora(path: Path, model: Any) -> Lora:
-    """A plain LoRA adapter from PEFT's format; InputError for other kinds and for one of another model."""
-    config = adapter_config(path)
-    odd = peculiarity(config)
-    if odd:
-        raise InputError(f"{path}: not a plain LoRA adapter ({odd}); training cannot go on from it.")
-    tensors = _tensors(path / ADAPTER_WEIGHTS)
-    names = [k.removeprefix(_PREFIX).removesuffix(".lora_A.weight") for k in tensors if ".lora_A." in k]
+    """A plain LoRA adapter from PEFT's format, every tensor of it; InputError for other kinds and for one of
+    another model."""
+    files = read_adapter(path)
+    if files.more:
+        raise InputError(f"{path}: not a plain LoRA adapter ({files.more}); training cannot go on from it.")
+    return plain_lora(files, model)
+
+
+def plain_lora(files: AdapterFiles, model: Any) -> Lora:
+    """The matrices of plain LoRA, in the order of the model's layers.
+
+    InputError where they are not those of exactly the layers that the configuration targets.
+    """
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Tensor] = load_file(files.weights)
     modules = dict(model.named_modules())
+    named = {key.removeprefix(PREFIX).rpartition(".lora_")[0] for key in tensors}
     order = {name: place for place, name in enumerate(modules)}
     pairs = {}
-    for name in sorted(names, key=lambda name: order.get(name, 0)):
-        a, b = (tensors[f"{_PREFIX}{name}.lora_{part}.weight"].float() for part in "AB")
-        size = _size(modules[name]) if name in modules and _is_linear(modules[name]) else None
-        if size != (b.shape[0], a.shape[1]):
-            raise InputError(
-                f"{path}: this adapter was made for another base model: it changes {name} of size "
-                f"{[b.shape[0], a.shape[1]]}; this model has {list(size) if size else 'no such layer'}."
-            )
+    for name in sorted(named, key=lambda name: (order.get(name, 0), name)):
+        a, b = (tensors[f"{PREFIX}{name}.lora_{part}.weight"].float() for part in "AB")
+        _check_layer(files, name, modules.get(name), (b.shape[0], a.shape[1]))
         pairs[name] = _pair(a, b, model.device)
+    _check_targets(files, modules, named)
+    config = files.config
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
     scaling = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
-    stated = config.get("target_modules") or []
+    stated = config["target_modules"]
     return Lora(rank, alpha, (stated,) if isinstance(stated, str) else tuple(sorted(stated)), pairs, scaling)
 
 
-def _tensors(file: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _check_layer(files: AdapterFiles, name: str, module: Any, changed: tuple[int, int]) -> None:
+    size = _size(module) if module is not None and _is_linear(module) else None
+    if size != changed:
+        raise InputError(
+            f"{files.path}: this adapter was made for another base model: it changes {one_line(name)} of "
+            f"size {list(changed)}; this model has {list(size) if size else 'no such linear layer'}."
+        )
 
+
+def _check_targets(files: AdapterFiles, modules: Mapping[str, Any], named: set[str]) -> None:
+    """InputError where the configuration targets layers for which the file has nothing, or the reverse."""
+    targeted = {name for name in _targeted(files.config, modules) if _is_adaptable(modules[name])}
+    for these, what in ((targeted - named, "targets"), (named - targeted, "does not target")):
+        if these:
+            raise InputError(
+                f"{files.path}: {ADAPTER_CONFIG} {what} {len(these)} layers "
+                f"{'that are not' if what == 'targets' else 'that are'} in {ADAPTER_WEIGHTS}, first "
+                f"{one_line(min(these))}. Name the two files of one training."
+            )
+
+
+def _targeted(config: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """The modules that ``target_modules`` and its companions name, as PEFT reads them."""
+    targets = config["target_modules"]
+    plain = isinstance(targets, list) and not (config.get("exclude_modules") or _has_layers(config))
+    if plain:
+        yield from (name for name in names if any(_named(name, target) for target in targets))
+        return
+    from peft import LoraConfig
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    keys = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern")
     try:
-        tensors: dict[str, Tensor] = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{file}: not readable as safetensors: {error}") from error
-    alone = next((k for k in tensors if k.replace(".lora_A.", ".lora_B.") not in tensors), None)
-    if alone:
-        raise InputError(f"{file}: {alone} has no lora_B to go with it.")
-    return tensors
+        asked = LoraConfig(**{key: config[key] for key in keys if config.get(key) is not None})
+        yield from (name for name in names if check_target_module_exists(asked, name))
+    except (re.error, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{ADAPTER_CONFIG}: PEFT cannot read {', '.join(keys)}: {one_line(error)}."
+        ) from error
+
+
+def _has_layers(config: Mapping[str, Any]) -> bool:
+    return config.get("layers_to_transform") is not None or bool(config.get("layers_pattern"))
+
+
+def _is_adaptable(module: Any) -> bool:
+    return _is_linear(module) or hasattr(module, "num_embeddings")
 
 
 def _pair(a: Tensor, b: Tensor, device: Any) -> tuple[Parameter, Parameter]:
