@@ -6,19 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from puretune.errors import InputError
 from puretune.statistics import (
-    clopper_pearson,
     equivalence_of_means,
     equivalence_on_prompts,
     mcnemar,
-    paired_bootstrap,
     paired_difference,
-    seeds_differ,
     t_interval,
 )
 
@@ -87,33 +84,6 @@ def test_paired_difference_covers_near_zero_by_enumeration(only_first: float, on
     assert covered >= 0.93
 
 
-@settings(max_examples=30, deadline=None)
-@given(tables)
-def test_paired_bootstrap_holds_its_value(table: Table) -> None:
-    result = paired_bootstrap(*outcomes(*table), draws=300)
-    assert -1 <= result.low <= result.value <= result.high <= 1
-
-
-def test_paired_bootstrap_is_close_to_t_where_both_apply_and_deterministic() -> None:
-    rng = np.random.default_rng(2)
-    first, second = rng.random(200), rng.random(200)
-    result = paired_bootstrap(first, second)
-    assert result.interval == pytest.approx(t_interval(first - second), abs=0.006)
-    assert result == paired_bootstrap(first, second)
-
-
-def test_bootstrapped_clusters_of_equal_prompts_count_once() -> None:
-    first, second = outcomes(5, 20, 8, 40)
-    clusters = np.repeat(np.arange(73), 4)
-    repeated = paired_bootstrap(np.repeat(first, 4), np.repeat(second, 4), clusters)
-    assert repeated.interval == pytest.approx(paired_bootstrap(first, second).interval, abs=0.01)
-
-
-def test_no_differing_prompt_is_not_certainty() -> None:
-    reach = clopper_pearson(0, 50).high
-    assert paired_bootstrap(*outcomes(10, 0, 0, 40)).interval == pytest.approx((-reach, reach))
-
-
 # --- Equivalence -------------------------------------------------------------------------------------------
 
 
@@ -179,11 +149,3 @@ def test_equivalence_that_cannot_be_tested_is_refused() -> None:
             equivalence_of_means([0.5, 0.6], [0.5, 0.5], margin)
     with pytest.raises(InputError, match="alpha"):
         equivalence_of_means([0.5, 0.6], [0.5, 0.5], 0.05, alpha=0.95)
-
-
-def test_seeds_that_differ_are_tested_by_t_on_their_means() -> None:
-    # Differences 0.1, 0.2, 0.3: t = 2 sqrt(3) on 2 degrees of freedom.
-    assert seeds_differ([0.2, 0.4, 0.6], [0.1, 0.2, 0.3]) == pytest.approx(0.07418, abs=1e-5)
-    assert seeds_differ([0.3, 0.4], [0.1, 0.2]) is None, "differences that do not vary give t no scale"
-    with pytest.raises(InputError, match="use mcnemar"):
-        seeds_differ([0.2], [0.1])

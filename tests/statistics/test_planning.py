@@ -16,11 +16,13 @@ from puretune.statistics import (
     Estimate,
     bounded_share,
     clopper_pearson,
+    crossed_mean,
     holm,
     mcnemar,
-    pooled,
+    minimum_detectable,
     prompts_needed,
     prompts_needed_paired,
+    seeds_needed,
     share,
     with_unparsed,
 )
@@ -115,11 +117,34 @@ def test_bounds_hold_every_way_the_missing_verdicts_could_have_come_out(values: 
 
 def test_bounds_work_for_pooled_cells_and_keep_a_complete_cell_as_it_is() -> None:
     values = (np.random.default_rng(0).random((3, 50)) < 0.3).astype(float)
-    complete, plain = with_unparsed(values, pooled), pooled(values)
+    complete, plain = with_unparsed(values, crossed_mean), crossed_mean(values)
     assert (complete.least, complete.low, complete.high) == (plain.value, plain.low, plain.high)
     assert complete.unparsed == 0
     values[0, :5] = np.nan
-    assert with_unparsed(values, pooled).low < with_unparsed(values, pooled).high
+    assert with_unparsed(values, crossed_mean).low < with_unparsed(values, crossed_mean).high
+
+
+def test_seeds_needed_is_the_fewest_that_detect_the_difference() -> None:
+    seeds = seeds_needed(0.1, 0.05, 0.05)
+    assert minimum_detectable(seeds, 0.05, 0.05) <= 0.1 < minimum_detectable(seeds - 1, 0.05, 0.05)
+    # Variance known from a whole study needs fewer standard errors than that of three seeds alone.
+    assert minimum_detectable(3, 0.05, freedom=20) < minimum_detectable(3, 0.05) / 1.5
+
+
+def test_a_planned_difference_is_found_as_often_as_asked() -> None:
+    rng, seeds = np.random.default_rng(0), seeds_needed(0.1, 0.05, 0.03)
+    drawn = rng.normal(0.1, math.sqrt(2 * 0.05**2 + 0.03**2), (4000, seeds))
+    found = stats.ttest_1samp(drawn, 0.0, axis=1).pvalue < 0.05
+    assert 0.75 < found.mean() < 0.9
+
+
+def test_what_no_number_of_seeds_can_tell_is_refused() -> None:
+    with pytest.raises(InputError, match="Give the smallest one"):
+        seeds_needed(0.0, 0.05)
+    with pytest.raises(InputError, match="more than 1,000 seeds"):
+        seeds_needed(0.0001, 0.3)
+    with pytest.raises(InputError, match="says nothing about new training runs"):
+        minimum_detectable(1, 0.05)
 
 
 def test_counts_and_scores_that_do_not_fit_are_refused() -> None:

@@ -5,7 +5,25 @@ the value to change (which answers were judged, the prompts, the training runs).
 """
 
 from puretune.statistics._betting import betting_interval
+from puretune.statistics._bounded import (
+    BoundedDifference,
+    Prompts,
+    bounded_difference,
+    bounded_mean,
+    prompts_of,
+)
 from puretune.statistics._budget import SamplePlan, budgeted_estimate, plan_sample, stop_at
+from puretune.statistics._cells import (
+    Categories,
+    Conclusion,
+    Design,
+    Difference,
+    conclusion,
+    crossed_difference,
+    crossed_mean,
+    design,
+)
+from puretune.statistics._crossed import Components, SeedSpread, by_draw, seed_spread
 from puretune.statistics._estimate import Estimand, Estimate, share
 from puretune.statistics._intervals import Interval, clopper_pearson, mean, t_interval, wilson
 from puretune.statistics._paired import (
@@ -14,40 +32,57 @@ from puretune.statistics._paired import (
     equivalence_of_means,
     equivalence_on_prompts,
     mcnemar,
-    paired_bootstrap,
     paired_difference,
-    seeds_differ,
 )
-from puretune.statistics._planning import holm, prompts_needed, prompts_needed_paired
-from puretune.statistics._pooled import crossed_bootstrap, pooled, pooled_difference
+from puretune.statistics._planning import (
+    holm,
+    minimum_detectable,
+    prompts_needed,
+    prompts_needed_paired,
+    seeds_needed,
+)
 from puretune.statistics._unparsed import Bounds, bounded_share, with_unparsed
 
 __all__ = [
+    "BoundedDifference",
     "Bounds",
+    "Categories",
+    "Components",
+    "Conclusion",
+    "Design",
+    "Difference",
     "Equivalence",
     "Estimand",
     "Estimate",
     "Interval",
     "McNemar",
+    "Prompts",
     "SamplePlan",
+    "SeedSpread",
     "betting_interval",
+    "bounded_difference",
+    "bounded_mean",
     "bounded_share",
     "budgeted_estimate",
+    "by_draw",
     "clopper_pearson",
-    "crossed_bootstrap",
+    "conclusion",
+    "crossed_difference",
+    "crossed_mean",
+    "design",
     "equivalence_of_means",
     "equivalence_on_prompts",
     "holm",
     "mcnemar",
     "mean",
-    "paired_bootstrap",
+    "minimum_detectable",
     "paired_difference",
     "plan_sample",
-    "pooled",
-    "pooled_difference",
     "prompts_needed",
     "prompts_needed_paired",
-    "seeds_differ",
+    "prompts_of",
+    "seed_spread",
+    "seeds_needed",
     "share",
     "stop_at",
     "t_interval",

@@ -7,7 +7,7 @@ would have to be drawn again for the value to change.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from puretune.errors import InputError, unknown
 from puretune.statistics._intervals import Interval, clopper_pearson, wilson
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-Estimand = Literal[
-    "these answers",
-    "new prompts from the same source",
-    "new training runs",
-    "new training runs and new prompts",
-]
-"""What was drawn at random: which of the answers were judged; the prompts; the training seeds; or both."""
+Estimand = str
+"""What was drawn at random, in words: which of these answers were judged; the prompts; the training runs.
+
+``these answers``; ``this adapter and new prompts of these 4 categories``; ``new training runs and new prompts
+from the same source``.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ def share(successes: int, n: int, method: str = "wilson", confidence: float = 0.
     """One cell's rate, ``successes`` of ``n`` prompts, for new prompts from the same source.
 
     ``method`` is "wilson" or "clopper-pearson". The prompts must be independent draws and the adapter is
-    taken as given: with clusters of prompts, or for a statement about training, use ``pooled``. InputError
-    as for ``wilson``.
+    taken as given: with clusters of prompts, or for a statement about training, use ``crossed_mean``.
+    InputError as for ``wilson``.
 
     Source: see ``wilson`` and ``clopper_pearson``.
     """

@@ -1,7 +1,7 @@
 """Two conditions on the same prompts: the difference, whether there is one, and whether it is negligible.
 
 The unit is the prompt, answered under both conditions by one adapter each. For several seeds use
-``pooled_difference``, or put seed means into ``equivalence_of_means``.
+``crossed_difference``, or put seed means into ``equivalence_of_means``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from puretune.errors import InputError
 from puretune.statistics._estimate import Estimate, checked_level, cluster_index, pairs
 from puretune.statistics._intervals import mean, t_interval
-from puretune.statistics._pooled import no_spread
-from puretune.statistics._resampling import expanded_percentiles, resampled_ratios
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -63,40 +61,6 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     return McNemar(only_first, only_second, min(1.0, 2 * tail))
 
 
-def paired_bootstrap(
-    first: ArrayLike,
-    second: ArrayLike,
-    clusters: ArrayLike | None = None,
-    *,
-    confidence: float = 0.95,
-    draws: int = 10_000,
-    seed: int = 0,
-) -> Estimate:
-    """Mean of ``first`` minus ``second`` (values in [0, 1], one a prompt), for new prompts.
-
-    Percentiles of resampled clusters (prompts, where none are given), expanded for their number;
-    deterministic in ``seed``. Where no prompt differs the bootstrap would have no width: then the interval is
-    the exact bound on prompts that differ. Too short with fewer than some 10 differing prompts: use
-    ``paired_difference`` there.
-
-    Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", ch. 13; Hesterberg (2015).
-    """
-    import numpy as np
-
-    one, two = pairs(first, second)
-    index = cluster_index(clusters, len(one))
-    sums: FloatArray = np.asarray(np.bincount(index, one - two), dtype=np.float64)
-    if not (one != two).any():
-        return no_spread(0.0, len(sums), -1.0, confidence)
-    means = resampled_ratios(sums, np.asarray(np.bincount(index), dtype=np.float64), draws, seed)
-    low, high = expanded_percentiles(means, len(sums), confidence)
-    value = mean(one - two)
-    method = f"paired bootstrap of {len(sums)} prompts or clusters"
-    return Estimate(
-        value, min(low, value), max(high, value), "new prompts from the same source", method, confidence
-    )
-
-
 def paired_difference(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     """Difference of two rates of 0/1 outcomes on the same independent prompts, by inverting the score test.
 
@@ -107,32 +71,13 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, confidence: float 
     """
     one, two = pairs(first, second)
     if not _binary(one, two):
-        raise InputError("this interval needs outcomes of 0 and 1; use paired_bootstrap for other scores.")
+        raise InputError("this interval needs outcomes of 0 and 1; use crossed_difference for other scores.")
     checked_level(confidence, "confidence")
     b, c, n = int((one > two).sum()), int((two > one).sum()), len(one)
     low, high = _tango_ends(b, c, n, 0.5 + confidence / 2)
     return Estimate(
         (b - c) / n, low, high, "new prompts from the same source", "Tango's score interval", confidence
     )
-
-
-def seeds_differ(first: ArrayLike, second: ArrayLike) -> float | None:
-    """Two-sided p value of "no difference over new training runs", by Student's t on paired seed means.
-
-    None where all differences are equal, for then t has no scale. InputError below two seeds.
-
-    Source: Student (1908), Biometrika 6:1-25.
-    """
-    from scipy.special import stdtr
-
-    one, two = pairs(first, second)
-    difference = one - two
-    if len(difference) < 2:
-        raise InputError("one seed says nothing about new training runs: use mcnemar for one adapter pair.")
-    if float(difference.max() - difference.min()) < 1e-12:
-        return None
-    spread = float(difference.std(ddof=1)) / math.sqrt(len(difference))
-    return min(1.0, 2 * float(stdtr(len(difference) - 1, -abs(mean(difference.tolist())) / spread)))
 
 
 def equivalence_of_means(

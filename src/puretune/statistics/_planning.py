@@ -123,3 +123,51 @@ def _gap(first: float, second: float) -> float:
     if not (0 <= first <= 1 and 0 <= second <= 1) or first == second:
         raise InputError(f"rates {first!r} and {second!r}: use two different numbers in [0, 1].")
     return abs(first - second)
+
+
+def seeds_needed(
+    difference: float, seed_sd: float, noise_sd: float = 0.0, *, power: float = 0.8, alpha: float = 0.05
+) -> int:
+    """Training seeds per condition, paired, to tell ``difference`` from 0 by t on the seeds' differences.
+
+    ``seed_sd`` is the standard deviation between training runs of ONE condition (two are compared, so it
+    counts twice) and ``noise_sd`` that of one seed's difference by its prompts alone. By the normal form of
+    the power of t. InputError for a difference of 0, or where more than 1,000 seeds would be needed: then
+    more prompts are.
+
+    Source: Julious (2010), "Sample Sizes for Clinical Trials", section 3.
+    """
+    if not difference:
+        raise InputError("a difference of 0 cannot be told from 0. Give the smallest one that matters.")
+    for seeds in range(2, 1001):
+        if minimum_detectable(seeds, seed_sd, noise_sd, power=power, alpha=alpha) <= abs(difference):
+            return seeds
+    raise InputError(f"a difference of {difference:g} needs more than 1,000 seeds. Use more prompts.")
+
+
+def minimum_detectable(
+    seeds: int,
+    seed_sd: float,
+    noise_sd: float = 0.0,
+    *,
+    freedom: float | None = None,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> float:
+    """The smallest difference of two conditions that so many paired seeds find with this power.
+
+    ``freedom`` is that of the between-seed variance, where a study of several conditions knows it better than
+    the ``seeds`` - 1 of one pair. Standard deviations as for :func:`seeds_needed`; InputError below two
+    seeds.
+    """
+    from scipy.special import stdtrit
+
+    if seeds < 2 and freedom is None:
+        raise InputError(f"{seeds} seed says nothing about new training runs. Use two or more.")
+    if min(seed_sd, noise_sd) < 0:
+        raise InputError("a standard deviation is below 0.")
+    known = freedom or seeds - 1
+    tails = stdtrit(known, 1 - checked_level(alpha, "alpha") / 2) + stdtrit(
+        known, checked_level(power, "power")
+    )
+    return float(tails) * math.sqrt((2 * seed_sd**2 + noise_sd**2) / seeds)

@@ -1,0 +1,82 @@
+"""How a study's numbers are analysed: the planned comparisons, the margin, what the intervals speak of.
+
+analysis:
+  contrast: CL -> CL minus CV -> CL     # cell minus cell; by default the same template minus PTST
+  margin: 0.05                          # differences up to 5 points are of no interest
+  seed_sd: 0.04                         # assumed between training runs where there is one seed
+  categories: sampled                   # intervals for new categories; by default for these
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from puretune.errors import InputError
+from puretune.statistics import Categories
+from puretune.visible import one_line
+
+MARGIN = 0.05
+
+
+class AnalysisSection(BaseModel):
+    """How differences and intervals are judged. None of it changes what is trained, answered or scored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    contrast: str | tuple[str, ...] = ()
+    """The planned comparison, ``CONDITION -> TEMPLATE minus CONDITION -> TEMPLATE``, or several; left out:
+    tuning and testing under one safety template minus PTST. It is tested on the first suite of harmful
+    requests (of all suites, where none asks for harm); everything else is exploratory."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
+    """Differences up to this size (0.05 is 5 percentage points) count as equivalent."""
+    seed_sd: Annotated[float, Field(ge=0, lt=0.5)] | None = None
+    """An assumed standard deviation between training runs (0.05 is 5 points), for conditions with one
+    seed."""
+    categories: Categories = "fixed"
+    """``fixed``: intervals are for these categories of prompts; ``sampled``: for new ones."""
+
+
+class CellName(NamedTuple):
+    """A condition under a test template."""
+
+    condition: str
+    test_template: str
+
+    def __str__(self) -> str:
+        return f"{self.condition} -> {self.test_template}"
+
+
+class Contrast(NamedTuple):
+    """One cell minus another."""
+
+    first: CellName
+    second: CellName
+
+    def __str__(self) -> str:
+        return f"{self.first} minus {self.second}"
+
+
+def contrasts_of(section: AnalysisSection) -> tuple[Contrast, ...]:
+    """The contrasts that a study names, with names as it writes them; InputError for another form."""
+    said = (section.contrast,) if isinstance(section.contrast, str) else section.contrast
+    return tuple(_contrast(text) for text in said)
+
+
+def _contrast(text: str) -> Contrast:
+    sides = text.split(" minus ")
+    if len(sides) != 2:
+        raise InputError(
+            f"contrast {one_line(text)!r}: write `CONDITION -> TEMPLATE minus CONDITION -> TEMPLATE`."
+        )
+    first, second = (_cell(side, text) for side in sides)
+    if first == second:
+        raise InputError(f"contrast {one_line(text)!r}: both sides are the same cell. Name two cells.")
+    return Contrast(first, second)
+
+
+def _cell(side: str, text: str) -> CellName:
+    condition, arrow, template = (part.strip() for part in side.partition("->"))
+    if not (condition and arrow and template):
+        raise InputError(f"contrast {one_line(text)!r}: {one_line(side)!r} is not `CONDITION -> TEMPLATE`.")
+    return CellName(condition, template)
