@@ -1,55 +1,117 @@
-"""``puretune compare``: which differences of a finished run are more than chance."""
+"""``puretune compare``: what a finished run says of its conditions, set against each other prompt by
+prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from puretune.cli._output import new_console
 from puretune.cli._parameters import PATH
 from puretune.study import Comparison
 from puretune.study import compare as compared
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
 
 @click.command()
 @click.argument("run", metavar="RUN", type=PATH)
 @click.option("--with", "reference", help="The condition to compare with.  [default: untuned]")
 @click.option("--metric", help="Only this metric, as `asr (gpt-4)`.")
-def compare(run: Path, reference: str | None, metric: str | None) -> None:
+@click.option(
+    "--margin", type=_SHARE, help="Differences up to this size count as equivalent.  [default: the study's]"
+)
+@click.option(
+    "--seed-sd",
+    type=click.FloatRange(0, 0.5),
+    help="Assumed standard deviation between training runs (0.05: 5 points), where there is one seed.",
+)
+@click.option("--new-categories", is_flag=True, help="Intervals for new categories of prompts.")
+def compare(
+    run: Path,
+    reference: str | None,
+    metric: str | None,
+    margin: float | None,
+    seed_sd: float | None,
+    new_categories: bool,
+) -> None:
     """Every condition of a finished RUN minus one of them, on the same prompts under the same template.
 
-    One adapter against another: McNemar's exact test, for new prompts. Several seeds: t on the seeds' means,
-    for new training runs. The last column is Holm's correction over the whole table.
+    First what the study planned. Everything else is exploratory: its p values are corrected over the whole
+    table (Holm). One training run on each side speaks of these two models only.
     """
-    found = compared(run, reference, metric)
+    found = compared(
+        run,
+        reference,
+        metric,
+        margin=margin,
+        seed_sd=seed_sd,
+        categories="sampled" if new_categories else None,
+    )
     console = new_console()
-    console.print(f"minus {found[0].reference}, in points of 100", style="bold")
-    console.print(_table(found))
+    for role, title in (
+        ("planned", "Planned"),
+        ("exploratory", "Exploratory, p corrected over all of these"),
+    ):
+        held = [one for one in found if one.role == role]
+        if held:
+            _print(console, title, held)
     for line in _notes(found):
-        console.print(line, style="dim", markup=False, highlight=False)
+        console.print(line, style="dim")
 
 
-def _table(found: Sequence[Comparison]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("suite", "metric", "condition", "tested under"):
-        table.add_column(column, overflow="fold")
-    for column in ("difference", "95 % interval", "p", "Holm"):
-        table.add_column(column, justify="right", no_wrap=True)
+def _print(console: Console, title: str, found: Sequence[Comparison]) -> None:
+    """One block a suite and metric, two lines a comparison: names are as long as they are."""
+    from rich.text import Text
+
+    console.print(Text(title, style="bold"))
+    place = ("", "")
     for one in found:
-        interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
-        figures = (f"{100 * one.difference:+.1f}", interval, _p(one.p), _p(one.holm))
-        table.add_row(one.suite, one.metric, one.condition, one.test_template, *figures)
-    return table
+        if (one.suite, one.label) != place:
+            place = (one.suite, one.label)
+            console.print(Text(f"  {one.label} on {one.suite}, percentage points"))
+        console.print(Text(f"    {_pair(one)}"))
+        console.print(_figures(one))
 
 
-def _p(value: float | None) -> str:
-    return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+def _pair(one: Comparison) -> str:
+    if one.test_template == one.reference_template:
+        return f"{one.condition} minus {one.reference}, tested under {one.test_template}"
+    return f"{one.condition} -> {one.test_template} minus {one.reference} -> {one.reference_template}"
 
 
-def _notes(found: Sequence[Comparison]) -> list[str]:
-    """What the intervals are for and how they were made, each kind once."""
-    kinds = dict.fromkeys((one.estimand, one.method) for one in found)
-    return [f"Interval for {estimand}: {method}." for estimand, method in kinds]
+def _figures(one: Comparison) -> Text:
+    from rich.text import Text
+
+    p = one.p if one.holm is None else one.holm
+    interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
+    text = Text(f"      {100 * one.difference:+6.1f}  ({interval})  {_p(p)}  ")
+    return text.append(one.conclusion, style="bold" if one.conclusion in ("lower", "higher") else "")
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _notes(found: Sequence[Comparison]) -> Iterator[str]:
+    """What the intervals are for and how they were made, each kind once; the margin; what one run cannot
+    say."""
+    for estimand, method in dict.fromkeys((one.estimand, one.method) for one in found):
+        yield f"95 % intervals for {estimand}: {method}."
+    margins = dict.fromkeys(one.margin for one in found)
+    yield (
+        f"Equivalent: within {100 * next(iter(margins)):g} points either way (90 % interval). Inconclusive: "
+        "neither a difference nor equivalence is shown."
+    )
+    if any(one.seeds == 1 for one in found) and not any(one.seed_sd for one in found):
+        yield (
+            "One training run on each side: this says nothing about the templates. Train more seeds, or say "
+            "with --seed-sd how far training runs are assumed to differ."
+        )

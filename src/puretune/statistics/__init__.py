@@ -10,6 +10,7 @@ from puretune.statistics._bounded import (
     Prompts,
     bounded_difference,
     bounded_mean,
+    budgeted_mean,
     prompts_of,
 )
 from puretune.statistics._budget import SamplePlan, budgeted_estimate, plan_sample, stop_at
@@ -64,6 +65,7 @@ __all__ = [
     "bounded_mean",
     "bounded_share",
     "budgeted_estimate",
+    "budgeted_mean",
     "by_draw",
     "clopper_pearson",
     "conclusion",

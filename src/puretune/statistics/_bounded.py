@@ -18,9 +18,17 @@ from puretune.statistics._cells import (
     crossed_difference,
     crossed_mean,
     design,
+    widened,
 )
-from puretune.statistics._crossed import Components, SeedSpread, by_draw
-from puretune.statistics._estimate import Estimand
+from puretune.statistics._crossed import (
+    Components,
+    SeedSpread,
+    by_draw,
+    components,
+    interval_of_mean,
+    variance_of_mean,
+)
+from puretune.statistics._estimate import Estimand, Estimate
 from puretune.statistics._intervals import Interval
 from puretune.statistics._unparsed import Bounds, with_unparsed
 
@@ -28,6 +36,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from puretune.statistics._estimate import FloatArray
+
+
+_Z = 1.959963984540054
+"""The normal quantile of a 95 % interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +57,14 @@ class Prompts:
     def moments(self, scores: ArrayLike) -> Components:
         """Moments of [seeds, answers]; an unparsed verdict (NaN) counts as 0."""
         return self.design.moments(self.averaged(np.nan_to_num(np.asarray(scores, dtype=np.float64))))
+
+    def design_effect(self, scores: ArrayLike) -> float | None:
+        """For new categories: the variance of the mean over that of these categories' prompts; else None."""
+        if not self.design.sampled:
+            return None
+        values = self.averaged(np.nan_to_num(np.asarray(scores, dtype=np.float64)))
+        within = components(values, self.design.strata).prompt_variance
+        return float(self.design.moments(values).prompt_variance / within) if within > 0 else None
 
 
 def prompts_of(
@@ -84,6 +104,33 @@ def bounded_mean(
             confidence=confidence,
         ),
     )
+
+
+def budgeted_mean(cells: Sequence[tuple[float, float, float]], prompts: int) -> Estimate:
+    """The mean over seeds whose cells are known in part: (value, low, high) each, for these answers.
+
+    What the judge has not seen adds its own reach to that of new training runs and new prompts, which is
+    taken from the spread of the seeds' values and from a cell of so many independent prompts. Source: see
+    ``widened``; the mean of the ends holds the mean where each interval holds its cell.
+    """
+    values, lows, highs = (np.asarray(column, dtype=np.float64) for column in zip(*cells, strict=True))
+    centre, seeds = float(values.mean()), len(values)
+    unknown = float((((highs - lows) / (2 * _Z)) ** 2).mean())
+    moments = Components(
+        np.asarray(centre),
+        np.asarray(centre * (1 - centre) / prompts),
+        np.asarray(values.var(ddof=1)),
+        np.asarray(unknown),
+        seeds,
+        prompts,
+        max(prompts - 1, 1),
+    )
+    variance, freedom = variance_of_mean(moments, moments.scale, None)
+    low, high = interval_of_mean(moments, variance, freedom)
+    below, above = centre - float(lows.mean()), float(highs.mean()) - centre
+    ends = widened(centre, Interval(float(low), float(high)), below, above)
+    estimand = "new training runs and new prompts from the same source"
+    return Estimate(centre, ends.low, ends.high, estimand, f"judge budget over {seeds} seeds")
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ def design(categories: Sequence[Hashable] | int, population: Categories = "fixed
     labels: Sequence[Hashable] = [None] * categories if isinstance(categories, int) else categories
     kinds = len(set(labels))
     if population == "fixed":
-        return Design(tuple(strata_of(labels)), kinds)
+        strata = strata_of(labels)
+        return Design(tuple(strata), len(strata) if kinds > 1 else 1)
     if kinds < 2:
         raise InputError(
             "an interval for new categories needs prompts of at least two categories. Leave the option out."

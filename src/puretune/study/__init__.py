@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from puretune.study._matrix import (
     SCHEMA_VERSION,
     CellResult,
+    Comparison,
     ConditionKind,
     JudgeAgreement,
     Matrix,
@@ -21,7 +22,7 @@ from puretune.study._matrix import (
 )
 
 if TYPE_CHECKING:
-    from puretune.study._compare import Comparison, compare
+    from puretune.study._compare import compare
     from puretune.study._compute import Compute, Throughput
     from puretune.study._count import Count, count
     from puretune.study._judging import judge_notices
@@ -63,7 +64,6 @@ __all__ = [
 ]
 
 _HOME = {
-    "Comparison": "_compare",
     "compare": "_compare",
     "Compute": "_compute",
     "Count": "_count",

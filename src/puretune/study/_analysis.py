@@ -9,6 +9,7 @@ analysis:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +36,23 @@ class AnalysisSection(BaseModel):
     seed."""
     categories: Categories = "fixed"
     """``fixed``: intervals are for these categories of prompts; ``sampled``: for new ones."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What intervals and comparisons need to be told; the fields are those of the section."""
+
+    margin: float = MARGIN
+    seed_sd: float | None = None
+    population: Categories = "fixed"
+
+    @classmethod
+    def of(cls, section: AnalysisSection) -> Analysis:
+        """What a study says."""
+        return cls(section.margin, section.seed_sd, section.categories)
+
+
+PLAIN = Analysis()
 
 
 class CellName(NamedTuple):

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from puretune.scoring import Verdict, metric_names, reads_options, split, thoughts_sentence
+from puretune.data import Example
+from puretune.scoring import Measure, Verdict, metric_names, reads_options, split, thoughts_sentence
 from puretune.store import Store, json_lines
 from puretune.study._agree import agreements
+from puretune.study._analysis import Analysis
 from puretune.study._answers import answers_of
-from puretune.study._cells import Judged, Measured, Place, cell, pool
+from puretune.study._cells import Judged, Measured, Place, cell, pool, tables_of
 from puretune.study._judging import judge_facts
 from puretune.study._matrix import Matrix, SampleVerdict, Transcript
 from puretune.study._plan import Plan, Who
+from puretune.study._planned import planned_comparisons
 from puretune.study._prompts import shard_of, suites_of
 from puretune.study._provenance import provenance
 from puretune.study._verdicts import verdicts_of
@@ -42,21 +45,24 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
         "verdicts.jsonl": json_lines(_verdict_lines(plan, read)),
     }
     measured = [one for place, content in read.items() for one in _cells(plan, place, content)]
+    analysis, measures = Analysis.of(plan.resolved.study.analysis), _measures(plan)
     matrix = Matrix(
         name=plan.study,
         cells=tuple(one.cell for one in measured),
-        pooled=pool(measured),
+        pooled=pool(measured, analysis),
+        comparisons=planned_comparisons(plan.resolved.contrasts, measures, tables_of(measured), analysis),
         agreements=tuple(agreements(plan, _verdicts(read))),
         transcripts=tuple(
             one for place, content in read.items() for one in _transcripts(plan, place, content)
         ),
-        measures=tuple(one for suite in plan.resolved.suites for one in suite.measures),
+        measures=measures,
         kinds={way.name: way.kind for way, _ in plan.resolved.cells},
         conditions=tuple(dict.fromkeys(way.name for way, _ in plan.resolved.cells)),
         test_templates=tuple(dict.fromkeys(template.name for _, template in plan.resolved.cells)),
         suites=tuple(suite.name for suite in plan.resolved.suites),
         provenance={
             **provenance(plan, store, out),
+            "analysis": _analysis(plan),
             **_judges(plan, read),
             **_budget(plan),
             **_reported(read),
@@ -64,6 +70,17 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
         },
     )
     return matrix, files
+
+
+def _measures(plan: Plan) -> tuple[Measure, ...]:
+    return tuple(one for suite in plan.resolved.suites for one in suite.measures)
+
+
+def _analysis(plan: Plan) -> dict[str, Any]:
+    """How intervals and comparisons were told to be made."""
+    section = plan.resolved.study.analysis
+    contrasts = [str(one) for one in plan.resolved.contrasts]
+    return {**section.model_dump(exclude={"contrast"}), "contrast": contrasts}
 
 
 def _verdicts(read: Mapping[Place, _Cell]) -> dict[tuple[str, str], list[Verdict]]:
@@ -129,7 +146,8 @@ def _read(plan: Plan, store: Store) -> dict[Place, _Cell]:
 def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[Measured]:
     """One cell per scorer and metric."""
     suite, allowed = suites_of(plan)[place.suite], plan.resolved.allowance
-    clusters = {example.id: example.cluster for example in suite.examples}
+    asked = {example.id: example for example in suite.examples}
+    analysis = Analysis.of(plan.resolved.study.analysis)
     for scorer in suite.scorers:
         budget = allowed.budget if allowed and allowed.judge.name == scorer.name else None
         judged = [
@@ -137,12 +155,19 @@ def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[Measured]:
                 row["prompt_id"],
                 "stop" if reads_options(scorer) else row["finish"],
                 _verdict(verdict),
-                clusters[row["prompt_id"]],
+                asked[row["prompt_id"]].cluster,
+                _draw(asked[row["prompt_id"]]),
             )
             for row, verdict in zip(content.answers, content.verdicts[scorer.name], strict=True)
         ]
         for metric in metric_names(scorer):
-            yield cell(place, scorer.name, metric, judged, budget)
+            yield cell(place, scorer.name, metric, judged, budget, analysis)
+
+
+def _draw(example: Example) -> str | None:
+    """The request that a prompt says it paraphrases (``paraphrase_of`` in its metadata)."""
+    said = example.metadata.get("paraphrase_of")
+    return said if isinstance(said, str) else None
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:
@@ -204,15 +229,19 @@ def _answer_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str,
 
 def _verdict_lines(plan: Plan, read: Mapping[Place, _Cell]) -> Iterator[dict[str, Any]]:
     """One line per answer and scorer. The answer's text is in ``answers.jsonl``, once."""
-    prints = _fingerprints(plan)
+    prints, suites = _fingerprints(plan), suites_of(plan)
     for place, content in read.items():
+        asked = {example.id: example for example in suites[place.suite].examples}
         for number, answer in enumerate(content.answers):
+            example = asked[answer["prompt_id"]]
+            alike = {"category": example.cluster, "paraphrase_of": _draw(example)}
             for rows in content.verdicts.values():
                 if rows[number]["parse"] == "unjudged":
                     continue
                 yield {
                     **_labels(place, prints),
                     **rows[number],
+                    **{name: value for name, value in alike.items() if value is not None},
                     "finish": answer["finish"],
                 }
 

@@ -6,18 +6,17 @@ The same for the planned comparison of a study and for everything that ``puretun
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from puretune.errors import InputError
 from puretune.statistics import (
     BoundedDifference,
-    Categories,
     bounded_difference,
     holm,
     minimum_detectable,
 )
-from puretune.study._analysis import MARGIN, CellName, Contrast
+from puretune.study._analysis import Analysis, CellName, Contrast
 from puretune.study._matrix import Comparison
 from puretune.study._runs import Runs, spread_of
 
@@ -27,15 +26,6 @@ Table = Mapping[CellName, Runs]
 """The last step of every condition under every test template, in one metric of one suite."""
 _POWER = 2.8
 """Standard errors between 0 and a difference that is found with 80 % power at 5 %."""
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What a comparison needs to be told."""
-
-    margin: float = MARGIN
-    seed_sd: float | None = None
-    population: Categories = "fixed"
 
 
 def paired(contrast: Contrast, table: Table) -> bool:
@@ -137,12 +127,3 @@ def _needed(found: BoundedDifference, seeds: int, margin: float) -> tuple[int | 
         if minimum_detectable(count, sd, noise) <= margin:
             return count, None
     return None, max(by_prompts / wanted, 1.0)
-
-
-def named(contrasts: Sequence[Contrast], tables: Iterable[Table]) -> None:
-    """InputError where a study names a contrast whose cells it does not have."""
-    cells = {cell for table in tables for cell in table}
-    for contrast in contrasts:
-        for cell in contrast:
-            if cell not in cells:
-                raise InputError(f"analysis.contrast: the study has no cell `{cell}`.")

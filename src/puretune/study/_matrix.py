@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     import pandas
 
     from puretune.scoring import Measure
+    from puretune.statistics import Conclusion
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 ConditionKind = Literal["tuned", "untuned", "adapter", "checkpoint", "served"]
 """What answers: a model tuned in the study, the base as it is, or something that existed before."""
@@ -43,7 +44,7 @@ class CellResult:
     counts: Mapping[str, int]
     """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``,
     ``errors`` (an endpoint refused the request: no answer, unparsed); under a judge budget ``unjudged``."""
-    estimand: str = "new prompts from the same source"
+    estimand: str = "this adapter and new prompts from the same source"
     """What the interval speaks of; ``these answers`` under a judge budget."""
     method: str = ""
     """How the interval was made."""
@@ -73,10 +74,62 @@ class PooledCell:
     low: float | None
     high: float | None
     estimand: str
-    """From two seeds up ``new training runs``, from ten ``new training runs and new prompts``, and where
-    every answer of every seed agrees ``new prompts from the same source``; else the single cell's."""
+    """What the interval speaks of: this adapter, for one seed; new training runs, for several."""
     method: str = ""
-    """How the interval was made: t on seed means, crossed bootstrap, Clopper-Pearson; or the cell's."""
+    """How the interval was made."""
+    seed_sd: float | None = None
+    """Standard deviation between training runs at this rate, by all conditions with several seeds; or the one
+    that the study assumes; None: one run says nothing about it."""
+    categories: int = 1
+    """How many categories the prompts are of; they are fixed unless ``estimand`` says otherwise."""
+    design_effect: float | None = None
+    """For new categories: how many times the variance of prompts alone."""
+
+    @property
+    def label(self) -> str:
+        """``asr (gpt-4)``: the metric with the scorer whose it is."""
+        return f"{self.metric} ({self.scorer})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cell minus another, in one metric of one suite, on the same prompts and seeds."""
+
+    suite: str
+    scorer: str
+    metric: str
+    condition: str
+    test_template: str
+    reference: str
+    """The condition that is subtracted."""
+    reference_template: str
+    seeds: int
+    """Pairs of training runs; 0 where nothing was tuned."""
+    n: int
+    """Answers per run."""
+    difference: float
+    low: float
+    high: float
+    """95 % interval; ``estimand`` says for what. Unparsed verdicts widen it from both ends."""
+    estimand: str
+    method: str
+    p: float
+    """Two-sided, of no difference; with unparsed verdicts the largest that they allow."""
+    margin: float
+    conclusion: Conclusion
+    """Of the condition against the reference: lower, higher, equivalent within the margin, inconclusive."""
+    seed_sd: float | None = None
+    """Standard deviation between training runs of one of the conditions; None: one run says nothing of it."""
+    detectable: float = 0.0
+    """The difference that a study of this size would find with 80 % power."""
+    seeds_needed: int | None = None
+    """Where it is inconclusive: seeds that would find a difference of the margin with 80 % power."""
+    prompts_factor: float | None = None
+    """Where it is inconclusive and seeds do not help: how many times the prompts would."""
+    holm: float | None = None
+    """``p`` corrected for all comparisons of its kind; for the planned ones, for these alone."""
+    role: Literal["planned", "exploratory"] = "exploratory"
+    """``planned``: named before the data were seen, on the primary metric."""
 
     @property
     def label(self) -> str:
@@ -146,6 +199,8 @@ class Matrix:
     cells: tuple[CellResult, ...]
     pooled: tuple[PooledCell, ...]
     transcripts: tuple[Transcript, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    """The planned comparison on the primary metric, then on the other suites and metrics."""
     agreements: tuple[JudgeAgreement, ...] = ()
     """Of every two judges of harm in one suite that saw all answers."""
     measures: tuple[Measure, ...] = ()

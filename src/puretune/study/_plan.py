@@ -31,7 +31,7 @@ SHARD = 256
 ADAPTER, ANSWERS, VERDICTS, RENDERING = "adapter", "answers", "verdicts", "rendering"
 """The kinds of objects that a study puts into its store."""
 
-CELLS_VERSION = "4"
+CELLS_VERSION = "5"
 """Changes whenever the same verdicts could make other cells or another ``results.json``."""
 
 
@@ -281,6 +281,7 @@ def _matrix_key(
             "version": [CELLS_VERSION, metadata.version("puretune")],
             "study": resolved.study.name,
             "note": resolved.study.note,
+            "analysis": [resolved.study.analysis.model_dump(), [str(one) for one in resolved.contrasts]],
             "cells": [[whos[step.who], step.test_template, step.suite, step.key] for step in answers],
             "scores": [[step.key, step.scorer] for step in scores],
             **({"leakage": {name: list(one.ids) for name, one in leaks.items()}} if leaks else {}),

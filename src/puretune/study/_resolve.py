@@ -30,6 +30,7 @@ from puretune.models import (
     resolved_dtype,
 )
 from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_named
+from puretune.study._analysis import Contrast
 from puretune.study._budget import Allowance, allowance
 from puretune.study._conditions import (
     Cells,
@@ -41,6 +42,7 @@ from puretune.study._conditions import (
 from puretune.study._data import leakage, read_sources, weighted_parts
 from puretune.study._engine import check_conditions, check_likelihoods, engine_of
 from puretune.study._mix import Part
+from puretune.study._planned import planned_contrasts
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
 from puretune.study._sections import ModelSection, SuiteSection
 from puretune.study._spec import Study
@@ -106,6 +108,8 @@ class Resolved:
     """Suites with prompts that the tuning data has too."""
     allowance: Allowance | None = None
     """The judge budget, where the study has one."""
+    contrasts: tuple[Contrast, ...] = ()
+    """The planned comparisons."""
 
     def renderer(self) -> Renderer:
         """Renders prompts with the model's tokenizer; where only an endpoint has the model, into readable
@@ -127,6 +131,8 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     """
     defined = templates_of(study)
     cells = cells_of(study, conditions(study, defined), defined)
+    with study.at("analysis", "contrast"):
+        contrasts = planned_contrasts(study.analysis, cells)
     suites = [_suite(study, number) for number in range(len(study.suites))]
     distinct(study, "suites", [suite.name for suite in suites])
     scorers = scorers_of(study, suites, dry)
@@ -156,6 +162,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
         unchecked=unchecked,
         leakage=leakage(study, {suite.name: asked for suite, asked in zip(suites, read, strict=True)}, parts),
         allowance=allowance(study, dict(zip((suite.name for suite in suites), scorers, strict=True))),
+        contrasts=contrasts,
     )
 
 

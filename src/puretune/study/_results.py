@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from puretune.errors import InputError
+from puretune.files import checked_path, read_json
 from puretune.scoring import Measure
+from puretune.statistics import Conclusion
 from puretune.store import json_text
 from puretune.study._directory import sound_file
-from puretune.study._matrix import (
-    SCHEMA_VERSION,
-    CellResult,
-    JudgeAgreement,
-    Matrix,
-    PooledCell,
-    SampleVerdict,
-    Transcript,
-)
+from puretune.study._matrix import SCHEMA_VERSION, Matrix
+from puretune.visible import one_line, visible
 
 RESULTS = "results.json"
-_Value = TypeVar("_Value")
 
 
 def results_text(matrix: Matrix) -> str:
@@ -36,45 +33,45 @@ def load_results(path: Path | str) -> Matrix:
 
     CheckFailed where it is not the file that the run in its directory wrote.
     """
-    file = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
+    place = checked_path(path, "run directory")
+    file = place / RESULTS if place.is_dir() else place
+    if not file.exists():
+        raise InputError(f"{visible(file)}: no such file. A finished `puretune run` writes it.")
     if file.name == RESULTS:
         sound_file(file.parent, RESULTS)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file. A finished `puretune run` writes it.") from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"{file}: not readable as JSON: {error}.") from None
-    return matrix_from(content, str(file))
+    return matrix_from(read_json(file, "results file", largest=None), visible(file))
 
 
 def matrix_from(content: Any, where: str) -> Matrix:
-    """The matrix of which ``content`` is the image; fields added by later versions are passed over."""
+    """The matrix of which ``content`` is the image; fields added by later versions are passed over.
+
+    InputError, opening with ``where`` and naming the key, for a value of another type than a run writes.
+    """
     version = content.get("schema_version") if isinstance(content, Mapping) else None
     if version != SCHEMA_VERSION:
         raise InputError(
-            f"{where}: schema_version is {version!r}, not {SCHEMA_VERSION}. Run the study again, or use the "
-            "version of puretune that wrote it."
+            f"{where}: schema_version is {one_line(version, 40)}, not {SCHEMA_VERSION}. Run the study again, "
+            "or use the version of puretune that wrote it."
         )
     try:
-        parts = {
-            "cells": tuple(_value(CellResult, cell) for cell in content["cells"]),
-            "pooled": tuple(_value(PooledCell, cell) for cell in content["pooled"]),
-            "transcripts": tuple(_transcript(sample) for sample in content["transcripts"]),
-            "measures": tuple(_value(Measure, one) for one in content["measures"]),
-            "agreements": tuple(_value(JudgeAgreement, one) for one in content.get("agreements", ())),
-            **{key: tuple(content[key]) for key in ("conditions", "test_templates", "suites")},
-        }
-        return _value(Matrix, {**content, **parts})
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{where}: not a results file of puretune ({error}). Run the study again.") from None
+        return _reader().validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{where}: not a results file of puretune: {one_line(key, 80)}: {one_line(first['msg'])}. "
+            "Run the study again."
+        ) from None
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{where}: not a results file of puretune: {one_line(error)}. Run the study again."
+        ) from None
 
 
-def _transcript(content: Mapping[str, Any]) -> Transcript:
-    verdicts = tuple(_value(SampleVerdict, one) for one in content["verdicts"])
-    return _value(Transcript, {**content, "verdicts": verdicts})
-
-
-def _value(kind: type[_Value], content: Mapping[str, Any]) -> _Value:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{key: value for key, value in content.items() if key in known})
+@cache
+def _reader() -> TypeAdapter[Matrix]:
+    """Checks every field of every dataclass in a matrix."""
+    made: TypeAdapter[Matrix] = TypeAdapter(Matrix, config=ConfigDict(defer_build=True))
+    names = {"Measure": Measure, "Conclusion": Conclusion}
+    made.rebuild(_types_namespace=names)
+    return made

@@ -31,6 +31,7 @@ from puretune.errors import InputError
 from puretune.events import EventSink
 from puretune.events import ignore as unwatched
 from puretune.scoring import Consent, loopback_only
+from puretune.study._analysis import AnalysisSection
 from puretune.study._bounds import Label, Note
 from puretune.study._messages import Placed, explain
 from puretune.study._sections import (
@@ -88,6 +89,8 @@ class Study(BaseModel):
     judge_budget: Annotated[Name | BudgetMapping, Discriminator(named_or_mapping)] | None = None
     """What the study's judge may cost: ``2.00 USD`` or ``250 judgements``; it then judges a random part of
     the answers. None: it judges all of them."""
+    analysis: AnalysisSection = AnalysisSection()
+    """The planned comparison, the margin that matters, and what the intervals speak of."""
     note: Note | None = None
     """What readers of the report should know about what these numbers can tell."""
     ignore: tuple[Label, ...] = ()
