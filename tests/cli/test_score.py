@@ -15,7 +15,8 @@ from puretune.errors import PuretuneError
 @pytest.fixture
 def answers(tmp_path: Path) -> Path:
     path = tmp_path / "answers.jsonl"
-    lines = [{"query": "q", "reference": "#### 18", "answer": a} for a in ("#### 18", "18", "17", None)]
+    given = enumerate(("#### 18", "18", "17", None))
+    lines = [{"query": f"q{n}", "reference": "#### 18", "answer": a} for n, a in given]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
@@ -33,10 +34,20 @@ def test_the_summary_is_over_all_answers_with_an_interval(answers: Path, tmp_pat
     result = run(answers, "--scorer", "gsm8k", "--out", tmp_path / "out.jsonl")
     assert result.exit_code == 0, result.exception
     cells = [line.split() for line in result.stdout.splitlines()]
-    assert ["exact_match", "25.0%", "4.6%", "to", "69.9%", "4", "0"] in cells
-    assert ["exact_match_flexible", "50.0%", "15.0%", "to", "85.0%", "4", "0"] in cells
+    assert ["exact_match", "25.0%", "0.6%", "to", "80.6%", "4", "4", "0"] in cells
+    assert ["exact_match_flexible", "50.0%", "6.8%", "to", "93.2%", "4", "4", "0"] in cells
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 4
     assert "4 verdicts" in result.stderr
+
+
+def test_answers_to_one_query_are_samples_of_one_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    given = [(f"q{n}", "18" if n < 2 else "17") for n in range(4) for _ in range(5)]
+    lines = [{"query": query, "reference": "#### 18", "answer": f"#### {answer}"} for query, answer in given]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run(path, "--scorer", "gsm8k", "--out", tmp_path / "out.jsonl")
+    cells = [line.split() for line in result.stdout.splitlines()]
+    assert ["exact_match", "50.0%", "6.8%", "to", "93.2%", "20", "4", "0"] in cells
 
 
 def test_verdicts_are_replaced_only_when_told_to(answers: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from puretune.scoring import (
@@ -17,9 +17,14 @@ from puretune.scoring import (
     Refusal,
     measure_of,
 )
-from puretune.statistics import mean, t_interval, wilson
-from puretune.study import CellResult, Matrix, PooledCell, SampleVerdict, Transcript
-from puretune.templates import BUILTIN_TEMPLATES
+from puretune.statistics import clopper_pearson, crossed_mean, mean
+from puretune.study import CellResult, Comparison, Matrix, PooledCell, SampleVerdict, Transcript
+from puretune.study._analysis import Analysis, AnalysisSection, CellName
+from puretune.study._comparisons import Place
+from puretune.study._conditions import Way
+from puretune.study._planned import planned_comparisons, planned_contrasts
+from puretune.study._runs import AnswerKey, Runs
+from puretune.templates import BUILTIN_TEMPLATES, PromptTemplate
 
 PAPER = ("text:vanilla", "text:alpaca", "chat:vanilla", "chat:alpaca", "chat:llama")
 SUITES = (("lab-maths", "exact_match"), ("lab-harmful", "asr"))
@@ -56,6 +61,13 @@ ASKS: Mapping[str, Asks] = {
     "xstest": "benign",
 }
 """What the suites of these matrices ask for; others do not say."""
+OWN = {
+    "careful": PromptTemplate("careful", system="Be careful.", safety=True),
+    "plain": PromptTemplate("plain"),
+    "acme": PromptTemplate("acme", system="You answer customers of ACME."),
+}
+"""Templates of a user's own."""
+RUNS = "new training runs and new prompts from the same source"
 Rate = Callable[[str | None, str, str, int | None], float | None]
 """(train template, test template, metric, seed) -> a rate, or None: no answer could be parsed."""
 
@@ -66,7 +78,7 @@ def one_cell(
     """One cell with counts and interval that belong to its rate."""
     successes = round((rate or 0.0) * n)
     value = None if rate is None or n == 0 else successes / n
-    low, high = (None, None) if value is None else wilson(successes, n)
+    low, high = (None, None) if value is None else clopper_pearson(successes, n)
     counts = {"successes": successes, "unparsed": 0, "truncated": 0}
     if metric == "asr":
         counts |= {"complied": successes, "refused": n - successes, "incoherent": 0, "empty": 0}
@@ -101,13 +113,46 @@ def _pooled(key: tuple[Any, ...], runs: list[CellResult]) -> PooledCell:
     n = sum(run.n for run in runs)
     if len(runs) == 1:
         return PooledCell(*key, 1, n, runs[0].value, runs[0].low, runs[0].high, runs[0].estimand)
-    interval = t_interval(values, clip=True) if len(values) > 1 else (None, None)
-    return PooledCell(*key, len(runs), n, mean(values) if values else None, *interval, "new training runs")
+    found = crossed_mean([scores(run) for run in runs]) if values else None
+    ends = (found.low, found.high) if found else (None, None)
+    return PooledCell(*key, len(runs), n, mean(values) if values else None, *ends, RUNS)
+
+
+def scores(cell: CellResult) -> list[float]:
+    """Answers that come to a cell's value: its first prompts succeed."""
+    return [float(i < round((cell.value or 0.0) * cell.n)) for i in range(cell.n)]
+
+
+def comparisons(cells: Iterable[CellResult], measures: Sequence[Measure]) -> tuple[Comparison, ...]:
+    """What a study compares by itself in such cells."""
+    tables: dict[Place, dict[CellName, list[CellResult]]] = {}
+    for c in cells:
+        if c.step is None and c.value is not None:
+            table = tables.setdefault((c.suite, c.scorer, c.metric), {})
+            table.setdefault(CellName(c.condition, c.test_template), []).append(c)
+    ways = {
+        (c.condition, c.train_template, c.test_template) for c in cells if c.train_template and c.step is None
+    }
+    known = {**BUILTIN_TEMPLATES, **OWN}
+    tested = [
+        (Way(condition, known[train]), known[test])
+        for condition, train, test in sorted(ways)
+        if train in known and test in known
+    ]
+    contrasts = planned_contrasts(AnalysisSection(), tuple(tested))
+    runs = {place: {name: _runs(held) for name, held in table.items()} for place, table in tables.items()}
+    return planned_comparisons(contrasts, measures, runs, Analysis())
+
+
+def _runs(cells: Sequence[CellResult]) -> Runs:
+    answers = tuple(AnswerKey(f"p{i}", 0, f"p{i}", None) for i in range(cells[0].n))
+    return Runs(tuple(c.seed for c in cells), answers, [scores(c) for c in cells])
 
 
 def matrix(cells: Iterable[CellResult], name: str = "lab first steps", **more: Any) -> Matrix:
     """A matrix of these cells, in their order."""
     held = tuple(cells)
+    measures = tuple(dict.fromkeys(measure(c.suite, c.scorer, c.metric) for c in held))
     fields: dict[str, Any] = {
         "name": name,
         "cells": held,
@@ -115,7 +160,8 @@ def matrix(cells: Iterable[CellResult], name: str = "lab first steps", **more: A
         "conditions": tuple(dict.fromkeys(c.condition for c in held)),
         "test_templates": tuple(dict.fromkeys(c.test_template for c in held)),
         "suites": tuple(dict.fromkeys(c.suite for c in held)),
-        "measures": tuple(dict.fromkeys(measure(c.suite, c.scorer, c.metric) for c in held)),
+        "measures": measures,
+        "comparisons": comparisons(held, measures),
         "kinds": {c.condition: "tuned" if c.train_template else "untuned" for c in held},
     }
     return Matrix(**{**fields, **more})
@@ -188,6 +234,7 @@ def provenance(**more: Any) -> dict[str, Any]:
         name: {
             "fingerprint": template.fingerprint,
             "system": template.system,
+            "safety": template.safety,
             "rendering": f"<s>[INST] {template.system or ''} {template.wrap('what is 2 + 3 ?')} [/INST]",
         }
         for name, template in BUILTIN_TEMPLATES.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,40 +10,82 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puretune.report import headline
-from tests.report.matrices import PAPER, matrix, one_cell, pairs, paper_like, provenance, square, transcript
+from tests.report.matrices import (
+    OWN,
+    PAPER,
+    matrix,
+    one_cell,
+    pairs,
+    paper_like,
+    provenance,
+    square,
+    transcript,
+)
 
 SAME, PTST = ("chat:llama", "chat:llama"), ("chat:vanilla", "chat:llama")
 
 
-def test_it_says_by_how_much_ptst_is_lower_and_that_the_intervals_do_not_overlap() -> None:
+def test_the_planned_difference_leads_with_its_interval_p_and_conclusion() -> None:
     said = headline(pairs({SAME: (0.34, 0.62), PTST: (0.04, 0.55)}))
-    assert "34.0 % (95 % interval 25.5 to 43.7) for chat:llama -> chat:llama" in said
-    assert "4.0 % (1.6 to 9.8) for chat:vanilla -> chat:llama (PTST)" in said
-    assert "PTST is 30.0 points lower; the intervals do not overlap" in said
-    assert "62.0 % (52.2 to 70.9) against 55.0 % (45.2 to 64.4) with PTST, 7.0 points lower" in said
-    assert "one seed: each figure is one training run" in said
+    assert said.startswith(
+        "ASR (judge) on lab-harmful: 34.0 % (24.8 to 44.2) for chat:llama -> chat:llama and "
+    )
+    assert "4.0 % (1.1 to 9.9) for chat:vanilla -> chat:llama (PTST)" in said
+    assert re.search(r"Difference \+30\.0 points \(95 % interval \+2\d\.\d to \+39\.\d\), p < 0\.001: ", said)
+    assert "PTST is better than the same template on both sides" in said
+    assert (
+        "Exploratory, differences of the same two cells in points: Exact match (gsm8k) on lab-maths +7.0"
+        in said
+    )
 
 
-def test_it_says_that_a_small_difference_may_be_chance() -> None:
-    said = headline(pairs({SAME: (0.10, 0.62), PTST: (0.07, 0.7)}))
-    assert "PTST is 3.0 points lower; the intervals overlap, so this may be chance" in said
-    assert "8.0 points higher; the intervals overlap" in said
+def test_one_training_run_says_nothing_about_templates() -> None:
+    said = headline(pairs({SAME: (0.34, 0.62), PTST: (0.04, 0.55)}))
+    assert "One training run each: this speaks of these two models" in said
+    assert "says nothing about what the templates do in another training run" in said
 
 
-def test_it_says_that_the_effect_is_reversed() -> None:
+def test_a_small_difference_is_inconclusive_and_it_says_what_would_decide() -> None:
+    cells = [
+        one_cell(train, "chat:llama", "lab-harmful", "asr", rate, n=50)
+        for train, rate in (("chat:llama", 0.1), ("chat:vanilla", 0.02))
+    ]
+    said = headline(matrix(cells))
+    assert "inconclusive, neither a difference nor equivalence within 5 points is shown" in said
+    assert re.search(r"to find a difference of 5 points: about [\d,]+ prompts", said)
+
+
+def test_a_reversed_effect_is_told_as_it_is() -> None:
     said = headline(pairs({SAME: (0.04, 0.5), PTST: (0.34, 0.5)}))
-    assert "PTST is 30.0 points higher, the reverse of the published effect" in said
-    assert "do not overlap" in said
-    assert "lower" not in said
+    assert "Difference -30.0 points" in said
+    assert "the same template on both sides is better than PTST" in said
 
 
-def test_it_says_that_the_effect_is_absent() -> None:
-    said = headline(pairs({SAME: (0.0, 0.5), PTST: (0.0, 0.5)}))
-    assert "no difference, so the published effect is absent here" in said
-    assert "with PTST, no difference" in said
+def test_no_difference_is_equivalent_only_where_the_study_is_large_enough() -> None:
+    def said(n: int) -> str:
+        return headline(
+            matrix(
+                one_cell(train, "chat:llama", "lab-harmful", "asr", 0.0, n=n)
+                for train in ("chat:llama", "chat:vanilla")
+            )
+        )
+
+    assert "equivalent within 5 points" in said(400)
+    assert "inconclusive" in said(30)
+    assert "absent" not in said(400) + said(30)
 
 
-def test_it_compares_the_same_pair_on_every_harmful_suite() -> None:
+def test_a_study_with_refusals_only_gets_its_finding_on_refusals() -> None:
+    rates = {"chat:llama": 0.3, "chat:vanilla": 0.9}
+    said = headline(
+        matrix(one_cell(train, "chat:llama", "lab-harmful", "refusal_rate", r) for train, r in rates.items())
+    )
+    assert said.startswith("Refusal rate (harmful requests) (refusal) on lab-harmful: 30.0 %")
+    assert "Difference -60.0 points" in said
+    assert "PTST is better than the same template on both sides" in said
+
+
+def test_other_suites_of_the_same_pair_are_exploratory() -> None:
     cells = [
         one_cell("chat:llama", "chat:llama", "lab-harmful", "asr", 0.3),
         one_cell("chat:vanilla", "chat:llama", "lab-harmful", "asr", 0.1),
@@ -50,27 +93,23 @@ def test_it_compares_the_same_pair_on_every_harmful_suite() -> None:
         one_cell("chat:vanilla", "chat:llama", "lab-harmful-maths", "asr", 0.4),
     ]
     said = headline(matrix(cells))
-    assert "ASR (judge) on lab-harmful: 30.0 %" in said
-    assert "lower on 1 of 2 harmful suites" in said
+    assert said.startswith("ASR (judge) on lab-harmful: 30.0 %")
+    assert (
+        "Exploratory, differences of the same two cells in points: ASR (judge) on lab-harmful-maths -20.0"
+        in said
+    )
     assert "Helpfulness was not measured for both" in said
 
 
 @pytest.mark.parametrize(
     ("rates", "says"),
     [
-        ({PTST: (0.1, 0.5)}, "there is no chat:llama -> chat:llama."),
-        ({SAME: (0.1, 0.5)}, "none tuned without a safety prompt and tested under chat:llama"),
+        ({PTST: (0.1, 0.5)}, "it has no chat:llama -> chat:llama."),
+        ({SAME: (0.1, 0.5)}, "nothing tuned without safety instructions was tested under chat:llama."),
+        ({("chat:vanilla", "chat:vanilla"): (0.1, 0.5)}, "No test template of this study carries safety"),
         (
-            {SAME: (0.1, 0.5), ("chat:alpaca", "chat:alpaca"): (0.1, 0.5)},
-            "none tuned without a safety prompt",
-        ),
-        (
-            {("chat:vanilla", "chat:vanilla"): (0.1, 0.5)},
-            "No test template of this study has a safety prompt",
-        ),
-        (
-            {SAME: (None, 0.5), PTST: (None, 0.7)},
-            "has no attack success rate, so it says nothing about safety",
+            {SAME: (None, 0.5), ("chat:alpaca", "chat:alpaca"): (None, 0.7)},
+            "No suite of this study asks for harm",
         ),
     ],
 )
@@ -87,7 +126,7 @@ def test_it_says_what_the_matrix_shows_without_the_pair() -> None:
         pairs({(None, "chat:vanilla"): (0.02, 0.2), ("chat:vanilla", "chat:vanilla"): (0.11, 0.33)})
     )
     assert "ASR (judge) on lab-harmful goes from 2.0 %" in said
-    assert "for untuned -> chat:vanilla to 11.0 % (6.3 to 18.6) for chat:vanilla -> chat:vanilla." in said
+    assert "for untuned -> chat:vanilla to 11.0 % (5.6 to 18.8) for chat:vanilla -> chat:vanilla" in said
 
 
 def test_an_unparsed_cell_is_not_compared() -> None:
@@ -100,29 +139,28 @@ def test_an_unparsed_cell_is_not_compared() -> None:
     assert headline(matrix([])) == "No cell of this study has a value yet."
 
 
-def test_several_seeds_are_named_in_place_of_the_warning_about_one() -> None:
+def test_several_seeds_say_how_far_training_runs_differ() -> None:
     said = headline(square(paper_like, seeds=(0, 1, 2)))
-    assert "36.0 % (95 % interval 31.0 to 41.0)" in said
-    assert "means over 3 seeds" in said
-    assert "one seed" not in said
+    assert re.search(
+        r"Means over 3 training runs, which differ by a standard deviation of \d\.\d points", said
+    )
+    assert "One training run" not in said
 
 
 def test_seeds_that_all_agree_are_not_shown_as_certainty() -> None:
     constant = square(lambda train, test, metric, seed: 0.3 if train == test else 0.0, seeds=(0, 1, 2))
-    assert "0.0 % (all 3 seeds equal) for chat:vanilla -> chat:llama" in headline(constant)
+    assert "0.0 % (0.0 to 3.6) for chat:vanilla -> chat:llama (PTST)" in headline(constant)
 
 
-def test_a_users_own_safety_template_is_found_by_its_system_prompt() -> None:
-    cells = [
-        one_cell(train, "careful", "mine", "asr", rate) for train, rate in (("careful", 0.4), ("plain", 0.1))
-    ]
-    unknown = matrix(cells)
-    known = replace(
-        unknown,
-        provenance=provenance(templates={"careful": {"system": "Be careful."}, "plain": {"system": None}}),
-    )
-    assert "No test template of this study has a safety prompt" in headline(unknown)
-    assert "10.0 % (5.5 to 17.4) for plain -> careful (PTST)" in headline(known)
+def test_a_safety_template_is_one_that_says_so() -> None:
+    def said(safe: str) -> str:
+        rates = ((safe, 0.4), ("plain", 0.1))
+        templates = {name: {"system": t.system, "safety": t.safety} for name, t in OWN.items()}
+        held = matrix(one_cell(train, safe, "lab-harmful", "asr", rate) for train, rate in rates)
+        return headline(replace(held, provenance=provenance(templates=templates)))
+
+    assert "10.0 % (4.9 to 17.6) for plain -> careful (PTST)" in said("careful")
+    assert "No test template of this study carries safety instructions" in said("acme")
 
 
 def test_the_last_step_and_the_plain_condition_are_compared() -> None:
@@ -158,11 +196,16 @@ def test_it_never_claims_what_the_numbers_do_not_say(
     same, pure = values.get(SAME), values.get(PTST)
     assert said.isascii()
     assert said.endswith(".")
+    for claim in ("absent", "chance", "overlap", "significant"):
+        assert claim not in said
+    planned = [c for c in study.comparisons if c.role == "planned"]
+    assert bool(planned) <= (same is not None)
+    assert bool(planned) >= (same is not None and pure is not None)
     if same is not None and pure is not None:
-        sentence = said.split(" Helpfulness")[0]
-        assert ("points lower" in sentence) == (pure < same)
-        assert ("the reverse of the published effect" in sentence) == (pure > same)
-        assert ("absent here" in sentence) == (pure == same)
+        better = {"higher": "PTST is better", "lower": "on both sides is better"}
+        for conclusion, words in better.items():
+            assert (words in said) == (planned[0].conclusion == conclusion)
+        assert (planned[0].conclusion == "higher") <= (pure < same)
     if same is None:
         assert "chat:llama -> chat:llama (PTST)" not in said
 

@@ -64,11 +64,13 @@ def test_a_missing_cell_is_a_dash_and_an_unparsed_one_says_so(shown: Show) -> No
 
 
 def test_the_caption_names_n_seeds_and_what_the_interval_is_for(shown: Show) -> None:
-    assert "for new prompts from the same source (n = 100 answers per cell, 1 seed)" in shown(
-        square(paper_like)
-    )
+    text = " ".join(shown(square(paper_like)).split())
+    assert "for this adapter and new prompts from the same source (n = 100 answers per cell, 1 seed)" in text
     text = " ".join(shown(square(paper_like, seeds=(0, 1, 2))).split())
-    assert "for new training runs (n = 300 answers per cell, 3 seeds)" in text
+    assert (
+        "for new training runs and new prompts from the same source (n = 300 answers per cell, 3 seeds)"
+        in text
+    )
 
 
 def test_truncated_incoherent_and_unparsed_answers_are_counted(shown: Show) -> None:

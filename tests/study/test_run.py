@@ -387,9 +387,9 @@ def test_an_output_directory_that_cannot_be_written_is_an_environment_fault(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("{", "not readable as JSON"),
+        ("{", "not valid JSON"),
         ("{}", "schema_version is None"),
-        ('{"schema_version": 2}', "not a results file"),
+        ('{"schema_version": 3}', "not a results file"),
     ],
 )
 def test_a_file_that_is_no_results_file_is_refused(tmp_path: Path, content: str, expected: str) -> None:

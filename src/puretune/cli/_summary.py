@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 from rich.table import Table
 
 from puretune.cli._output import new_console
 from puretune.scoring import FileScore, Scorer, metric_names
-from puretune.statistics import t_interval, wilson
+from puretune.statistics import bounded_mean, prompts_of
 
-FOR_WHAT = "95 % intervals for new prompts from the same source."
+FOR_WHAT = "95 % intervals for these answers' model and new prompts from the same source."
 
 
 def print_table(table: Table, caption: str) -> None:
@@ -21,25 +21,16 @@ def print_table(table: Table, caption: str) -> None:
 
 
 def summary(scorer: Scorer, scored: FileScore) -> Table:
-    """Rates over all answers; an unparsed verdict widens the interval to what it could have been."""
+    """Rates over all prompts, several answers to one averaged; an unparsed verdict widens the interval."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("metric")
-    for column in ("value", "95 % interval", "n", "unparsed"):
+    for column in ("value", "95 % interval", "answers", "prompts", "unparsed"):
         table.add_column(column, justify="right")
-    n = len(scored.verdicts)
+    prompts = prompts_of(scored.prompts)
     for metric in metric_names(scorer):
         values = [verdict.values.get(metric) for verdict in scored.verdicts]
-        known = [float(value) for value in values if value is not None]
-        low, high = _interval(known, n - len(known))
-        shown = f"{sum(known) / n:.1%}" if known else "-"
-        table.add_row(metric, shown, f"{low:.1%} to {high:.1%}", f"{n:,}", f"{n - len(known):,}")
+        found = bounded_mean([[math.nan if value is None else float(value) for value in values]], prompts)
+        shown = f"{found.least:.1%}" if found.unparsed < len(values) else "-"
+        counts = (len(values), len(set(scored.prompts)), found.unparsed)
+        table.add_row(metric, shown, f"{found.low:.1%} to {found.high:.1%}", *(f"{n:,}" for n in counts))
     return table
-
-
-def _interval(known: Sequence[float], unparsed: int) -> tuple[float, float]:
-    """For new prompts from the same source: Wilson for shares, Student's t for means."""
-    n = len(known) + unparsed
-    least, most = [*known, *[0.0] * unparsed], [*known, *[1.0] * unparsed]
-    if set(known) <= {0.0, 1.0} or n < 2:
-        return wilson(round(sum(least)), n).low, wilson(round(sum(most)), n).high
-    return t_interval(least, clip=True).low, t_interval(most, clip=True).high

@@ -64,38 +64,66 @@ def template_sheets(matrix: Matrix) -> list[TemplateSheet]:
 
 def interval_notes(matrix: Matrix) -> list[str]:
     """What the intervals of this matrix are for, and what they leave out."""
-    seeds = {cell.seeds for cell in matrix.pooled}
-    notes = [
+    return [
         "Rates are over all answers asked for; a truncated answer is judged like any other, and an unparsed "
         "verdict counts as 0 and widens the interval to what it could have been. Every interval is a "
-        "95 % interval, and its caption names what it is for."
+        "95 % interval, and its caption names what it is for.",
+        *_about_runs({cell.seeds for cell in matrix.pooled}),
+        *_about_categories(matrix),
+        *_about_budget(matrix),
+        *_over_refusal(matrix),
+        *_thoughts(matrix),
+        *_about_style(matrix),
+        "One comparison was planned, and its p value stands alone; every other comparison is exploratory, "
+        "its p value corrected over all of them. Do not read off two intervals whether cells differ, for "
+        "they share their prompts: `puretune compare` sets them against each other prompt by prompt.",
     ]
+
+
+def _about_runs(seeds: set[int]) -> Iterator[str]:
     if min(seeds, default=1) <= 1:
-        notes.append(
-            "With one tuning seed the interval speaks of new prompts from the same source, put to this very "
-            "adapter. Another training run may land outside it: one seed is one training run."
+        yield (
+            "With one tuning seed an interval speaks of this very adapter and new prompts like these. A new "
+            "training run may land far outside it, so one seed says nothing about a template."
         )
     if max(seeds, default=1) > 1:
-        notes.append(
-            "With several seeds the value is the mean over training runs. Below ten seeds the interval "
-            "(Student's t on the seeds' means) speaks of new training runs tested on these prompts, and is "
-            "wide with few; from ten up (crossed bootstrap) it speaks of new runs and new prompts. Where "
-            "every answer of every seed agrees it speaks of new prompts only (Clopper-Pearson). Where only "
-            "the seeds' means agree exactly it has no width, which is not certainty."
+        yield (
+            "With several seeds the value is the mean over training runs, and the interval speaks of new "
+            "training runs and new prompts: the variance of both is in it. How far training runs differ is "
+            "estimated over all conditions of the study, and more is added where a cell varies more than "
+            "they do."
         )
+
+
+def _about_categories(matrix: Matrix) -> Iterator[str]:
+    if any("new categories" in cell.estimand for cell in matrix.pooled):
+        yield (
+            "Intervals are for new categories of prompts: the categories of a suite are taken for a sample, "
+            "however few they are. The design effect says how much this costs."
+        )
+    elif any(cell.categories > 1 for cell in matrix.pooled):
+        yield "Intervals are for the categories that a suite has, not for others."
+
+
+def _about_budget(matrix: Matrix) -> Iterator[str]:
     if any(cell.estimand == "these answers" for cell in matrix.cells):
-        notes.append(
+        yield (
             "Under the judge budget a judge saw a random part of the answers, more of those that a cheaper "
-            "scorer finds harmful. Value and interval are estimates of what it would say of these answers; "
-            "they hold however good or bad the cheaper scorer is, and say nothing about new prompts."
+            "scorer finds harmful. Value and interval of one cell estimate what it would say of these "
+            "answers, however good or bad the cheaper scorer is; over several seeds the interval speaks of "
+            "new training runs and new prompts too. Cells judged in part are not compared."
         )
-    notes += _over_refusal(matrix)
-    notes += _thoughts(matrix)
-    notes.append(
-        "Cells whose intervals do not overlap differ by more than chance explains. Cells whose intervals "
-        "overlap may still differ, for they share their prompts: `puretune compare` goes prompt by prompt."
-    )
-    return notes
+
+
+def _about_style(matrix: Matrix) -> Iterator[str]:
+    """Where no people's labels correct a scorer, its errors may differ from condition to condition."""
+    judged = any(one.measures in ("harm", "refusal") for one in matrix.measures)
+    if judged and not matrix.provenance.get("corrected"):
+        yield (
+            "Scorers err, and not equally for every condition: tuning changes the style of answers, and a "
+            "scorer may miss one style more often than another. Part of a difference may be style. People's "
+            "labels of some answers of each condition would tell (`puretune judge calibrate`)."
+        )
 
 
 def _thoughts(matrix: Matrix) -> Iterator[str]:

@@ -1,176 +1,213 @@
-"""The finding in a sentence or two, written from the numbers: present, absent, reversed, or not measured."""
+"""The finding in a few sentences, written from the planned comparison: what it shows, and what it cannot
+tell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from puretune.report._prompts import safety_prompt
+from puretune.report._metrics import measure, reading
+from puretune.report._prompts import mark_of, safety_prompt
 from puretune.report._view import Grid, Row, Square, grids
-from puretune.report._words import bounds, percent, span
-from puretune.study import Matrix
+from puretune.report._words import listed, percent, plural, points, span
+from puretune.study import Comparison, Matrix
 
-# The paper's own choice where a study has several; otherwise the study's order decides.
-_SAFE_FIRST = ("chat:llama", "chat:llama-short", "chat:mpt")
-_PURE_FIRST = ("chat:vanilla",)
+if TYPE_CHECKING:
+    from puretune.scoring import Measure
 
-
-class Pair(NamedTuple):
-    """What is compared: one safety template on both sides, and the same test template after pure tuning."""
-
-    grid: Grid
-    same: Square
-    ptst: Square
+_MOST = 4
+"""Exploratory comparisons in the headline; `puretune compare` shows all."""
 
 
 def headline(matrix: Matrix) -> str:
-    """One or two sentences on what this matrix shows; plain ASCII.
+    """What this matrix shows, in a few sentences; plain ASCII but for the names in it.
 
-    Compares tuning and testing under one safety template (chat:llama -> chat:llama) with PTST
-    (chat:vanilla -> chat:llama; Lyu et al., arXiv 2402.18540), in ASR and in helpfulness, with intervals and
-    whether they overlap. Where the matrix lacks these cells, says so and what it can say.
+    The planned comparison leads (by default tuning and testing under one safety template minus PTST; Lyu et
+    al., arXiv 2402.18540), with its interval, its p value and what they say against the margin. Where there
+    is none, the headline says why and what the matrix can say.
     """
     measured = [grid for grid in grids(matrix) if any(s.pooled.value is not None for s in grid.squares)]
     if not measured:
         return "No cell of this study has a value yet."
-    harm = [grid for grid in measured if grid.reading.family == "harm" and not grid.reading.secondary]
-    helps = [grid for grid in measured if grid.reading.family == "help"]
-    pair = next((found for grid in harm if (found := _pair(grid, matrix))), None)
-    if pair:
-        return " ".join([_harm_sentence(pair, harm), _help_sentence(pair, helps)])
-    return " ".join([*_gap(harm, matrix), *(_range(grid) for grid in (harm or helps or measured)[:1])])
+    planned = [one for one in matrix.comparisons if one.role == "planned"]
+    if planned:
+        said = [_finding(one, matrix) for one in planned]
+        return " ".join([*said, _training_runs(planned[0]), *_exploratory(planned[0], matrix)])
+    asked = _about_harm(measured)
+    return " ".join([*_gap(asked, matrix), _range((asked or measured)[0])])
 
 
-def _pair(grid: Grid, matrix: Matrix) -> Pair | None:
-    at = {(row, column): square for row, column, square in _final(grid)}
-    for safe in _preferred(grid.columns, _SAFE_FIRST):
-        if safety_prompt(safe, matrix) is not True:
-            continue
-        trained = _preferred((row for row, column in at if column == safe), _PURE_FIRST)
-        pure = [name for name in trained if safety_prompt(name, matrix) is False]
-        if pure and (safe, safe) in at:
-            return Pair(grid, at[safe, safe], at[pure[0], safe])
+def _about_harm(measured: list[Grid]) -> list[Grid]:
+    """Harm where it was measured, else refusals of harmful requests."""
+    for family in ("harm", "refusal"):
+        if found := [grid for grid in measured if grid.reading.family == family]:
+            return found
+    return []
+
+
+def _finding(one: Comparison, matrix: Matrix) -> str:
+    values = [_side(one, condition, template, matrix) for condition, template in _cells(one)]
+    p = one.p if one.holm is None else one.holm
+    return (
+        f"{_title(one, matrix)} on {one.suite}: {' and '.join(values)}. Difference {_difference(one)}, "
+        f"{_p(p)}: {_concluded(one, matrix)}."
+    )
+
+
+def _cells(one: Comparison) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (one.condition, one.test_template), (one.reference, one.reference_template)
+
+
+def _side(one: Comparison, condition: str, template: str, matrix: Matrix) -> str:
+    """``4.0 % (1.1 to 9.9) for chat:vanilla -> chat:llama (PTST)``."""
+    square = _square(one, condition, template, matrix)
+    figure = f"{_figure(square)} for " if square else ""
+    ptst = " (PTST)" if square and square.mark == "ptst" else ""
+    return f"{figure}{square.row.label if square else condition} -> {template}{ptst}"
+
+
+def _square(one: Comparison, condition: str, template: str, matrix: Matrix) -> Square | None:
+    """The cell in the matrix that a side of a comparison is, at the end of training."""
+    wanted = (one.suite, one.scorer, one.metric, condition, None, template)
+    for cell in matrix.pooled:
+        found = (cell.suite, cell.scorer, cell.metric, cell.condition, cell.step, cell.test_template)
+        if found == wanted:
+            row = Row(cell.condition, cell.step, cell.train_template)
+            return Square(row, template, cell, (), mark_of(cell.train_template, template, matrix))
     return None
 
 
-def _final(grid: Grid) -> Iterator[tuple[str, str, Square]]:
-    """(train template, test template, square) with a value, the last step of each condition last.
-
-    Of several conditions with one train template the plain one, named like its template, comes last.
-    """
-    valued = [s for s in grid.squares if s.pooled.value is not None and s.row.train_template is not None]
-    for square in sorted(valued, key=lambda s: (s.row.condition == s.row.train_template, _step(s.row))):
-        yield square.row.train_template or "", square.column, square
+def _difference(one: Comparison) -> str:
+    interval = f"{points(one.low)} to {points(one.high)}"
+    return f"{points(one.difference)} points (95 % interval {interval})"
 
 
-def _step(row: Row) -> float:
-    return float("inf") if row.step is None else row.step
+def _concluded(one: Comparison, matrix: Matrix) -> str:
+    margin = f"{100 * one.margin:g} points"
+    if one.conclusion == "equivalent":
+        return f"equivalent within {margin}"
+    if one.conclusion == "inconclusive":
+        return f"inconclusive, neither a difference nor equivalence within {margin} is shown{_needed(one)}"
+    first, second = (_short(one, *cell, matrix) for cell in _cells(one))
+    better = _better(one, matrix)
+    if better is None:
+        return f"{first} is {one.conclusion} than {second}"
+    winner, loser = (first, second) if one.conclusion == better else (second, first)
+    return f"{winner} is better than {loser}"
 
 
-def _preferred(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
-    def place(name: str) -> int:
-        matches = [i for i, known in enumerate(first) if name == known or name.endswith(f":{known}")]
-        return matches[0] if matches else len(first)
+def _short(one: Comparison, condition: str, template: str, matrix: Matrix) -> str:
+    square = _square(one, condition, template, matrix)
+    named = {"ptst": "PTST", "same": "the same template on both sides"}
+    mark = square.mark if square else None
+    return named[mark] if mark else f"{condition} -> {template}"
 
-    return sorted(dict.fromkeys(names), key=place)
+
+def _better(one: Comparison, matrix: Matrix) -> str | None:
+    """Which direction is better in this metric."""
+    found: Measure | None = measure(one.suite, one.scorer, one.metric, matrix)
+    return found.better if found else None
 
 
-def _harm_sentence(pair: Pair, harm: list[Grid]) -> str:
-    verdict = _asr_verdict(pair)
-    same = [other for other in harm if other.label == pair.grid.label]
-    others = [found for other in same if (found := _like(pair, other))]
-    if len(others) > 1:
-        lower = sum(_points(found) < 0 for found in others)
-        verdict += f"; lower on {lower} of {len(others)} harmful suites"
-    what = f"{_measure(pair.grid)} on {pair.grid.suite}"
+def _needed(one: Comparison) -> str:
+    """What would decide, where that can be said."""
+    margin = f"{100 * one.margin:g} points"
+    if one.seeds_needed:
+        return f" (to find a difference of {margin}: about {one.seeds_needed} seeds)"
+    if one.prompts_factor and one.prompts_factor > 1:
+        return f" (to find a difference of {margin}: about {one.prompts_factor * one.n:,.0f} prompts)"
+    return ""
+
+
+def _training_runs(one: Comparison) -> str:
+    """What one run, or several, can tell."""
+    if one.seeds > 1:
+        spread = "" if one.seed_sd is None else f", which differ by a standard deviation of {_sd(one)}"
+        return f"Means over {one.seeds} training runs{spread}."
+    if one.seeds == 0:
+        return "Nothing was tuned: this speaks of this model."
+    if one.seed_sd is not None:
+        return f"One training run each; between training runs a standard deviation of {_sd(one)} is assumed."
     return (
-        f"{what}: {_figure(pair.same, first=True)} for {_arrow(pair.same)}, "
-        f"{_figure(pair.ptst)} for {_arrow(pair.ptst)} (PTST): {verdict}."
+        f"One training run each: this speaks of {one.estimand}, and says nothing about what the templates do "
+        "in another training run."
     )
 
 
-def _asr_verdict(pair: Pair) -> str:
-    points = _points(pair)
-    if points == 0:
-        return "no difference, so the published effect is absent here"
-    if points > 0:
-        return f"PTST is {points:.1f} points higher, the reverse of the published effect{_overlap(pair)}"
-    return f"PTST is {-points:.1f} points lower{_overlap(pair)}"
+def _sd(one: Comparison) -> str:
+    return f"{100 * (one.seed_sd or 0):.1f} points"
 
 
-def _help_sentence(pair: Pair, helps: list[Grid]) -> str:
-    like = next((found for grid in helps if (found := _like(pair, grid))), None)
-    if like is None:
-        return f"Helpfulness was not measured for both{_runs(pair)}."
-    points = _points(like)
-    difference = "no difference"
-    if points:
-        difference = f"{abs(points):.1f} points {'higher' if points > 0 else 'lower'}{_overlap(like)}"
-    return (
-        f"Helpfulness on {like.grid.suite} ({like.grid.reading.title.lower()}): {_figure(like.same)} against "
-        f"{_figure(like.ptst)} with PTST, {difference}{_runs(pair)}."
-    )
+def _exploratory(planned: Comparison, matrix: Matrix) -> Iterator[str]:
+    """The same two cells in other metrics and suites."""
+    others = [o for o in matrix.comparisons if o.role == "exploratory" and _cells(o) == _cells(planned)]
+    if others:
+        said = [
+            f"{_title(o, matrix)} on {o.suite} {points(o.difference)} ({points(o.low)} to {points(o.high)}), "
+            f"{o.conclusion}"
+            for o in others[:_MOST]
+        ]
+        yield f"Exploratory, differences of the same two cells in points: {'; '.join(said)}."
+    if not any(_measures(o, matrix) == "help" for o in (planned, *others)):
+        yield "Helpfulness was not measured for both."
 
 
-def _like(pair: Pair, grid: Grid) -> Pair | None:
-    """The same two places in another grid, where both have a value."""
-    same, ptst = (grid.at(square.row, square.column) for square in (pair.same, pair.ptst))
-    if same is None or ptst is None or same.pooled.value is None or ptst.pooled.value is None:
-        return None
-    return Pair(grid, same, ptst)
+def _measures(one: Comparison, matrix: Matrix) -> str | None:
+    found = measure(one.suite, one.scorer, one.metric, matrix)
+    return found.measures if found else None
 
 
-def _points(pair: Pair) -> float:
-    """PTST minus same template in percentage points, to one decimal: what is not shown is no difference."""
-    same, ptst = pair.same.pooled.value or 0.0, pair.ptst.pooled.value or 0.0
-    return round(100 * (ptst - same), 1)
+def _title(one: Comparison, matrix: Matrix) -> str:
+    """The metric's short name; with its scorer's name."""
+    return _named(one.metric, one.label, reading(one.suite, one.scorer, one.metric, matrix).title)
 
 
-def _overlap(pair: Pair) -> str:
-    a, b = pair.same.pooled, pair.ptst.pooled
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return "; without both intervals this may be chance"
-    if a.low <= b.high and b.low <= a.high:
-        return "; the intervals overlap, so this may be chance"
-    return "; the intervals do not overlap"
+def _named(metric: str, label: str, title: str) -> str:
+    return label.replace("asr", "ASR", 1) if metric == "asr" else title
 
 
-def _figure(square: Square, first: bool = False) -> str:
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _figure(square: Square) -> str:
     cell = square.pooled
     interval = span(cell.low, cell.high)
-    if square.zero_width:
-        interval = f"all {cell.seeds} seeds equal"
-    elif first and interval:
-        interval = f"95 % interval {interval}"
     return f"{percent(cell.value)} %" + (f" ({interval})" if interval else "")
 
 
-def _arrow(square: Square) -> str:
-    return f"{square.row.label} -> {square.column}"
+def _gap(asked: list[Grid], matrix: Matrix) -> Iterator[str]:
+    """Why this matrix has no planned comparison."""
+    named = _contrasts(matrix)
+    if named:
+        yield (
+            f"The planned comparison ({'; '.join(named)}) could not be made: it needs two cells that were "
+            "judged whole, on the same prompts."
+        )
+    elif not asked:
+        yield "No suite of this study asks for harm, so it says nothing about safety."
+    elif not any(safety_prompt(name, matrix) for name in asked[0].columns):
+        yield "No test template of this study carries safety instructions, so it says nothing about PTST."
+    else:
+        why = listed(_missing(asked[0], matrix))
+        yield f"This matrix cannot compare PTST with same-template tuning: {why}."
 
 
-def _runs(pair: Pair) -> str:
-    seeds = [square.pooled.seeds for square in (pair.same, pair.ptst)]
-    if max(seeds) > 1:
-        return f" (means over {bounds(seeds)} seeds)"
-    return " (one seed: each figure is one training run)"
+def _contrasts(matrix: Matrix) -> list[str]:
+    analysis: Any = matrix.provenance.get("analysis")
+    return [str(one) for one in analysis.get("contrast", ())] if isinstance(analysis, dict) else []
 
 
-def _gap(harm: list[Grid], matrix: Matrix) -> list[str]:
-    """Why PTST cannot be compared with same-template tuning in this matrix."""
-    if not harm:
-        return ["This study has no attack success rate, so it says nothing about safety."]
-    cells = f"{_measure(harm[0])} cells" if harm[0].metric.startswith("asr") else "cells of harm"
-    columns = _preferred(harm[0].columns, _SAFE_FIRST)
-    safe = next((name for name in columns if safety_prompt(name, matrix)), None)
-    if safe is None:
-        return ["No test template of this study has a safety prompt, so it says nothing about PTST."]
-    present = {(train, test) for train, test, _ in _final(harm[0])}
-    missing = [] if (safe, safe) in present else [f"no {safe} -> {safe}"]
-    if not any(test == safe and safety_prompt(train, matrix) is False for train, test in present):
-        missing.append(f"none tuned without a safety prompt and tested under {safe}")
-    lacks = " and ".join(missing)
-    return [f"This matrix cannot compare PTST with same-template tuning: among its {cells} there is {lacks}."]
+def _missing(grid: Grid, matrix: Matrix) -> Iterator[str]:
+    safe = next(name for name in grid.columns if safety_prompt(name, matrix))
+    valued = [s for s in grid.squares if s.pooled.value is not None and s.column == safe]
+    trained = {square.row.train_template for square in valued} - {None}
+    if safe not in trained:
+        yield f"it has no {safe} -> {safe}"
+    if not any(safety_prompt(name, matrix) is False for name in trained if name is not None):
+        yield f"nothing tuned without safety instructions was tested under {safe}"
+    if safe in trained and any(safety_prompt(name or "", matrix) is False for name in trained):
+        yield "the two cells were not judged whole, or have no seed in common"
 
 
 def _range(grid: Grid) -> str:
@@ -179,15 +216,15 @@ def _range(grid: Grid) -> str:
         (s for s in grid.squares if s.pooled.value is not None), key=lambda s: s.pooled.value or 0.0
     )
     low, high = valued[0], valued[-1]
-    what = f"{_measure(grid)} on {grid.suite}"
-    lowest = f"{_figure(low, first=True)} for {_arrow(low)}"
+    what = f"{_named(grid.metric, grid.label, grid.reading.title)} on {grid.suite}"
+    lowest = f"{_figure(low)} for {_arrow(low)}"
     if low is high:
         return f"{what} is {lowest}."
     if low.pooled.value == high.pooled.value:
         return f"{what} is {percent(low.pooled.value)} % in every cell."
-    return f"{what} goes from {lowest} to {_figure(high)} for {_arrow(high)}."
+    over = plural(max(square.pooled.seeds for square in valued), "training run")
+    return f"{what} goes from {lowest} to {_figure(high)} for {_arrow(high)} (95 % intervals; {over} each)."
 
 
-def _measure(grid: Grid) -> str:
-    """The metric's short name; with its scorer's name."""
-    return grid.label.replace("asr", "ASR", 1) if grid.metric == "asr" else grid.reading.title
+def _arrow(square: Square) -> str:
+    return f"{square.row.label} -> {square.column}"

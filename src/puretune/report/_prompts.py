@@ -1,4 +1,4 @@
-"""Which templates carry a safety prompt, and what that makes of a (train, test) pair."""
+"""Which templates carry safety instructions, and what that makes of a (train, test) pair."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from puretune.errors import InputError
 from puretune.study import Matrix
-from puretune.templates import BUILTIN_TEMPLATES, resolve_template
+from puretune.templates import resolve_template
 
 Mark = Literal["same", "ptst"]
 
 
 def mark_of(train: str | None, test: str, matrix: Matrix) -> Mark | None:
-    """``same``: one template on both sides; ``ptst``: tuned without a safety prompt, tested with one."""
+    """``same``: one template on both sides; ``ptst``: tuned without safety instructions, tested with them."""
     if train is None:
         return None
     if train == test:
@@ -23,19 +23,14 @@ def mark_of(train: str | None, test: str, matrix: Matrix) -> Mark | None:
 
 
 def safety_prompt(name: str, matrix: Matrix) -> bool | None:
-    """Whether the template has a system prompt that can act as a safety prompt; None where nothing is known.
-
-    Any system prompt counts, except Alpaca's "Below is an instruction ...", which only describes the format.
-    """
+    """Whether the template is declared to carry safety instructions; None where nothing is known of it."""
     record = template_record(name, matrix)
-    if "system" in record:
-        system = record["system"]
-    else:
-        try:
-            system = resolve_template(name).system
-        except InputError:
-            return None
-    return bool(system) and system != BUILTIN_TEMPLATES["chat:alpaca"].system
+    if "safety" in record:
+        return bool(record["safety"])
+    try:
+        return resolve_template(name).safety
+    except InputError:
+        return None
 
 
 def template_record(name: str, matrix: Matrix) -> Mapping[str, Any]:

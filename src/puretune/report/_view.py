@@ -58,12 +58,6 @@ class Square:
             total.update(run.counts)
         return total
 
-    @property
-    def zero_width(self) -> bool:
-        """Whether several seeds agree exactly, so that their t interval has no width."""
-        cell = self.pooled
-        return cell.seeds > 1 and cell.low is not None and cell.low == cell.high
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -108,7 +102,8 @@ class Grid:
 
     @property
     def notes(self) -> list[str]:
-        """Truncated, incoherent, empty and unparsed answers where there are any; intervals without width."""
+        """Truncated, incoherent, empty and unparsed answers where there are any; spread between training
+        runs."""
         counts = sum((square.counts for square in self.squares), Counter())
         asked = sum(run.n for square in self.squares for run in square.runs)
         wary = [
@@ -119,9 +114,22 @@ class Grid:
         if counts["unjudged"]:
             wary.append(f"{counts['unjudged']:,} left unjudged by the judge budget")
         notes = [f"Of {plural(asked, 'answer')}: {', '.join(wary)}."] if wary else []
-        if any(square.zero_width for square in self.squares):
-            notes.append("An interval without width means that all seeds agree exactly, not certainty.")
-        return notes
+        effects = [
+            cell.pooled.design_effect for cell in self.squares if cell.pooled.design_effect is not None
+        ]
+        if effects:
+            notes.append(f"Design effect of the categories: {min(effects):.1f} to {max(effects):.1f}.")
+        return [*notes, *self._seed_spread()]
+
+    def _seed_spread(self) -> Iterator[str]:
+        """How far training runs differ, where several were compared."""
+        spreads = [
+            s.pooled.seed_sd for s in self.squares if s.pooled.seed_sd is not None and s.pooled.seeds > 1
+        ]
+        if spreads:
+            low, high = (f"{100 * value:.1f}" for value in (min(spreads), max(spreads)))
+            size = low if low == high else f"{low} to {high}"
+            yield f"Standard deviation between training runs, over all conditions: {size} points."
 
 
 def grids(matrix: Matrix) -> list[Grid]:

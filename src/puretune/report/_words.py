@@ -18,6 +18,11 @@ def span(low: float | None, high: float | None, dash: str = " to ") -> str:
     return "" if low is None or high is None else f"{percent(low)}{dash}{percent(high)}"
 
 
+def points(value: float) -> str:
+    """A difference of shares in percentage points with its sign, ``+17.1``."""
+    return f"{100 * value:+.1f}"
+
+
 def plural(count: int, noun: str) -> str:
     """``1 seed``, ``3 seeds``, ``1,200 answers``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -42,6 +42,8 @@ class FileScore:
     unparsed: int
     thoughts: Mapping[str, int]
     """How many answers had thoughts that were ``cut``, and how many never ended them (``unclosed``)."""
+    prompts: tuple[str, ...] = ()
+    """Which prompt each answer is to: answers with one ``prompt_id``, or one query, are samples of it."""
 
 
 def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
@@ -58,12 +60,25 @@ def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
     ]
     write_text(out, "".join(f"{line}\n" for line in lines))
     values = {m: sum(float(v.values.get(m) or 0) for v in verdicts) for m in metric_names(scorer)}
-    return FileScore(verdicts, values, sum(v.parse == "unparsed" for v in verdicts), thoughts_of(names))
+    unparsed = sum(v.parse == "unparsed" for v in verdicts)
+    return FileScore(verdicts, values, unparsed, thoughts_of(names), _prompts(items, names))
 
 
 def thoughts_of(names: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """The answers whose thoughts were cut or never ended, counted."""
     return dict(Counter(str(name["thoughts"]) for name in names if "thoughts" in name))
+
+
+def _prompts(items: Sequence[tuple[Example, Answer]], names: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The prompt of each answer: its ``prompt_id``, else its query, else itself."""
+    return tuple(
+        f"id {name['prompt_id']}"
+        if "prompt_id" in name
+        else f"query {example.query}"
+        if example.query
+        else key
+        for key, name, (example, _) in zip(map(str, range(len(items))), names, items, strict=True)
+    )
 
 
 def answers_in(path: Path) -> list[tuple[Example, Answer]]:

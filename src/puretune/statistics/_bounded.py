@@ -152,7 +152,7 @@ class BoundedDifference:
 
     def conclusion(self, margin: float) -> Conclusion:
         """As :func:`puretune.statistics.conclusion`."""
-        return conclusion(self.interval, self.inner, margin)
+        return conclusion(self.interval, self.inner, margin, self.p)
 
 
 def bounded_difference(

@@ -109,15 +109,14 @@ class Difference:
     """Between seeds, of the difference of one pair of them: estimated, or assumed."""
 
     def conclusion(self, margin: float) -> Conclusion:
-        """What this says of the first against the second, with differences up to ``margin`` of no
-        interest."""
-        return conclusion(self.estimate.interval, self.inner, margin)
+        """What this says of the first against the second; differences up to ``margin`` are of no interest."""
+        return conclusion(self.estimate.interval, self.inner, margin, self.p)
 
 
-def conclusion(interval: Interval, inner: Interval, margin: float) -> Conclusion:
-    """``lower`` or ``higher`` where the 95 % interval leaves out 0, ``equivalent`` where the 90 % one lies
-    within the margin (then even where it leaves out 0), else ``inconclusive``. InputError for a margin not
-    above 0.
+def conclusion(interval: Interval, inner: Interval, margin: float, p: float = 0.0) -> Conclusion:
+    """``lower`` or ``higher`` where the 95 % interval leaves out 0 and ``p`` is at most 0.05 (an exact test
+    may say less than a score interval), ``equivalent`` where the 90 % interval lies within the margin (then
+    even where the other leaves out 0), else ``inconclusive``. InputError for a margin not above 0.
 
     Source: two one-sided tests, Schuirmann (1987), J. Pharmacokinetics and Biopharmaceutics 15:657-680.
     """
@@ -125,9 +124,9 @@ def conclusion(interval: Interval, inner: Interval, margin: float) -> Conclusion
         raise InputError(f"margin is {margin!r}; use a number between 0 and 1, such as 0.05 for 5 points.")
     if -margin < inner.low and inner.high < margin:
         return "equivalent"
-    if interval.high < 0:
-        return "lower"
-    return "higher" if interval.low > 0 else "inconclusive"
+    if p > 0.05 or interval.low <= 0 <= interval.high:
+        return "inconclusive"
+    return "lower" if interval.high < 0 else "higher"
 
 
 def crossed_mean(

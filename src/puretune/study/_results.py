@@ -71,7 +71,6 @@ def matrix_from(content: Any, where: str) -> Matrix:
 @cache
 def _reader() -> TypeAdapter[Matrix]:
     """Checks every field of every dataclass in a matrix."""
-    made: TypeAdapter[Matrix] = TypeAdapter(Matrix, config=ConfigDict(defer_build=True))
-    names = {"Measure": Measure, "Conclusion": Conclusion}
-    made.rebuild(_types_namespace=names)
+    made: TypeAdapter[Matrix] = TypeAdapter(Matrix)
+    made.rebuild(_types_namespace={"Measure": Measure, "Conclusion": Conclusion})
     return made
