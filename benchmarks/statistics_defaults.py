@@ -38,7 +38,9 @@ GRADES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 class World:
     """Prompts with their effects and categories; answers of conditions to them."""
 
-    def __init__(self, rng: np.random.Generator, studies: int, prompts: int, categories: int, sd: float = 1.0):
+    def __init__(
+        self, rng: np.random.Generator, studies: int, prompts: int, categories: int, sd: float = 1.0
+    ):
         self.rng, self.studies, self.prompts = rng, studies, prompts
         self.category = np.arange(prompts) % categories
         fixed = np.linspace(-1.2, 1.2, categories) if categories > 1 else np.zeros(1)
@@ -68,7 +70,9 @@ class World:
 # --- Cells -------------------------------------------------------------------------------------------------
 
 
-def interval(plan: st.Design, values: Floats, spread: st.SeedSpread | None = None, exact: bool = True) -> tuple[Floats, Floats]:
+def interval(
+    plan: st.Design, values: Floats, spread: st.SeedSpread | None = None, exact: bool = True
+) -> tuple[Floats, Floats]:
     """The default interval of a cell, for all studies at once."""
     moments = plan.moments(values)
     variance, freedom = crossed.variance_of_mean(moments, moments.scale, spread)
@@ -109,7 +113,9 @@ def _graded(studies: int, rate: float, prompts: int) -> Row:
     """Scores 1 to 5 as [0, 1], most of them 0; the mean is ``rate``."""
     rng = _rng(2, rate, prompts)
     share = rate / 0.4
-    chance = np.array([0.0, 0.6, 0.25, 0.1, 0.05]) * share / (np.array([0.6, 0.25, 0.1, 0.05]) @ GRADES[1:]) * 0.4
+    chance = (
+        np.array([0.0, 0.6, 0.25, 0.1, 0.05]) * share / (np.array([0.6, 0.25, 0.1, 0.05]) @ GRADES[1:]) * 0.4
+    )
     chance[0] = 1 - chance.sum()
     values = rng.choice(GRADES, (studies, 1, prompts), p=chance)
     low, high = interval(st.design(prompts), values, exact=False)
@@ -168,7 +174,9 @@ def comparisons(studies: int) -> Iterator[Row]:
             yield _one_seed(studies, rates, prompts, graded=True)
 
 
-def differences(plan: st.Design, held: Sequence[Floats], borrow: bool = True) -> tuple[Floats, Floats, Floats]:
+def differences(
+    plan: st.Design, held: Sequence[Floats], borrow: bool = True
+) -> tuple[Floats, Floats, Floats]:
     """First minus second of ``held``, its standard error and degrees of freedom, for all studies at once."""
     moments = [plan.moments(values) for values in held]
     spread = crossed.seed_spread([[one] for one in moments]) if borrow else None
@@ -177,7 +185,9 @@ def differences(plan: st.Design, held: Sequence[Floats], borrow: bool = True) ->
     return both.mean, np.sqrt(variance), freedom
 
 
-def _compared(studies: int, name: str, conditions: Sequence[tuple[float, float]], seeds: int, prompts: int) -> Row:
+def _compared(
+    studies: int, name: str, conditions: Sequence[tuple[float, float]], seeds: int, prompts: int
+) -> Row:
     count = max(500, studies * 100 // prompts)
     world = World(_rng(6, seeds, prompts, *conditions[0], *conditions[-1]), count, prompts, 4)
     held = [world.answers(world.adapters(*one, seeds)) for one in conditions]
@@ -198,13 +208,17 @@ def _one_seed(studies: int, rates: tuple[float, float], prompts: int, graded: bo
     return _test_row(name, ends[:, 0], ends[:, 1], rejected, truth, 1, prompts)
 
 
-def _found(name: str, value: Floats, error: Floats, freedom: Floats, truth: float, seeds: int, prompts: int) -> Row:
+def _found(
+    name: str, value: Floats, error: Floats, freedom: Floats, truth: float, seeds: int, prompts: int
+) -> Row:
     half = stdtrit(freedom, 0.975) * error
     p = 2 * stdtr(freedom, -np.abs(value) / error)
     return _test_row(name, value - half, value + half, p < 0.05, truth, seeds, prompts)
 
 
-def _test_row(name: str, low: Floats, high: Floats, rejected: NDArray[np.bool_], truth: float, seeds: int, prompts: int) -> Row:
+def _test_row(
+    name: str, low: Floats, high: Floats, rejected: NDArray[np.bool_], truth: float, seeds: int, prompts: int
+) -> Row:
     found = _row(name, low, high, truth, seeds=seeds, prompts=prompts)
     return {**found, "difference": truth, "rejected": float(rejected.mean())}
 

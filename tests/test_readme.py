@@ -15,10 +15,10 @@ def test_the_example_writes_every_cell_and_the_finding() -> None:
     example, matrix = runpy.run_path(str(ROOT / "examples" / "readme_matrix.py")), square(paper_like)
     block = "\n\n".join(example["paragraphs"](matrix))
     assert headline(matrix) in " ".join(block.split())
-    assert "| CL | 15 (9-23) | 15 (9-23) | 15 (9-23) | 15 (9-23) | **34** (25-44) |" in block
-    assert "*4* (2-10) |" in block
+    assert "| CL | 15 (9-24) | 15 (9-24) | 15 (9-24) | 15 (9-24) | **34** (25-44) |" in block
+    assert "*4* (1-10) |" in block
     assert block.count("| untuned |") == 2
-    assert "Intervals are for new prompts from the same source." in " ".join(block.split())
+    assert "Intervals are for this adapter and new prompts from the same source." in " ".join(block.split())
 
 
 def test_the_page_has_a_matrix_and_names_what_made_it() -> None:

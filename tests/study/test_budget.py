@@ -195,7 +195,11 @@ def test_seeds_of_a_budgeted_study_speak_of_training_runs(
     study = Study.load(small(train=["CV"], test=["CV"], tuning=tuning, judge_budget="20 judgements"))
     matrix = run_study(study, tmp_path / "run")
     pooled = {cell.label: cell for cell in matrix.pooled}["asr (dear)"]
-    assert (pooled.seeds, pooled.estimand, pooled.method) == (2, "new training runs", "t on 2 seed means")
+    assert (pooled.seeds, pooled.estimand, pooled.method) == (
+        2,
+        "new training runs and new prompts from the same source",
+        "judge budget over 2 seeds",
+    )
 
 
 def test_the_command_shows_what_was_judged(small: Any, tmp_path: Path) -> None:
