@@ -226,7 +226,8 @@ def _beta_ends(successes: FloatArray, n: FloatArray, tail: float) -> tuple[Float
     none, all_ = k < 1e-9, failures < 1e-9
     low = np.where(none, 0.0, betaincinv(np.where(none, 1.0, k), failures + 1, tail))
     high = np.where(all_, 1.0, betaincinv(k + 1, np.where(all_, 1.0, failures), 1 - tail))
-    return low, high
+    # Far below one effective answer the inverse is not found: then nothing is known of that end.
+    return np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)
 
 
 def _numbered(labels: Sequence[Hashable]) -> list[int]:
