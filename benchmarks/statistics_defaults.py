@@ -1,9 +1,9 @@
 """Coverage and errors of what puretune does by itself: cells, pooled cells, the planned comparison.
 
 Truth: adapters of one condition have rates drawn from a beta distribution (mean and standard deviation given;
-the latter at most the mean itself), prompts have effects of their own on the logit scale, the same under every
-condition, and categories differ by fixed effects. A one-seed interval is held against its own adapter's rate,
-one of several seeds against the mean over all training runs.
+the latter at most the mean itself), prompts have effects of their own on the logit scale, the same under
+every condition, and categories differ by fixed effects. A one-seed interval is held against its own adapter's
+rate, one of several seeds against the mean over all training runs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def interval(
 
 
 def cell_coverage(studies: int) -> Iterator[Row]:
-    """One condition alone: every rate, number of seeds, seed sd, number of prompts, with categories or not."""
+    """One condition alone: every rate, number of seeds, seed sd, number of prompts, with categories or
+    not."""
     for seeds in SEEDS:
         for prompts in SIZES:
             for categories in CATEGORIES:
@@ -99,7 +100,8 @@ def _cell(studies: int, seeds: int, prompts: int, categories: int, rate: float, 
 
 
 def special_cells(studies: int) -> Iterator[Row]:
-    """Graded scores near 0, seeds that answer nearly alike, several samples, and variance from a whole study."""
+    """Graded scores near 0, seeds that answer nearly alike, several samples, and variance from a whole
+    study."""
     for rate in (0.02, 0.05, 0.2):
         for prompts in SIZES:
             yield _graded(studies, rate, prompts)
@@ -195,7 +197,8 @@ def _compared(
 
 
 def _one_seed(studies: int, rates: tuple[float, float], prompts: int, graded: bool) -> Row:
-    """Two adapters on the same prompts; graded: by t, as for graded scores (0/1 answers: Tango and McNemar)."""
+    """Two adapters on the same prompts; graded: by t, as for graded scores (0/1 answers: Tango and
+    McNemar)."""
     world = World(_rng(7, *rates, prompts, graded), studies, prompts, 1)
     held = [world.answers(world.adapters(rate, 0.0, 1)) for rate in rates]
     truth, name = rates[0] - rates[1], f"one seed, {rates[0]:.0%} against {rates[1]:.0%}"

@@ -16,7 +16,6 @@ from puretune.files import working_directory
 from puretune.study._anchor import anchored
 from puretune.study._spec import Study
 
-
 _LINE_ENDS = frozenset("\r\x85\u2028\u2029")
 
 
