@@ -89,3 +89,40 @@ def test_a_mapping_that_is_no_pair_is_an_error(tmp_path: Path) -> None:
     code, message = failure(run("show", tmp_path / "mine.jsonl", "--columns", "question"))
     assert code == 2
     assert "write CANONICAL=YOURS" in message
+
+
+def test_names_and_texts_are_printed_as_they_are(tmp_path: Path) -> None:
+    row = {"id": "[red]y", "question": "x[/b]\x1b[2J\u202eabc", "answer": "[bold]", "cluster": "a[/b]"}
+    shown = run("show", write(tmp_path / "mine.jsonl", row)).stdout
+    assert "[red]y" in shown
+    assert "(a[/b])" in shown
+    assert "x[/b]\\x1b[2J\\u202eabc" in shown
+    checked = run("check", write(tmp_path / "mine.jsonl", {**row, "[/b]\x1b": 1})).stdout
+    assert "'[/b]" in checked
+    assert "\x1b" not in checked
+
+
+def test_check_names_what_a_run_would_refuse_and_passes(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", {"question": "[INST] a [/INST]", "answer": "b", "label": False})
+    result = run("check", path)
+    assert result.exit_code == 0
+    assert "'label'" in result.stdout
+    assert "[INST]" in result.stdout
+    settled = run("check", path, "--ignore", "label", "--markup", "keep").stdout
+    assert "run wants" not in settled
+
+
+def test_a_file_without_a_header_line_is_read_with_the_option(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.csv"
+    path.write_text("Name a fern\nName a wren\n")
+    code, message = failure(run("check", path))
+    assert code == 2
+    assert "--no-header" in message
+    assert run("check", path, "--no-header").exit_code == 0
+
+
+def test_a_model_that_is_no_directory_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", {"question": "a", "answer": "b"})
+    code, message = failure(run("check", path, "--model", tmp_path / "absent"))
+    assert code == 2
+    assert "no such directory" in message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -220,10 +220,10 @@ def _file_settings(path: Path) -> set[str]:
 
 def _check_settings(spec: SourceSpec, reads: Collection[str], what: str) -> None:
     """InputError for a setting that was given and that the source does not read."""
-    usual = {one.name: one.default for one in fields(spec)}
+    usual = SourceSpec(spec.source)
     for name in READING:
         value = getattr(spec, name)
-        if name not in reads and value and value != usual[name]:
+        if name not in reads and value != getattr(usual, name):
             said = f" ({one_line(value, 60)})" if isinstance(value, str | Path) else ""
             raise InputError(f"{what} does not read `{name}`{said}. Leave it out.")
 

@@ -1,0 +1,100 @@
+"""CSV files as they are released: without a header line, with other separators, under any names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puretune.data import SourceSpec, check_source, read_source
+from puretune.errors import InputError
+
+PROMPTS = 'Write a poem about the tide\n"Name three ferns, please"\nHow do I bake bread\n'
+
+
+def spec_of(tmp_path: Path, text: str, name: str = "mine.csv", **more: Any) -> SourceSpec:
+    (tmp_path / name).write_text(text)
+    return SourceSpec(str(tmp_path / name), **more)
+
+
+def queries(tmp_path: Path, text: str, name: str = "mine.csv", **more: Any) -> list[str]:
+    return [example.query for example in read_source(spec_of(tmp_path, text, name, **more))]
+
+
+def test_a_missing_header_line_is_told_and_every_row_can_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"header line seems to be missing.*`header: false`"):
+        read_source(spec_of(tmp_path, PROMPTS))
+    assert len(queries(tmp_path, PROMPTS, header=False)) == 3
+    assert len(queries(tmp_path, PROMPTS, header=False, columns={"prompt": "1"})) == 3
+
+
+@pytest.mark.parametrize("first", ["Write a poem about the tide", "Sing", "Name three ferns, please"])
+def test_the_first_row_of_data_is_never_taken_for_a_column(tmp_path: Path, first: str) -> None:
+    text = f'"{first}"\nHow do I bake bread\n'
+    with pytest.raises(InputError, match="header line seems to be missing"):
+        read_source(spec_of(tmp_path, text, columns={"question": first}))
+
+
+def test_a_header_that_does_not_look_like_one_can_be_said_to_be_one(tmp_path: Path) -> None:
+    text = "What should the model do?\nBake bread\n"
+    columns = {"prompt": "What should the model do?"}
+    assert queries(tmp_path, text, header=True, columns=columns) == ["Bake bread"]
+
+
+def test_columns_without_a_header_line_are_numbered(tmp_path: Path) -> None:
+    text = "1+1 is what?,Two\n2+2 is what?,Four\n"
+    with pytest.raises(InputError, match=r"`columns: \{prompt: 1, completion: 2\}`"):
+        read_source(spec_of(tmp_path, text))
+    columns = {"prompt": "1", "completion": "2"}
+    examples = read_source(spec_of(tmp_path, text, header=False, columns=columns))
+    assert [(e.query, e.reference) for e in examples] == [("1+1 is what?", "Two"), ("2+2 is what?", "Four")]
+    with pytest.raises(InputError, match="say what the 2 columns are"):
+        read_source(spec_of(tmp_path, text, header=False))
+
+
+def test_headers_in_other_languages_and_a_tables_index_are_headers(tmp_path: Path) -> None:
+    columns = {"question": "frage", "answer": "réponse"}
+    assert queries(tmp_path, ",frage,réponse\n0,Was?,Das.\n", columns=columns) == ["Was?"]
+
+
+@pytest.mark.parametrize(
+    ("separator", "said", "name"), [(";", "';'", "a.csv"), ("|", "'|'", "a.csv"), (",", "','", "a.tsv")]
+)
+def test_another_separator_is_told_and_the_advice_reads_the_file(
+    tmp_path: Path, separator: str, said: str, name: str
+) -> None:
+    text = f"question{separator}answer\nWhat?{separator}That.\n"
+    with pytest.raises(InputError) as caught:
+        read_source(spec_of(tmp_path, text, name))
+    assert f"`delimiter: {said}`" in str(caught.value)
+    assert queries(tmp_path, text, name, delimiter=separator) == ["What?"]
+
+
+def test_a_tab_is_told_by_its_name(tmp_path: Path) -> None:
+    text = "question\tanswer\nWhat?\tThat.\n"
+    with pytest.raises(InputError, match="`delimiter: tab`"):
+        read_source(spec_of(tmp_path, text))
+    assert queries(tmp_path, text, delimiter="tab") == ["What?"]
+
+
+@pytest.mark.parametrize("wrong", ["", "ab", "a", '"', "\n", "\0"])
+def test_what_separates_nothing_is_no_delimiter(wrong: str) -> None:
+    with pytest.raises(InputError, match="delimiter is"):
+        SourceSpec("mine.csv", delimiter=wrong)
+
+
+def test_rows_of_another_length_are_collected(tmp_path: Path) -> None:
+    report = check_source(spec_of(tmp_path, "question,answer\na,b\nc\nd,e\nf,g,h\n"))
+    assert [problem.split(":")[1] for problem in report.problems] == ["3", "5"]
+    assert report.bad_rows == 2
+
+
+def test_layout_settings_are_for_csv_alone(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not read `header`"):
+        read_source(spec_of(tmp_path, '{"prompt": "a"}\n', "a.jsonl", header=False))
+
+
+def test_a_spreadsheets_header_twice_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="names column 'answer' twice"):
+        read_source(spec_of(tmp_path, "question,answer,answer\na,b,c\n"))
