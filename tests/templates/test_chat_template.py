@@ -10,7 +10,7 @@ import pytest
 
 from puretune.errors import InputError
 from puretune.templates import Message, PromptTemplate, Renderer, markup_named, resolve_template
-from puretune.templates import _chat_template as module
+from puretune.templates import _spelling as module
 from tests import families
 from tests.small_tokenizers import CHATML, byte_level
 
@@ -87,7 +87,7 @@ def test_text_templates_do_not_care_what_the_chat_template_adds() -> None:
 
 
 def test_todays_date_is_an_error_until_it_is_pinned() -> None:
-    made, template = renderer(TODAY), PromptTemplate("t", system="Safe.")
+    made, template = renderer(TODAY, "keep"), PromptTemplate("t", system="Safe.")
     with pytest.raises(InputError, match=r"today's date(.|\n)*strftime_now: 2024-07-26(.|\n)*date_string"):
         made.prompt(template, ASKED)
     by_clock = replace(template, arguments=(("strftime_now", date(2024, 7, 26)),))
@@ -129,16 +129,79 @@ def test_an_argument_must_be_plain() -> None:
         PromptTemplate("t", arguments=(("tools", {1, 2}),))
 
 
-def test_what_is_added_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-    real = module.TokenizerMarkup._added_text
+def test_what_is_added_is_looked_at_once_for_each_order_of_roles(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[tuple[str, ...]] = []
+    real = module.addition
 
-    def counted(self: Any, system: bool, arguments: Any) -> str:
-        asked.append(system)
-        return real(self, system, arguments)
+    def counted(pieces: Any, roles: Any, *more: Any) -> Any:
+        looked.append(tuple(roles))
+        return real(pieces, roles, *more)
 
-    monkeypatch.setattr(module.TokenizerMarkup, "_added_text", counted)
+    monkeypatch.setattr(module, "addition", counted)
     made = renderer(CHATML)
     for name in ("CV", "CL", "CV", "CM"):
         made.prompt(resolve_template(name), ASKED)
-    assert asked == [False, True]
+    assert looked == [("user",), ("system", "user")]
+
+
+def turns_of(role: str, before: str = "", after: str = "", end: str = "") -> str:
+    """ChatML with words of its own in the turns of one role, or behind them."""
+    return (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['role'] == '"
+        + role
+        + "' %}"
+        + before
+        + "{% endif %}{{ m['content'] }}{% if m['role'] == '"
+        + role
+        + "' %}"
+        + after
+        + "{% endif %}<|im_end|>\n{% if m['role'] == '"
+        + role
+        + "' %}"
+        + end
+        + "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "where"),
+    [
+        (turns_of("system", after=" No tools."), "adds text of its own to the system message"),
+        (turns_of("system", before="Tools: none. "), "adds text of its own to the system message"),
+        (turns_of("user", after="\nThink step by step."), "adds text of its own to the user message"),
+        (turns_of("user", before="Be safe: "), "adds text of its own"),
+        (turns_of("user", before="用简体中文回答。"), "adds text of its own"),
+        (
+            turns_of("system", end="<|im_start|>developer\nDeliberation: off.<|im_end|>\n"),
+            "adds text of its own",
+        ),
+        (turns_of("user", end="<|im_start|>tool\nnothing found<|im_end|>\n"), "adds text of its own"),
+        (
+            CHATML.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\nSure, {% endif %}"),
+            "adds text",
+        ),
+    ],
+)
+def test_words_behind_or_between_the_messages_are_an_error_that_shows_them(source: str, where: str) -> None:
+    with pytest.raises(InputError, match=rf"{where}(.|\n)*default_system: keep"):
+        renderer(source).prompt(PromptTemplate("t", system="Safe."), ASKED)
+    kept = renderer(source, "keep").prompt(PromptTemplate("t", system="Safe."), ASKED)
+    assert "How many?" in kept.text
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "### {{ 'Instruction' if m['role'] == 'user' else 'Response' }}:\n{{ m['content'] }}<|im_end|>\n\n",
+        "{{ m['role'].upper() }}: {{ m['content'] }}<|im_end|>",
+        "GPT4 Correct {{ m['role'].title() }}: {{ m['content'] }}<|im_end|>",
+        "<|{{ m['role'] }}|>\n{{ m['content'] }}<|im_end|>\n",
+        "<|im_start|>{{ m['role'] }}<|channel|>final<|message|>{{ m['content'] }}<|im_end|>",
+        "{{ '问' if m['role'] == 'user' else '答' }}：{{ m['content'] }}<|im_end|>\n",
+        "<start_of_role>{{ m['role'] }}<end_of_role>{{ m['content'] }}<tools></tools><|im_end|>",
+    ],
+)
+def test_marks_and_names_of_roles_are_no_addition(turn: str) -> None:
+    source = "{% for m in messages %}" + turn + "{% endfor %}"
+    whole = (*ASKED, Message("assistant", "72"), Message("user", "And now?"))
+    assert "How many?" in renderer(source).prompt(PromptTemplate("t"), whole).text

@@ -22,7 +22,7 @@ from puretune.templates import (
     markup_named,
 )
 from tests import families
-from tests.templates.texts import SPECIAL, chat, normalised, texts
+from tests.templates.texts import SPECIAL, THINKING, chat, normalised, texts
 
 EXPLICIT = {
     "llama-2": "llama-2",
@@ -70,7 +70,7 @@ EVERY_TEMPLATE = pytest.mark.parametrize("template", BUILTIN_TEMPLATES.values(),
 @EVERY_MARKUP
 @EVERY_TEMPLATE
 @settings(max_examples=6)
-@given(query=texts(*SPECIAL).map(normalised), response=texts(*SPECIAL).map(normalised))
+@given(query=texts(*SPECIAL, *THINKING).map(normalised), response=texts(*SPECIAL).map(normalised))
 def test_the_example_starts_with_the_prompt_and_its_response_is_read_back(
     family: str, markup: str, template: PromptTemplate, query: str, response: str
 ) -> None:

@@ -17,9 +17,9 @@ SPECIAL = [
     "<end_of_turn>",
     "<|end|>",
     "[INST]",
-    "<think>",
-    "</think>",
 ]
+THINKING = ["<think>", "</think>"]
+"""Marks of thoughts: text in a question, but in an answer a thinking block."""
 
 
 def texts(*more: str) -> st.SearchStrategy[str]:

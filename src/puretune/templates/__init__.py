@@ -14,14 +14,16 @@ from puretune.templates._compare import Difference, chat_template_ids, differenc
 from puretune.templates._fields import TemplateFields
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
 from puretune.templates._message import DefaultSystem, Message, Mode, OwnSystem, Role
-from puretune.templates._render import Renderer, Rendering
+from puretune.templates._render import RENDERING, Renderer, Rendering
 from puretune.templates._text import pieces, show_tokens
+from puretune.templates._thoughts import Thoughts, without_thoughts
 from puretune.templates._values import PromptTemplate, template_from
 
 __all__ = [
     "ALIASES",
     "BUILTIN_TEMPLATES",
     "MARKUPS",
+    "RENDERING",
     "DefaultSystem",
     "Difference",
     "ExplicitMarkup",
@@ -33,6 +35,7 @@ __all__ = [
     "Rendering",
     "Role",
     "TemplateFields",
+    "Thoughts",
     "TokenizerMarkup",
     "TurnMarkup",
     "alias_of",
@@ -46,4 +49,5 @@ __all__ = [
     "resolve_template",
     "show_tokens",
     "template_from",
+    "without_thoughts",
 ]

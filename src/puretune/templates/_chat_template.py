@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import takewhile
 from typing import Any
 
 from puretune.errors import EnvironmentFault, InputError, unknown
@@ -19,7 +18,6 @@ from puretune.templates._budget import Exceeded
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup, digest
 from puretune.templates._message import MARK, DefaultSystem, Message
 from puretune.templates._sandbox import run_chat_template
-from puretune.templates._text import show_tokens
 from puretune.visible import one_line
 
 _NO_DAY = "the model's chat template writes today's date"
@@ -34,9 +32,8 @@ class TokenizerMarkup:
 
     tokenizer: Any
     default_system: DefaultSystem = "forbid"
-    """Text that the chat template adds on its own: ``forbid`` raises an error that shows it."""
+    """Text that the chat template adds on its own, anywhere: ``forbid`` raises an error that shows it."""
     name: str = "auto"
-    _added: dict[tuple[bool, str], str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
@@ -52,10 +49,7 @@ class TokenizerMarkup:
         return self._apply(turns, False, day).split(MARK)[-1]
 
     def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
-        text = self._apply(turns, generation, arguments)
-        if self.default_system == "forbid":
-            self._require_nothing_added(turns, arguments)
-        return text
+        return self._apply(turns, generation, arguments)
 
     def _apply(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
         chat = [{"role": m.role, "content": m.content} for m in turns]
@@ -111,46 +105,6 @@ class TokenizerMarkup:
                 )
         return source
 
-    def _require_nothing_added(self, turns: Sequence[Message], arguments: Mapping[str, Any]) -> None:
-        asked = any(m.role == "system" for m in turns)
-        key = (asked, repr(sorted(arguments.items())))
-        if key not in self._added:
-            self._added[key] = self._added_text(asked, arguments)
-        if not self._added[key]:
-            return
-        ids = self.tokenizer(self._added[key], add_special_tokens=False)["input_ids"]
-        what = "adds text of its own to the system message" if asked else "writes a system message of its own"
-        raise InputError(
-            f"the model's chat template {what}, which nobody asked for:\n"
-            f"  {show_tokens(self.tokenizer, ids)}\n"
-            "Tuning under it would not be without a system prompt. Set `default_system: keep` in the study's "
-            "`model` to make it part of every chat prompt on purpose, or name an explicit markup "
-            f"({', '.join(MARKUPS)}) in `model: {{markup: ...}}`."
-        )
-
-    def _added_text(self, asked: bool, arguments: Mapping[str, Any]) -> str:
-        """What stands before the first message beyond BOS and what opens a turn; "" where that is nothing."""
-        said = [Message(role, MARK) for role in ("user", "assistant", "user")]
-        turns = [Message("system", MARK), *said] if asked else said
-        try:
-            pieces = self._apply(turns, False, arguments).split(MARK)
-        except InputError:
-            return (
-                ""  # it takes no second exchange; whatever else it rejects, it rejects in the real turns too
-            )
-        if len(pieces) != len(turns) + 1:
-            return ""  # it drops a message, which is an error of its own
-        head, opening = pieces[0].removeprefix(self.tokenizer.bos_token or ""), pieces[-2]
-        added = head[: len(head) - _shared_end(head, opening)]
-        words = self._words(added)
-        return added if re.search(r"\w", words.replace("system", "", 1) if asked else words) else ""
-
-    def _words(self, text: str) -> str:
-        """The text without special tokens and bracketed tags."""
-        for token in self.tokenizer.added_tokens_decoder.values():
-            text = text.replace(str(token), " ")
-        return re.sub(r"<+[^<>\s]*>+|\[[^\[\]\s]*\]", " ", text)
-
 
 def markup_named(name: str, tokenizer: Any, default_system: DefaultSystem = "forbid") -> TurnMarkup | None:
     """The markup of that name for a tokenizer; ``auto`` is its own chat template, None where it has none."""
@@ -172,12 +126,6 @@ def _fitted(markup: ExplicitMarkup, tokenizer: Any) -> ExplicitMarkup:
         return markup
     alone, after = (tokenizer.tokenize(text)[-1:] for text in ("a", f"{tokenizer.eos_token}a"))
     return markup if alone == after else replace(markup, again=markup.again + " ")
-
-
-def _shared_end(one: str, other: str) -> int:
-    """How many characters at the end of both are the same."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _clock(pinned: Any) -> Callable[[str], str]:

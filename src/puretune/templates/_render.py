@@ -1,7 +1,7 @@
 """Rendering: a template and messages become token ids and a loss mask, on a given tokenizer.
 
 What holds for every rendering, or an InputError shows the tokens: one BOS at the start where the tokenizer
-uses one; the prompt is a token prefix of the training example; the trained span ends with a stop token; text
+uses one; the prompt is a token prefix of the training example; each trained span ends with a stop token; text
 that spells a special token stays text; the model's chat template drops nothing and adds nothing unasked.
 """
 
@@ -14,12 +14,27 @@ from functools import cached_property
 from typing import Any
 
 from puretune.errors import InputError
-from puretune.templates._chat_template import TokenizerMarkup
+from puretune.templates._frame import Layout, trimmed
 from puretune.templates._markup import TurnMarkup
-from puretune.templates._message import MARK, Message
+from puretune.templates._message import Message
+from puretune.templates._spelling import Speller
 from puretune.templates._text import Guard, show_tokens
+from puretune.templates._text_mode import text_layout
+from puretune.templates._thoughts import (
+    CHOICES,
+    ThinkingBlock,
+    Thoughts,
+    checked_policy,
+    closed_block,
+    closing_of,
+    opened_block,
+    thinking_in,
+    without_thoughts,
+)
 from puretune.templates._values import PromptTemplate
 
+RENDERING = "2"
+"""Version of this code, for keys: raise it where other tokens come out."""
 _EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
 
 
@@ -30,6 +45,8 @@ class Rendering:
     ids: tuple[int, ...]
     loss_mask: tuple[bool, ...]
     text: str
+    notes: tuple[str, ...] = ()
+    """What came out differently from what went in (white space that the chat template trims), in words."""
 
     @property
     def trained(self) -> int:
@@ -41,16 +58,23 @@ class Renderer:
     """Renders any template for one model: its tokenizer and its turn markup.
 
     ``tokenizer`` is a Hugging Face tokenizer; ``markup`` None stands for a model without a chat format (only
-    text templates work); ``stop_ids``: further ids that end an answer (``generation_config.eos_token_id``).
+    text templates work); ``stop_ids``: further ids that end an answer (``generation_config.eos_token_id``);
+    ``thoughts``: what is done with the thoughts of reasoning models.
     """
 
     def __init__(
-        self, tokenizer: Any, markup: TurnMarkup | None = None, stop_ids: Iterable[int] = ()
+        self,
+        tokenizer: Any,
+        markup: TurnMarkup | None = None,
+        stop_ids: Iterable[int] = (),
+        thoughts: Thoughts = "refuse",
     ) -> None:
         self.tokenizer = tokenizer
         self.markup = markup
+        self.thoughts = checked_policy(thoughts)
         self._given_stops = frozenset(stop_ids)
         self._guard = Guard(tokenizer)
+        self._speller = Speller(tokenizer, markup)
         first = tokenizer("a")["input_ids"][:1]
         self._bos: int | None = tokenizer.bos_token_id if first == [tokenizer.bos_token_id] else None
 
@@ -68,32 +92,35 @@ class Renderer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over tokenizer, markup and stop ids (16 hex digits)."""
+        """SHA-256 over tokenizer, markup, stop ids and what is done with thoughts (16 hex digits)."""
         spelled = (
             self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         )
         markup = self.markup.fingerprint if self.markup else ""
-        return hashlib.sha256(f"{spelled}\n{markup}\n{sorted(self.stop_ids)}".encode()).hexdigest()[:16]
+        thoughts = "" if self.thoughts == "refuse" else f"\nthoughts: {self.thoughts}"
+        whole = f"{spelled}\n{markup}\n{sorted(self.stop_ids)}{thoughts}"
+        return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
     def prompt(self, template: PromptTemplate, messages: Sequence[Message]) -> Rendering:
         """What the model is asked: ids up to where its answer begins. ``messages`` end with a user turn."""
         if not messages or messages[-1].role != "user":
             raise InputError("a prompt must end with a user message; leave the reference answer out.")
-        text = self._prompt_text(template, template.turns(self._guard.protect(messages)))
-        ids = self._encode(text)
-        return Rendering(ids, (False,) * len(ids), self._guard.remove(text))
+        asked = without_thoughts(self._turns(template, messages), self.thoughts)
+        layout = self._prompt(template, self._guard.protect(asked))
+        ids = self._encode(layout.text)
+        notes = trimmed(self._guard.protect(asked), layout.said)
+        return Rendering(ids, (False,) * len(ids), self._guard.remove(layout.text), notes)
 
     def example(self, template: PromptTemplate, messages: Sequence[Message]) -> Rendering:
-        """A training example: the loss is on its trained assistant turns and their stop tokens.
-
-        In text mode, which has no markup between turns, only the final response is trained.
-        """
+        """A training example: the loss is on its trained assistant turns and their stop tokens."""
         if not messages or messages[-1].role != "assistant":
             raise InputError("a training example must end with an assistant message.")
-        turns = template.turns(self._guard.protect(messages))
-        rendering = (
-            self._text_example(template, turns) if template.mode == "text" else self._chat(template, turns)
-        )
+        turns = self._turns(template, messages)
+        block = thinking_in(turns[-1].content)[0] if self.thoughts == "train" else None
+        self._require_trainable_thoughts(turns)
+        turns = self._guard.protect(without_thoughts(turns, self.thoughts))
+        layout, prompts = self._laid_out(template, turns, block)
+        rendering = self._masked(template, turns, layout, prompts)
         if not any(rendering.loss_mask):
             raise InputError(
                 "the training example has no trained token:\n"
@@ -107,55 +134,126 @@ class Renderer:
         special = self.stop_ids | set(self.tokenizer.all_special_ids)
         return str(self.tokenizer.decode([i for i in token_ids if i not in special])).strip()
 
-    # text mode
+    # turns
 
-    def _text_example(self, template: PromptTemplate, turns: tuple[Message, ...]) -> Rendering:
-        prompt_text = self._prompt_text(template, turns[:-1])
-        full_text = prompt_text + self._gap(template, prompt_text) + turns[-1].content
-        if self.tokenizer.eos_token_id is None:
-            raise InputError("the tokenizer has no EOS token, so a text template cannot end a response.")
-        prompt, full = self._encode(prompt_text), (*self._encode(full_text), self.tokenizer.eos_token_id)
-        self._require_prefix(prompt, full)
-        trained = turns[-1].train
-        mask = (False,) * len(prompt) + (trained,) * (len(full) - len(prompt))
-        return Rendering(full, mask, self._guard.remove(full_text) + self.tokenizer.eos_token)
+    def _turns(self, template: PromptTemplate, messages: Sequence[Message]) -> tuple[Message, ...]:
+        for message in messages:
+            self._guard.require_text(message)
+        return template.turns(messages)
 
-    def _text_of(self, template: PromptTemplate, turns: Sequence[Message]) -> str:
-        text = ""
-        for turn in turns:
-            if turn.role == "assistant":
-                text += _separator(template, text) + turn.content
-            else:
-                text += ("\n\n" if text else "") + turn.content
-        return text
+    def _require_trainable_thoughts(self, turns: Sequence[Message]) -> None:
+        """Only the last answer's thoughts can be trained: at inference, earlier ones are not shown again."""
+        for turn in turns[:-1] if self.thoughts == "train" else ():
+            if turn.role == "assistant" and turn.train and thinking_in(turn.content)[0]:
+                raise InputError(
+                    "an earlier assistant message has thoughts, and a model is not shown the thoughts of "
+                    "earlier turns. Mark it `train: false`, or set `model: {thoughts: strip}` in the study."
+                )
 
-    def _gap(self, template: PromptTemplate, prompt_text: str) -> str:
-        return "" if template.response_prefix else _separator(template, prompt_text)
+    # layouts: what is spelled around and between the texts
 
-    # chat mode
+    def _prompt(self, template: PromptTemplate, turns: tuple[Message, ...]) -> Layout:
+        """Up to where the model's answer begins."""
+        if template.mode == "text":
+            return text_layout(self.tokenizer, template, turns, generation=True)
+        if template.response_prefix:
+            opened = self._speller.spell(template, (*turns, Message("assistant", template.response_prefix)))
+            return Layout((*opened.pieces[:-2], opened.pieces[-2] + opened.said[-1]), opened.said[:-1])
+        return self._without_open_block(self._speller.spell(template, turns, generation=True))
 
-    def _chat(self, template: PromptTemplate, turns: tuple[Message, ...]) -> Rendering:
-        last = replace(turns[-1], content=template.response_prefix + turns[-1].content)
-        turns = (*turns[:-1], last)
-        text = self._spell(template, turns, generation=False)
+    def _without_open_block(self, layout: Layout) -> Layout:
+        opened = opened_block(layout.pieces[-1])
+        if not opened or self.thoughts == "train":
+            return layout
+        if self.thoughts == "strip":
+            return replace(layout, pieces=(*layout.pieces[:-1], layout.pieces[-1].removesuffix(opened)))
+        raise InputError(
+            f"the model's chat template opens a thinking block ({opened.strip()}) for every answer, so "
+            "that it begins inside thoughts; the generation prompt is no start of a finished turn.\n"
+            f"{CHOICES}{self._speller.thinking_argument()}"
+        )
+
+    def _laid_out(
+        self, template: PromptTemplate, turns: tuple[Message, ...], block: ThinkingBlock | None
+    ) -> tuple[Layout, Layout]:
+        """The whole example, and its prompt."""
+        prompt = self._prompt(template, turns[:-1])
+        answer = replace(turns[-1], content=template.response_prefix + turns[-1].content)
+        if template.mode == "text":
+            said = replace(turns[-1], content=(block.spelled() if block else "") + turns[-1].content)
+            return text_layout(self.tokenizer, template, (*turns[:-1], said)), prompt
+        whole = self._speller.spell(template, (*turns[:-1], answer))
+        thinking = self._thinking(template, prompt.pieces[-1], block)
+        if not thinking:
+            return whole, prompt
+        pieces = (*prompt.pieces[:-1], prompt.pieces[-1] + thinking, whole.pieces[-1])
+        return Layout(pieces, (*prompt.said, turns[-1].content)), prompt
+
+    def _thinking(self, template: PromptTemplate, before: str, block: ThinkingBlock | None) -> str:
+        """The thinking block to put between a prompt and an answer; "" for none."""
+        opened = opened_block(before)
+        if block is None and not opened:
+            return ""
+        if template.response_prefix or closed_block(before):
+            what = "begins the response itself" if template.response_prefix else "asks for no thoughts"
+            raise InputError(
+                f"template {template.name!r} {what}, but the row has thoughts to train. Remove that from the "
+                "template, or set `model: {thoughts: strip}` in the study."
+            )
+        empty = thinking_in(f"{opened}\n{closing_of(opened)}")[0] if block is None else block
+        assert empty is not None
+        return empty.spelled(opened=bool(opened))
+
+    # masks
+
+    def _masked(
+        self, template: PromptTemplate, turns: tuple[Message, ...], layout: Layout, prompt: Layout
+    ) -> Rendering:
+        text = layout.text
         full = self._encode(text)
+        if template.mode == "text":
+            full = (*full, self._eos())
+            text += str(self.tokenizer.eos_token)
         mask = [False] * len(full)
         for place, turn in enumerate(turns):
             if turn.role == "assistant" and turn.train:
-                start, end = self._span(template, turns, place, full)
+                asked = prompt if place == len(turns) - 1 else self._earlier(template, turns, layout, place)
+                start, end = self._span(template, layout, place, self._encode(asked.text), full)
                 mask[start:end] = [True] * (end - start)
-        return Rendering(full, tuple(mask), self._guard.remove(text))
+        notes = trimmed(turns, layout.said) if template.mode == "chat" else ()
+        return Rendering(full, tuple(mask), self._guard.remove(text), notes)
+
+    def _earlier(
+        self, template: PromptTemplate, turns: tuple[Message, ...], layout: Layout, place: int
+    ) -> Layout:
+        """The prompt of an assistant turn that is not the last."""
+        here = Layout(layout.pieces[: place + 1], layout.said[:place])
+        if template.mode == "text":
+            return here
+        plain = replace(template, response_prefix="")
+        prompt = self._prompt(plain, turns[:place])
+        block = closed_block(prompt.text)
+        if not block or here.text.endswith(block):
+            return prompt
+        if self.thoughts == "refuse":
+            raise InputError(
+                f"the model's chat template ends prompts with an empty thinking block, {block!r:.60}, which "
+                f"earlier turns of a conversation do not have. {CHOICES}"
+            )
+        return here
 
     def _span(
-        self, template: PromptTemplate, turns: tuple[Message, ...], place: int, full: tuple[int, ...]
+        self,
+        template: PromptTemplate,
+        layout: Layout,
+        place: int,
+        prompt: tuple[int, ...],
+        full: tuple[int, ...],
     ) -> tuple[int, int]:
         """Where the assistant turn at ``place`` is trained: after its prompt, through its stop token."""
-        is_last = place == len(turns) - 1
-        opened = template if is_last else replace(template, response_prefix="")
-        prompt = self._encode(self._prompt_text(opened, turns[:place]))
         self._require_prefix(prompt, full)
         stop = next((i for i in range(len(prompt), len(full)) if full[i] in self.stop_ids), None)
-        if stop is None or not self._closes(template, turns, place):
+        if stop is None or not self._closes(template, layout, place):
             raise InputError(
                 "the assistant turn does not end with a stop token, so the model would not learn to stop.\n"
                 f"  turn: {show_tokens(self.tokenizer, full[len(prompt) :])}\n"
@@ -164,32 +262,17 @@ class Renderer:
             )
         return len(prompt), stop + 1
 
-    def _closes(self, template: PromptTemplate, turns: tuple[Message, ...], place: int) -> bool:
+    def _closes(self, template: PromptTemplate, layout: Layout, place: int) -> bool:
         """Whether what follows the assistant turn's text begins with a stop token."""
-        marked = replace(turns[place], content=turns[place].content + MARK)
-        after = self._spell(template, (*turns[:place], marked, *turns[place + 1 :]), generation=False)
-        spelled = self.tokenizer.convert_ids_to_tokens(sorted(self.stop_ids))
-        return after.split(MARK)[-1].lstrip().startswith(tuple(spelled))
-
-    def _prompt_text(self, template: PromptTemplate, turns: Sequence[Message]) -> str:
         if template.mode == "text":
-            text = self._text_of(template, turns)
-            prefix = template.response_prefix
-            return text + (_separator(template, text) + prefix if prefix else "")
-        if not template.response_prefix:
-            return self._spell(template, turns, generation=True)
-        opened = Message("assistant", template.response_prefix + MARK)
-        return self._spell(template, [*turns, opened], generation=False).split(MARK)[0]
+            return True
+        spelled = self.tokenizer.convert_ids_to_tokens(sorted(self.stop_ids))
+        return layout.pieces[place + 1].lstrip().startswith(tuple(spelled))
 
-    def _spell(self, template: PromptTemplate, turns: Sequence[Message], generation: bool) -> str:
-        if self.markup is None:
-            raise InputError(
-                f"template {template.name!r} is a chat template, but the model has no chat template. "
-                f"{_EXPLICIT}, or use a text template."
-            )
-        text = self.markup.render(turns, generation, dict(template.arguments))
-        self._require_all_said(text, turns)
-        return text
+    def _eos(self) -> int:
+        if self.tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no EOS token, so a text template cannot end a response.")
+        return int(self.tokenizer.eos_token_id)
 
     def _turn_end(self) -> set[int]:
         if self.markup is None:
@@ -221,24 +304,3 @@ class Renderer:
             "Begin the response with other characters, set the template's `separator`, or name another "
             "markup in the study's `model: {markup: ...}`."
         )
-
-    def _require_all_said(self, text: str, turns: Sequence[Message]) -> None:
-        at = 0
-        for turn in turns:
-            found = text.find(turn.content.strip(), at)
-            if found < 0:
-                own = isinstance(self.markup, TokenizerMarkup)
-                raise InputError(
-                    f"the {'chat template' if own else 'markup'} drops or rewrites the {turn.role} message "
-                    f"{turn.content[:60]!r}:\n"
-                    f"  {show_tokens(self.tokenizer, self._guard.encode(text))}\n"
-                    f"{_EXPLICIT} that has a place for it."
-                )
-            # a system text may stand inside the first user turn, so only the start moves on
-            at = found
-
-
-def _separator(template: PromptTemplate, before: str) -> str:
-    if template.separator is not None:
-        return template.separator
-    return "" if not before or before[-1].isspace() else " "

@@ -36,6 +36,18 @@ class Guard:
         """The messages with every spelled special token broken up."""
         return tuple(replace(m, content=self._broken(m.content)) for m in messages)
 
+    def require_text(self, message: Message) -> None:
+        """InputError for a message that no tokenizer can be given."""
+        for reserved in (GUARD, MARK):
+            if reserved in message.content:
+                raise InputError(f"the text has the noncharacter U+{ord(reserved):04X}; remove it.")
+        try:
+            message.content.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the {message.role} message holds half a character (a lone surrogate). Correct its encoding."
+            ) from None
+
     def remove(self, text: str) -> str:
         """The text without the guards."""
         return text.replace(GUARD, "")
@@ -54,9 +66,6 @@ class Guard:
         return tuple(id for id, (start, end) in pairs if text[start:end] != GUARD)
 
     def _broken(self, text: str) -> str:
-        for reserved in (GUARD, MARK):
-            if reserved in text:
-                raise InputError(f"the text has the noncharacter U+{ord(reserved):04X}; remove it.")
         if self._spellings is None:
             return text
         return self._spellings.sub(lambda m: m.group()[0] + GUARD + m.group()[1:], text)
