@@ -14,6 +14,7 @@ from rich.text import Text
 from puretune.cli import _tokens as draw
 from puretune.cli._parameters import FILE
 from puretune.errors import InputError
+from puretune.files import parse_yaml
 from puretune.templates import (
     Message,
     PromptTemplate,
@@ -22,7 +23,9 @@ from puretune.templates import (
     differences,
     load_templates,
     resolve_template,
+    special_spellings,
 )
+from puretune.visible import one_line, visible
 
 if TYPE_CHECKING:
     from puretune.models import ModelSpec
@@ -42,7 +45,14 @@ QUERY, RESPONSE = "How many are there in all?", "Add both. #### 7"
     type=click.Choice(["forbid", "keep"]),
     default="forbid",
     show_default=True,
-    help="What to make of a system message that the model's chat template writes on its own.",
+    help="What to do with text that the model's chat template adds on its own.",
+)
+@click.option(
+    "--thoughts",
+    type=click.Choice(["refuse", "strip", "train"]),
+    default="refuse",
+    show_default=True,
+    help="What to do with the thoughts of reasoning models (<think>).",
 )
 @click.option(
     "--set", "pinned", multiple=True, metavar="NAME=VALUE", help="An argument of the chat template."
@@ -57,6 +67,7 @@ def show(
     markup: str,
     against_markup: str | None,
     default_system: str,
+    thoughts: str,
     pinned: tuple[str, ...],
     file: Path | None,
     query: str,
@@ -75,7 +86,8 @@ def show(
 
     own = load_templates(file) if file else {}
     messages = (Message("user", query), Message("assistant", response))
-    spec = ModelSpec(model, markup=markup, default_system=default_system)  # type: ignore[arg-type]
+    held = {"default_system": default_system, "thoughts": thoughts}
+    spec = ModelSpec(model, markup=markup, **held)  # type: ignore[arg-type]
     chosen = [(_pinned(resolve_template(template, own), pinned), spec)]
     if against is not None or against_markup is not None:
         other = _pinned(resolve_template(against or template, own), pinned)
@@ -126,8 +138,10 @@ def print_sides(console: Console, sides: list[Side], messages: tuple[Message, ..
             draw.print_rendering(console, title, side.renderer.tokenizer, side.rendering, places)
         else:
             console.print(title)
+        for note in side.rendering.notes if side.rendering else ():
+            console.print(Padding(Text(visible(note), style="yellow"), (0, 0, 1, 2)))
         if side.problem:
-            console.print(Padding(Text(side.problem, style="red"), (0, 0, 1, 2)))
+            console.print(Padding(Text(visible(side.problem), style="red"), (0, 0, 1, 2)))
     draw.print_legend(console, compared=bool(found))
     if len(shown) == 2:
         _print_difference(console, sides)
@@ -141,14 +155,12 @@ def _name(side: Side, sides: list[Side]) -> str:
 
 
 def _pinned(template: PromptTemplate, pinned: tuple[str, ...]) -> PromptTemplate:
-    import yaml
-
     given: dict[str, Any] = dict(template.arguments)
     for one in pinned:
         name, equals, value = one.partition("=")
         if not equals:
-            raise InputError(f"--set {one}: give NAME=VALUE, for instance enable_thinking=false.")
-        given[name] = yaml.safe_load(value)
+            raise InputError(f"--set {one_line(one)}: give NAME=VALUE, for instance enable_thinking=false.")
+        given[name] = parse_yaml(value, f"--set {one_line(name, 40)}")[0]
     return replace(template, arguments=tuple(given.items()))
 
 
@@ -202,7 +214,19 @@ def _print_own(console: Console, sides: list[Side], messages: tuple[Message, ...
             console.print(label + Text(f"rejects these turns: {error.__cause__ or error}"))
             continue
         found = differences(side.rendering.ids, own)
-        console.print(label + Text("other tokens" if found else "the same tokens"))
+        console.print(
+            label + Text("other tokens" if found else "the same tokens") + Text(_why(side, messages))
+        )
         if found:
             both = [("here", side.rendering.ids), ("there", own)]
             draw.print_differences(console, tokenizer, both, found)
+
+
+def _why(side: Side, messages: tuple[Message, ...]) -> str:
+    """What is to be known about equal or other tokens: text that was trimmed, or kept as text."""
+    assert side.rendering is not None
+    kept = [token for message in messages for token in special_spellings(side.renderer.tokenizer, message)]
+    said = [", with white space trimmed from the study's text"] if side.rendering.notes else []
+    if kept:
+        said.append(f"; puretune keeps {', '.join(map(repr, dict.fromkeys(kept)))} in a message as text")
+    return visible("".join(said))

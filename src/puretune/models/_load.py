@@ -254,7 +254,8 @@ def renderer_for(spec: ModelSpec) -> Renderer:
     tokenizer = load_tokenizer(spec)
     path = resolve_model_path(spec, weights=False, config=False)
     stops = stop_ids(path, read_config(path))
-    return Renderer(tokenizer, markup_named(spec.markup, tokenizer, spec.default_system), stops)
+    markup = markup_named(spec.markup, tokenizer, spec.default_system)
+    return Renderer(tokenizer, markup, stops, spec.thoughts)
 
 
 def context_length(path: Path) -> int:

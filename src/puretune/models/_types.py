@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from puretune.templates import DefaultSystem
+from puretune.templates import DefaultSystem, Thoughts
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["4bit", "8bit"]
@@ -23,8 +23,11 @@ class ModelSpec:
     markup: str = "auto"
     """The turn markup: ``auto`` (the tokenizer's own chat template) or the name of an explicit one."""
     default_system: DefaultSystem = "forbid"
-    """What to do where that chat template writes a system message, or a date, that nobody asked for:
-    ``forbid`` raises an error that shows it, ``keep`` makes it part of every chat prompt."""
+    """What to do where that chat template adds text that nobody asked for (a system message, a date, words
+    behind a message): ``forbid`` raises an error that shows it, ``keep`` makes it part of chat prompts."""
+    thoughts: Thoughts = "refuse"
+    """What to do with the thoughts of reasoning models (``<think>``), in rows and where the chat template
+    opens a thinking block: ``refuse`` them (an error), ``strip`` them, or ``train`` them."""
     dtype: Dtype = "auto"
     device: str = "auto"
     threads: int | None = None
@@ -36,8 +39,9 @@ class ModelSpec:
 
     @property
     def markup_key(self) -> str:
-        """Which markup renders chats and what it may add, for the keys of stored things."""
-        return self.markup if self.default_system == "forbid" else f"{self.markup}, default system kept"
+        """Which markup renders chats, what it may add, and how thoughts are treated, for keys."""
+        kept = "" if self.default_system == "forbid" else ", default system kept"
+        return self.markup + kept + ("" if self.thoughts == "refuse" else f", thoughts: {self.thoughts}")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from puretune.store import key_of
 from puretune.study._conditions import Way
 from puretune.study._resolve import Resolved, ResolvedSuite, resolve
 from puretune.study._spec import Study
-from puretune.templates import PromptTemplate
+from puretune.templates import RENDERING_VERSION, PromptTemplate
 from puretune.tuning import kept_steps
 
 SHARD = 256
@@ -304,6 +304,7 @@ def _base_inputs(resolved: Resolved) -> dict[str, Any]:
     return {
         "base": base.fingerprint,
         "markup": base.spec.markup_key,
+        "rendering": RENDERING_VERSION,
         "device": base.device.partition(":")[0],  # which GPU it is changes nothing
         "dtype": base.dtype,
         "libraries": versions(),

@@ -15,7 +15,7 @@ from puretune.data import Example, data_digest
 from puretune.store import Store, Stored, key_of
 from puretune.study._plan import ADAPTER, ANSWERS, RENDERING, Plan, versions
 from puretune.study._resolve import Resolved
-from puretune.templates import PromptTemplate, Renderer
+from puretune.templates import RENDERING_VERSION, PromptTemplate, Renderer
 
 MOST_LABELS = 10
 """A source with more labels than this has something else in them."""
@@ -131,6 +131,7 @@ class _Renderings:
         inputs = {
             "base": base.fingerprint,
             "markup": base.spec.markup_key,
+            "rendering": RENDERING_VERSION,
             "libraries": versions(),
             "template": template.fingerprint,
             "use": use,

@@ -10,11 +10,11 @@ from puretune.templates._builtin import (
     resolve_template,
 )
 from puretune.templates._chat_template import TokenizerMarkup, markup_named
-from puretune.templates._compare import Difference, chat_template_ids, differences
+from puretune.templates._compare import Difference, chat_template_ids, differences, special_spellings
 from puretune.templates._fields import TemplateFields
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
 from puretune.templates._message import DefaultSystem, Message, Mode, OwnSystem, Role
-from puretune.templates._render import RENDERING, Renderer, Rendering
+from puretune.templates._render import RENDERING_VERSION, Renderer, Rendering
 from puretune.templates._text import pieces, show_tokens
 from puretune.templates._thoughts import Thoughts, without_thoughts
 from puretune.templates._values import PromptTemplate, template_from
@@ -23,7 +23,7 @@ __all__ = [
     "ALIASES",
     "BUILTIN_TEMPLATES",
     "MARKUPS",
-    "RENDERING",
+    "RENDERING_VERSION",
     "DefaultSystem",
     "Difference",
     "ExplicitMarkup",
@@ -48,6 +48,7 @@ __all__ = [
     "pieces",
     "resolve_template",
     "show_tokens",
+    "special_spellings",
     "template_from",
     "without_thoughts",
 ]

@@ -71,7 +71,8 @@ class TokenizerMarkup:
                 ) from error
             reason = one_line(error) or type(error).__name__
             raise InputError(
-                f"the model's chat template rejects the turns {[m.role for m in turns]}: {reason}. {_OTHERWISE}"
+                f"the model's chat template rejects the turns {[m.role for m in turns]}: {reason}. "
+                f"{_OTHERWISE}"
             ) from error
 
     def _run(

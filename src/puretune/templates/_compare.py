@@ -32,10 +32,16 @@ def differences(left: Sequence[int], right: Sequence[int]) -> list[Difference]:
 def chat_template_ids(
     tokenizer: Any, template: PromptTemplate, messages: Sequence[Message]
 ) -> tuple[int, ...]:
-    """What the tokenizer's ``apply_chat_template`` makes of the template's turns, whatever it adds or drops.
+    """What the tokenizer's ``apply_chat_template`` makes of the template's turns: whatever it adds, drops or
+    trims, and with special tokens where a text spells one.
 
     InputError where the chat template rejects the turns.
     """
-    guard = Guard(tokenizer)
     own = TokenizerMarkup(tokenizer, default_system="keep")
-    return guard.encode(own.render(template.turns(guard.protect(messages)), False, dict(template.arguments)))
+    text = own.render(template.turns(messages), False, dict(template.arguments))
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def special_spellings(tokenizer: Any, message: Message) -> tuple[str, ...]:
+    """The special tokens that a message spells, which a rendering keeps as text."""
+    return Guard(tokenizer).spelled(message.content)

@@ -33,7 +33,7 @@ from puretune.templates._thoughts import (
 )
 from puretune.templates._values import PromptTemplate
 
-RENDERING = "2"
+RENDERING_VERSION = "2"
 """Version of this code, for keys: raise it where other tokens come out."""
 _EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
 

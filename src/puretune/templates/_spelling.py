@@ -77,7 +77,7 @@ class Speller:
             f"the model's chat template {_where(found, roles)}, which nobody asked for:\n"
             f"  {show_tokens(self.tokenizer, ids)}\n"
             "A model would be asked and trained under another prompt than the template's. Set "
-            "`default_system: keep` in the study's `model` to make it part of each chat prompt on purpose, or "
+            "`default_system: keep` in the study's `model` to make it part of chat prompts on purpose, or "
             f"name an explicit markup ({', '.join(MARKUPS)}) in `model: {{markup: ...}}`."
         )
 

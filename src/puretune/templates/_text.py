@@ -48,6 +48,11 @@ class Guard:
                 f"the {message.role} message holds half a character (a lone surrogate). Correct its encoding."
             ) from None
 
+    def spelled(self, text: str) -> tuple[str, ...]:
+        """The special tokens that a text spells, which are kept as text."""
+        found = self._spellings.findall(text) if self._spellings else []
+        return tuple(dict.fromkeys(found))
+
     def remove(self, text: str) -> str:
         """The text without the guards."""
         return text.replace(GUARD, "")

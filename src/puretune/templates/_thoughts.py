@@ -34,7 +34,7 @@ MARKS: tuple[tuple[str, str], ...] = (
 """What opens and closes a thinking block, in the families that have one."""
 
 CHOICES = (
-    "Say in the study what to do with thoughts: `model: {thoughts: strip}` leaves them out, in rows and prompts; "
+    "Say in the study what to do with thoughts: `model: {thoughts: strip}` leaves them out; "
     "`model: {thoughts: train}` makes the thinking block part of the trained response."
 )
 

@@ -21,7 +21,7 @@ from puretune.scoring._types import Behaviour, Verdict, metric_names
 from puretune.scoring.local._formats import FORMATS, JudgeFormat, Reading
 from puretune.scoring.local._stand_in import stand_in_reason
 from puretune.store import key_of
-from puretune.templates import Message, Renderer
+from puretune.templates import RENDERING_VERSION, Message, Renderer
 
 _WIDEST_TOKEN = 64
 """Characters per token at most, to cut a megabyte before it is tokenised."""
@@ -128,6 +128,7 @@ class LocalJudge:
                 "device": resolved_device(self.spec),
                 "dtype": resolved_dtype(self.spec),
                 "markup": self.spec.markup_key,
+                "rendering": RENDERING_VERSION,
                 "engine": LocalEngine.version,
                 "coherence": self.coherence.version,
             }
