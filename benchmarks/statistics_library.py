@@ -1,17 +1,12 @@
-"""Do the intervals hold what they promise? Replays simulated studies; writes coverage and label cost as JSON.
+"""Coverage of the library's own intervals: shares, betting, judge budgets, Tango; error rates; label cost.
 
-    OMP_NUM_THREADS=1 python benchmarks/statistics.py [--studies N] [--out FILE] [--processes 1]
-
-Every study is drawn from a known truth: attack success rates of 0 to 40 %, cheap judges by sensitivity and
-specificity (a correlation would be undefined at 0 %), clusters of alike prompts, few seeds. N studies are
-replayed for betting and N for the judge budget, by the functions that users call; a quarter of N for
-seeds and for pairs; Wilson, Clopper-Pearson and Tango are summed exactly over all outcomes.
+Run by benchmarks/statistics.py. Every study is drawn from a known truth: rates of 0 to 40 %, cheap judges by
+sensitivity and specificity (a correlation would be undefined at 0 %). Wilson, Clopper-Pearson and Tango are
+summed exactly over all outcomes; the others are replayed by the functions that users call.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import os
 import platform
@@ -22,16 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# This file's own folder goes last, or its name would hide the standard library's `statistics`.
-sys.path.sort(key=lambda entry: Path(entry).resolve() == Path(__file__).resolve().parent)
-
 import numpy as np
-import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 from scipy.stats import binom, multinomial
 
-import puretune
 from puretune import statistics as st
 
 Row = dict[str, Any]
@@ -155,53 +144,13 @@ def _first(n: int, enough: Callable[[int], bool]) -> int:
     return high
 
 
-# --- Seeds x prompts ---------------------------------------------------------------------------------------
-
-
-def seeds(job: tuple[float, int, int, int, int]) -> list[Row]:
-    """Pooled cells of 100 prompts: probit effects of seed (sd 0.3) and of prompt or cluster (sd 0.7)."""
-    rate, count, cluster, studies, seed = job
-    rng = np.random.default_rng([4, seed])
-    tau, sigma = 0.3, 0.7
-    start = float(ndtri(rate)) * math.sqrt(1 + tau**2 + sigma**2)
-    groups = np.arange(100) // cluster
-    methods: dict[str, Callable[[Floats], st.Estimate]] = {
-        f"pooled, {count} seeds": lambda values: st.pooled(values, groups)
-    }
-    if count < 10:
-        methods[f"crossed bootstrap, {count} seeds"] = lambda values: st.crossed_bootstrap(values, groups)
-    elif cluster > 1:
-        methods[f"pooled, {count} seeds, clusters not given"] = st.pooled
-    held = {name: np.zeros(studies) for name in methods}
-    widths = {name: np.zeros(studies) for name in methods}
-    for i in range(studies):
-        prompt = start + sigma * rng.standard_normal(100 // cluster)[groups]
-        chance = ndtr(prompt + tau * rng.standard_normal((count, 1)))
-        values = (rng.random(chance.shape) < chance).astype(float)
-        on_these = float(ndtr(prompt / math.sqrt(1 + tau**2)).mean())
-        for name, estimate in methods.items():
-            result = estimate(values)
-            held[name][i] = _holds(result, rate if "prompts" in result.estimand else on_these)
-            widths[name][i] = result.half_width
-    return [_row("seeds", name, rate, held[name], widths[name], cluster_size=cluster) for name in methods]
-
-
 # --- Paired prompts ----------------------------------------------------------------------------------------
 
 
-def paired(job: tuple[float, int, int, int]) -> list[Row]:
-    """Difference of two rates on the same prompts, the second half the first, for bootstrap and Tango."""
-    rate, n, studies, seed = job
-    rng = np.random.default_rng([5, seed])
-    held, widths = np.zeros(studies), np.zeros(studies)
-    for i in range(studies):
-        first, second = _two_conditions(rng, n, rate)
-        result = st.paired_bootstrap(first, second, draws=2000, seed=i)
-        held[i], widths[i] = _holds(result, rate / 2), result.half_width
-    rows = [_row("paired", "paired bootstrap", rate, held, widths, n=n)]
-    if n == 50:
-        rows.append(_row("paired", "Tango", rate, _tango_coverage(n, rate), None, n=n))
-    return rows
+def tango(job: tuple[float, int]) -> list[Row]:
+    """Tango's interval for the difference of two rates, the second half the first, summed exactly."""
+    rate, n = job
+    return [_row("paired", "Tango", rate, _tango_coverage(n, rate), None, n=n)]
 
 
 def _tango_coverage(n: int, rate: float) -> float:
@@ -260,10 +209,6 @@ def _cheap(rng: np.random.Generator, answers: Floats, judge: str) -> Floats:
     return flagged.astype(float)
 
 
-def _two_conditions(rng: np.random.Generator, n: int, rate: float) -> tuple[Floats, Floats]:
-    return (rng.random(n) < rate).astype(float), (rng.random(n) < rate / 2).astype(float)
-
-
 def _holds(result: st.Estimate, truth: float) -> bool:
     return result.low - 1e-9 <= truth <= result.high + 1e-9
 
@@ -286,8 +231,6 @@ def jobs(studies: int) -> dict[Callable[[Any], list[Row]], list[tuple[Any, ...]]
     bets = [(r, k) for r in RATES for k in kinds]
     designs = ((1000, 0.25, 1), (400, 0.25, 1), (1000, 0.1, 10))
     plans = [(r, j, *d) for r in RATES for j in JUDGES for d in designs]
-    pools = [(r, s, c) for r in RATES[1:] for s in (3, 5, 10, 20) for c in (1, 5)]
-    pairings = [(r, n) for r in RATES[1:] for n in (50, 400)]
     costs = [(r, j, n) for r in RATES for j in ("none", *JUDGES) for n in (400, 1000, 4000)]
     tests = [
         "McNemar, no difference",
@@ -297,8 +240,7 @@ def jobs(studies: int) -> dict[Callable[[Any], list[Row]], list[tuple[Any, ...]]
     return {
         betting: _numbered(bets, studies),
         budget: _numbered(plans, studies),
-        seeds: _numbered(pools, studies // 4),
-        paired: _numbered(pairings, studies // 4),
+        tango: [(rate, 50) for rate in RATES[1:]],
         label_cost: [(*cost, i) for i, cost in enumerate(costs)],
         error_rates: _numbered([(t,) for t in tests], studies // 2),
     }
@@ -359,45 +301,3 @@ def machine() -> Row:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {"cpu": names[0] if names else platform.processor() or platform.machine(), "cores": os.cpu_count()}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--studies", type=int, default=20_000, help="simulated studies per family (default 20,000)"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "statistics.json")
-    parser.add_argument("--processes", type=int, default=1)
-    options = parser.parse_args()
-    began = time.perf_counter()
-    rows = replay(options.studies, options.processes)
-    simulated = sum(
-        r["studies"] for table in rows.values() for r in table if isinstance(r.get("studies"), int)
-    )
-    result = {
-        "schema_version": 1,
-        "command": " ".join(["python", "benchmarks/statistics.py", *sys.argv[1:]]),
-        "machine": machine(),
-        "versions": {
-            "puretune": puretune.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
-        "processes": options.processes,
-        "wall_seconds": round(time.perf_counter() - began, 1),
-        "evaluations": simulated,
-        "goals": goals(rows),
-        **rows,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = options.out.with_name(options.out.name + ".partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    partial.replace(options.out)
-    for goal in result["goals"]:
-        print("met   " if goal["met"] else "MISSED", goal["goal"])
-    print(options.out)
-
-
-if __name__ == "__main__":
-    main()

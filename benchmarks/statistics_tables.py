@@ -29,15 +29,49 @@ def tables(result: Row) -> str:
     """Coverage by method and rate, error rates and label cost, as Markdown."""
     machine = f"{result['machine']['cpu']}, {result['machine']['cores']} cores"
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    ran = f"{result['wall_seconds']:.0f} s in {result['processes']} process"
+    ran = f"{result['wall_seconds']:.0f} s in one process"
     parts = [
         [f"Made by `{result['command']}` ({machine}; {ran}; {versions})."],
+        _cells(result["cells"]),
+        _special(result["special_cells"]),
+        _comparisons(result["comparisons"]),
         _coverage(result["coverage"]),
         _head("Test at a nominal 5 %", ["errs in %"])
         + [_line(r["test"], [_percent(r["error_rate"], 1)]) for r in result["error_rates"]],
         _label_cost(result["label_cost"]),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _cells(rows: list[Row]) -> list[str]:
+    """Worst and median coverage of a default cell over rates, seed sds and categories."""
+    sizes = sorted({row["prompts"] for row in rows})
+    columns = [f"n = {n}: worst / median" for n in sizes]
+    lines = _head("Cells by default: coverage in % over all rates, seed sds, categories", columns)
+    for seeds in sorted({row["seeds"] for row in rows}):
+        held = [
+            sorted(r["coverage"] for r in rows if (r["seeds"], r["prompts"]) == (seeds, n)) for n in sizes
+        ]
+        shown = [f"{_percent(one[0], 1)} / {_percent(one[len(one) // 2], 1)}" for one in held]
+        lines.append(_line(f"{seeds} seed{'s' if seeds > 1 else ''}", shown))
+    return lines
+
+
+def _special(rows: list[Row]) -> list[str]:
+    lines = _head("Further cells", ["seeds", "n", "rate", "coverage, %", "half width, points"])
+    for row in rows:
+        counts = [str(row["seeds"]), str(row["prompts"]), f"{row['rate']:.0%}"]
+        shown = [_percent(row["coverage"], 1), _percent(row["half_width"], 1)]
+        lines.append(_line(row["kind"], [*counts, *shown]))
+    return lines
+
+
+def _comparisons(rows: list[Row]) -> list[str]:
+    lines = _head("Comparisons", ["seeds", "n", "difference found, %", "coverage, %", "half width, points"])
+    for row in rows:
+        shown = (_percent(row[key], 1) for key in ("rejected", "coverage", "half_width"))
+        lines.append(_line(row["kind"], [str(row["seeds"]), str(row["prompts"]), *shown]))
+    return lines
 
 
 def _coverage(rows: list[Row]) -> list[str]:
@@ -65,7 +99,7 @@ def _by_method(rows: list[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         name = row["method"]
-        if row["family"] in ("share", "seeds") and row["cluster_size"] > 1:
+        if row["family"] == "share" and row["cluster_size"] > 1:
             name += f", clusters of {row['cluster_size']}"
         if row["family"] in ("share", "paired"):
             name += f", n = {row['n']}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from puretune.study import Matrix
 
 if TYPE_CHECKING:
-    from puretune.scoring import Better, Measure
+    from puretune.scoring import Asks, Better, Measure
 
 Family = Literal["help", "harm", "over-refusal", "refusal", "other"]
 
@@ -21,6 +21,8 @@ class Reading:
     family: Family
     better: Better | None
     """None: the metric has no good or bad direction that was declared."""
+    asks: Asks | None = None
+    """What the suite asks for."""
     secondary: bool = False
     """Shown in the reports behind the primary ones, and not in the terminal."""
 
@@ -34,7 +36,8 @@ def reading(suite: str, scorer: str, metric: str, matrix: Matrix) -> Reading:
     if found is None:
         return Reading(f"{metric} ({scorer})", "other", None)
     title = f"{_title(found)} ({scorer})"
-    return Reading(title, _family(found), found.better, found.secondary or _behind(found, matrix))
+    behind = found.secondary or _behind(found, matrix)
+    return Reading(title, _family(found), found.better, found.asks, behind)
 
 
 def measure(suite: str, scorer: str, metric: str, matrix: Matrix) -> Measure | None:

@@ -76,6 +76,11 @@ class Grid:
         """``asr (gpt-4)``: the metric with the scorer whose it is."""
         return f"{self.metric} ({self.scorer})"
 
+    @property
+    def harmless(self) -> bool:
+        """Whether answering is what was asked for: complying is then no alarm."""
+        return self.reading.asks in ("task", "benign")
+
     def at(self, row: Row, column: str) -> Square | None:
         """The square at that place, or None where nothing was measured."""
         return next((s for s in self.squares if s.row == row and s.column == column), None)
