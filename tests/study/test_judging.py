@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from puretune.cli.judge import judge as judge_command
 from puretune.cli.run import run as run_command
-from puretune.errors import EnvironmentFault, InputError
+from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.scoring import agree
 from puretune.study import Study, judge_notices, load_results, plan, run_study
 from tests.scoring.judges.server import Judging, fine, serving, status
@@ -98,6 +98,24 @@ def test_adding_a_judge_generates_nothing_again(small: Any, server: Judging, tmp
     events: list[Any] = []
     run_study(Study.load(small("gsm8k", judged(server))), tmp_path / "run", events.append)
     assert {event.work for event in events} == {"plan", "judge judge", "score"}
+
+
+def test_verdicts_of_two_models_never_stand_in_one_matrix(
+    small: Any, server: Judging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_study(Study.load(small(judged(server, concurrency=1))), tmp_path / "run")
+    asked, server.model = server.asked, "judge-2027"
+    monkeypatch.setenv("PURETUNE_LEDGER", str(tmp_path / "another"))
+    more = small(judged(server, concurrency=1), test=["CV", "CL"])
+    with pytest.raises(CheckFailed, match=r"reports the model 'judge-2027', and 'judge-2026' before"):
+        run_study(Study.load(more), tmp_path / "run")
+    assert server.asked == asked + 1, "the first reply shows it"
+    with pytest.raises(CheckFailed, match="expect_model: judge-2027"):
+        run_study(Study.load(more), tmp_path / "run")
+    assert server.asked == asked + 1, "what is in the ledger shows it without a request"
+    pinned = small(judged(server, concurrency=1, expect_model="judge-2027"), test=["CV", "CL"])
+    matrix = run_study(Study.load(pinned), tmp_path / "run")
+    assert matrix.provenance["judges"]["judge"]["reported"] == {"judge-2027": 8}
 
 
 def test_an_interrupted_judging_goes_on(small: Any, server: Judging, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from puretune.events import EventSink
 from puretune.scoring import Draw, agree, cheap_scores, judge_within
 from puretune.store import Store
 from puretune.study._answers import answers_of
-from puretune.study._judging import Item, items_of
+from puretune.study._judging import Item, items_of, reported_before
 from puretune.study._plan import VERDICTS, DrawStep, Plan
 from puretune.study._prompts import shard_of, suites_of
 from puretune.study._verdicts import verdict_row, verdicts_of
@@ -21,7 +21,7 @@ def draw(plan: Plan, store: Store, on_event: EventSink) -> None:
         return
     allowed = plan.resolved.allowance
     assert allowed is not None
-    judge = allowed.judge.attended(agree, on_event)
+    judge = allowed.judge.attended(agree, on_event, reported_before(plan, store, allowed.judge))
     rows = [_cell_rows(plan, store, step) for step in missing]
     draws = [
         Draw(items, _cheap(plan, store, step, len(items)), step.budget)

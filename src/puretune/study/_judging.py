@@ -64,7 +64,7 @@ def prepared(plan: Plan, store: Store, on_event: EventSink) -> list[Judge]:
     for work in _judges(plan, store):
         if work.budget is not None:
             continue
-        judge = work.judge.attended(agree, on_event)
+        judge = work.judge.attended(agree, on_event, reported_before(plan, store, work.judge))
         if work.items:
             judge.prepare(work.items)
         ready.append(judge)
@@ -90,15 +90,43 @@ def items_of(asked: Iterable[Example], answers: Iterable[Mapping[str, Any]]) -> 
     )
 
 
+def reported_before(plan: Plan, store: Store, judge: Judge) -> str | None:
+    """The model that judged what the plan already has verdicts of; None: nothing is judged yet.
+
+    CheckFailed, before anything is paid, where these verdicts are of two models.
+    """
+    scored = [step.key for step in plan.score if step.scorer == judge.name]
+    drawn = [step.key for step in plan.draw if _draws(plan, judge)]
+    models: dict[str, None] = {}
+    for key in dict.fromkeys([*scored, *drawn]):
+        kept = store.get(VERDICTS, key)
+        models |= dict.fromkeys(reported_models(kept.lines() if kept is not None else ()))
+    judge.check_reported(models)
+    return next(iter(models), None)
+
+
+def reported_models(verdicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The models that the endpoint reported for stored verdicts."""
+    return [str(row["raw"]["model"]) for row in verdicts if row["raw"].get("model")]
+
+
+def _draws(plan: Plan, judge: Judge) -> bool:
+    return plan.resolved.allowance is not None and plan.resolved.allowance.judge.name == judge.name
+
+
 def judge_facts(plan: Plan, verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, Any]:
     """What a matrix says about its judges behind endpoints; ``verdicts`` by the scorer's name."""
     judges = {s.name: s for suite in plan.resolved.suites for s in suite.scorers if isinstance(s, Judge)}
+    for name, judge in judges.items():
+        judge.check_reported(reported_models({"raw": v.raw} for v in verdicts.get(name, ())))
     return {
         name: {
             **judge.identity(),
             "judged": len(verdicts.get(name, ())),
             "unparsed": sum(v.parse == "unparsed" for v in verdicts.get(name, ())),
-            "reported": dict(Counter(str(v.raw.get("model")) for v in verdicts.get(name, ()))),
+            "reported": dict(
+                Counter(str(v.raw["model"]) for v in verdicts.get(name, ()) if v.raw.get("model"))
+            ),
             "recheck": asdict(flips(verdicts.get(name, ()))),
         }
         for name, judge in judges.items()

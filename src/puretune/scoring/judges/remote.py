@@ -51,8 +51,11 @@ class Judge:
         on_event: EventSink = ignore,
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        reported: str | None = None,
     ) -> None:
-        """``ledger``: its directory, by default the user's. InputError where the rubric cannot be read."""
+        """``ledger``: its directory, by default the user's. ``reported``: the model that the endpoint has
+        reported for verdicts that these will stand beside. InputError where the rubric cannot be read.
+        """
         self.spec = spec
         self.name = spec.name
         self._asking = Asking(spec)
@@ -62,14 +65,14 @@ class Judge:
         self._on_event = on_event
         self._clock = clock
         self._rng = rng or random.Random()
-        self._reported = spec.expect_model
+        self._reported = spec.expect_model or reported
 
     def identity(self) -> dict[str, Any]:
         """What ``version`` is the hash of: endpoint, model, decoding, rubric, and what is made of replies."""
         return self._asking.identity()
 
-    def attended(self, consent: Consent, on_event: EventSink = ignore) -> Judge:
-        """The same judge, with somebody to agree and somebody to watch."""
+    def attended(self, consent: Consent, on_event: EventSink = ignore, reported: str | None = None) -> Judge:
+        """The same judge, with somebody to agree and somebody to watch; ``reported`` as in the judge."""
         return Judge(
             self.spec,
             ledger=self._root,
@@ -77,7 +80,14 @@ class Judge:
             on_event=on_event,
             clock=self._clock,
             rng=self._rng,
+            reported=reported,
         )
+
+    def check_reported(self, models: Iterable[str]) -> None:
+        """CheckFailed where verdicts that stand in one matrix come from more than one model."""
+        first, *others = list(dict.fromkeys(model for model in models if model)) or [""]
+        if others and not self.spec.allow_model_change:
+            raise _changed(self.spec, first, others[0])
 
     def check(self, examples: Iterable[Example]) -> None:
         """Before anything is paid: InputError where a query is missing, EnvironmentFault where the key is."""
