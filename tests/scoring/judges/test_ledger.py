@@ -16,6 +16,7 @@ import pytest
 
 from puretune.errors import EnvironmentFault
 from puretune.scoring.judges import Judge, Judgement, Ledger, flips, judge_spec
+from puretune.scoring.judges._judgement import to_line
 
 from .conftest import MakeJudge, harms, pairs
 from .server import Judging
@@ -88,7 +89,7 @@ def test_a_killed_process_loses_only_calls_in_flight(server: Judging, ledger: Pa
     assert process.wait(60) == -signal.SIGKILL
     with Ledger(ledger) as opened:
         kept = len(opened._run("SELECT * FROM judgements"))
-        assert opened.damaged == 0
+        assert opened.damaged == []
     assert server.asked - 2 - 1 <= kept <= server.asked
     asked, server.always = server.asked, None
     assert len(make().score(harms(*[1 + n % 5 for n in range(40)]))) == 40
@@ -142,11 +143,93 @@ def test_torn_and_altered_lines_are_passed_over_and_counted(tmp_path: Path) -> N
     segment.write_bytes(first + second.replace(b'"score":5', b'"score":1') + third[:-20])
     with Ledger(tmp_path) as ledger:
         assert set(ledger.find("abc")) == {"a"}
-        assert ledger.damaged == 2
+        assert len(ledger.damaged) == 1, "the torn line was never finished"
+        assert ledger.damaged[0] == f"{segment}, byte {len(first):,}"
     (tmp_path / "index.sqlite").unlink()
     with Ledger(tmp_path) as ledger:
         assert set(ledger.find("abc")) == {"a"}
-        assert ledger.damaged == 1
+        assert len(ledger.damaged) == 1
+
+
+def edited(tmp_path: Path, edit: Callable[[list[bytes]], list[bytes]], touch: bool = True) -> Path:
+    """A ledger of the requests a, b and c whose segment somebody has edited."""
+    with Ledger(tmp_path) as ledger:
+        for ask in "abc":
+            ledger.put(judgement(ask))
+    (segment,) = (tmp_path / "segments").glob("*.jsonl")
+    before = segment.stat()
+    segment.write_bytes(b"".join(edit(segment.read_bytes().splitlines(keepends=True))))
+    os.utime(segment, ns=(before.st_atime_ns, before.st_mtime_ns + (10**9 if touch else 0)))
+    return segment
+
+
+@pytest.mark.parametrize("touch", [True, False])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda lines: [lines[2], lines[0], lines[1]],
+        lambda lines: lines[::-1],
+        lambda lines: [b"\n", *lines],
+        lambda lines: [b"# a note\n", *lines, *lines],
+        lambda lines: [b"[" * 100_000 + b"\n", *lines],
+        lambda lines: [b'{"sha256": 1, "judgement": [1]}\n', b"\xff\n", b"null\n", *lines],
+    ],
+)
+def test_a_judgement_counts_wherever_in_its_segment_it_is(tmp_path: Path, edit: Any, touch: bool) -> None:
+    edited(tmp_path, edit, touch)
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.find("abc")) == set("abc")
+    with Ledger(tmp_path) as ledger:
+        assert ledger.claim("b") == "done"
+
+
+def test_a_damaged_line_takes_no_other_with_it(tmp_path: Path) -> None:
+    edited(tmp_path, lambda lines: [lines[0], lines[1].replace(b'"score":5', b'"score":1'), lines[2]], False)
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.find("abc")) == {"a", "c"}
+        assert len(ledger.damaged) == 1
+        assert ledger.claim("b") == "mine"
+
+
+def test_a_line_of_other_types_with_a_valid_digest_does_not_count(tmp_path: Path) -> None:
+    def forged(lines: list[bytes]) -> list[bytes]:
+        wrong: Any = [
+            {"when": 3},
+            {"input_tokens": 10**400},
+            {"parse": "fine"},
+            {"facts": [1]},
+        ]
+        return [*lines, *(to_line(judgement("d", **changes)) for changes in wrong)]
+
+    edited(tmp_path, forged)
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.find("abcd")) == set("abc")
+        assert len(ledger.damaged) == 4
+
+
+def test_a_directory_in_the_place_of_a_segment_is_named(tmp_path: Path) -> None:
+    edited(tmp_path, lambda lines: lines)
+    (tmp_path / "segments" / "other.jsonl").mkdir()
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.find("abc")) == set("abc")
+        assert "other.jsonl (a directory)" in ledger.damaged[0]
+
+
+def test_a_directory_in_the_place_of_the_index_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").mkdir(parents=True)
+    with pytest.raises(EnvironmentFault, match=r"index\.sqlite: .* Remove it \(no judgement is lost"):
+        Ledger(tmp_path)
+
+
+@pytest.mark.parametrize("place", [100, 3000, 5000])
+def test_an_index_that_is_damaged_anywhere_is_made_again(tmp_path: Path, place: int) -> None:
+    edited(tmp_path, lambda lines: lines)
+    index = tmp_path / "index.sqlite"
+    content = bytearray(index.read_bytes())
+    content[place : place + 2000] = b"\xa5" * len(content[place : place + 2000])
+    index.write_bytes(content)
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.find("abc")) == set("abc")
 
 
 def test_a_line_that_is_still_being_written_is_read_later(tmp_path: Path) -> None:

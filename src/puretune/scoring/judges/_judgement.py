@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 from puretune.scoring._types import Behaviour, Parse
 from puretune.store import canonical, key_of
@@ -63,6 +63,20 @@ def from_line(line: bytes) -> Judgement | None:
             return None
         known = {one.name for one in fields(Judgement)}
         facts = {name: given for name, given in value["judgement"].items() if name in known}
-        return Judgement(**{**facts, "replies": tuple(facts["replies"])})
-    except (ValueError, KeyError, TypeError):
+        judgement = Judgement(**{**facts, "replies": tuple(facts["replies"])})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return judgement if _is_sound(judgement) else None
+
+
+def _is_sound(one: Judgement) -> bool:
+    """Whether the fields that are compared and counted are of their types."""
+    texts = (one.ask, one.reported, one.when, one.reason, one.problem, *one.replies)
+    counts = (one.input_tokens, one.output_tokens, *([] if one.score is None else [one.score]))
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(count, int) and 0 <= count < 2**63 for count in counts)
+        and one.parse in get_args(Parse)
+        and one.behaviour in (None, *get_args(Behaviour))
+        and isinstance(one.facts, Mapping)
+    )

@@ -4,7 +4,8 @@
     ROOT/segments/3f2a1c-4711-9be0.lock    held by that process while it lives
     ROOT/index.sqlite                      where they lie, and who is asking for what; can be deleted
 
-A killed process leaves at most one torn line, which is skipped; its claims end with its lock.
+A killed process leaves at most one torn line, which is skipped; its claims end with its lock. A segment that
+somebody edited is read again from its start: what has a valid digest counts wherever in it the line is.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import secrets
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from puretune.errors import EnvironmentFault
+from puretune.files import checked_path
 from puretune.models import cache_directory
 from puretune.scoring.judges._judgement import Judgement, from_line, to_line
+from puretune.visible import visible
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -34,13 +37,17 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS judgements (ask TEXT, segment TEXT, start INTEGER, size INTEGER,
                                        PRIMARY KEY (segment, start)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_ask ON judgements (ask);
-CREATE TABLE IF NOT EXISTS segments (name TEXT PRIMARY KEY, scanned INTEGER);
+CREATE TABLE IF NOT EXISTS segments (name TEXT PRIMARY KEY, scanned INTEGER, changed INTEGER);
 CREATE TABLE IF NOT EXISTS claims (ask TEXT PRIMARY KEY, owner TEXT);
 """
 _FLUSH_EVERY = 0.5
 """Seconds."""
 _AT_ONCE = 500
 """Keys per look-up: SQLite limits the variables of a statement."""
+_LAYOUT = 2
+"""Of the index: another one is made anew."""
+_LONGEST_LINE = 8 * 2**20
+"""Bytes of a judgement: a longer line is damaged."""
 
 
 class Ledger:
@@ -54,8 +61,8 @@ class Ledger:
         self._lock: BaseFileLock | None = None
         self._file: int | None = None
         self._flushed = 0.0
-        self.damaged = 0
-        """Lines whose digest did not hold; they count as not there."""
+        self.damaged: list[str] = []
+        """Where lines are whose digest did not hold; they count as not there."""
         with _faults(root):
             self._segments.mkdir(parents=True, exist_ok=True)
         self._index = self._opened()
@@ -73,8 +80,7 @@ class Ledger:
         for first in range(0, len(wanted), _AT_ONCE):
             part = wanted[first : first + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            rows = self._run(f"SELECT segment, start, size FROM judgements WHERE ask IN ({marks})", part)
-            for judgement in self._read(rows):
+            for judgement in self._look_up(f"ask IN ({marks})", part):
                 found.setdefault(judgement.ask, []).append(judgement)
         return {ask: sorted(kept, key=lambda one: one.when) for ask, kept in found.items()}
 
@@ -109,26 +115,39 @@ class Ledger:
             start = self._append(path, line)
         with self._transaction():
             self._note(judgement.ask, self._name, start, len(line))
-            self._index.execute(
-                "INSERT OR REPLACE INTO segments VALUES (?, ?)", (self._name, start + len(line))
-            )
+            self._scanned(self._name, start + len(line), None)
             self._index.execute("DELETE FROM claims WHERE ask = ?", (judgement.ask,))
 
     def refresh(self) -> None:
-        """Take into the index what it does not know yet: a killed process's last lines, or everything."""
-        scanned = dict(self._run("SELECT name, scanned FROM segments"))
+        """Take into the index what it does not know yet: a killed process's last lines, an edited segment."""
+        known = {name: (size, changed) for name, size, changed in self._run("SELECT * FROM segments")}
         for path in sorted(self._segments.glob("*.jsonl")):
-            known = scanned.get(path.stem, 0)
-            if path.stem != self._name and path.stat().st_size > known:
-                self._scan(path, known)
+            if path.stem == self._name:
+                continue
+            with _faults(path):
+                stat = path.stat()
+            size, changed = known.get(path.stem, (0, None))
+            if stat.st_size > size:
+                self._scan(path, size if self._has_grown(path, size) else 0)
+            elif (stat.st_size, stat.st_mtime_ns) != (size, changed):
+                self._scan(path, 0)
+
+    def _has_grown(self, path: Path, size: int) -> bool:
+        """Whether a segment is what was scanned and more: its last line is where it was."""
+        last = self._one("SELECT ask, max(start), size FROM judgements WHERE segment = ?", path.stem)
+        if size == 0 or last is None or last[0] is None:
+            return size == 0
+        return last[1] + last[2] <= size and self._line(path.stem, last[1], last[2], last[0]) is not None
 
     def close(self) -> None:
         """End this process's claims and close the index."""
         if self._file is not None:
             with _faults(self._segments):
                 os.fsync(self._file)
+                stat = os.fstat(self._file)
                 os.close(self._file)
             self._file = None
+            self._scanned(self._name, stat.st_size, stat.st_mtime_ns)
         if self._lock is not None:
             self._run("DELETE FROM claims WHERE owner = ?", (self._name,))
             self._lock.release()
@@ -147,10 +166,13 @@ class Ledger:
         with _faults(path):
             try:
                 return _connect(path)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise EnvironmentFault(f"cannot open {path}: {error}. {_ELSEWHERE}") from error
-                path.unlink(missing_ok=True)  # not a database any more; it is made again from the segments
+            except sqlite3.OperationalError as error:
+                raise EnvironmentFault(
+                    f"cannot open the ledger's index {visible(path)}: {error}. Remove it (no judgement is "
+                    "lost: it is made anew), and check the directory's permissions and free space."
+                ) from error
+            except sqlite3.DatabaseError:
+                _remove(path)  # not a database any more; it is made again from the segments
                 return _connect(path)
 
     def _hold(self) -> None:
@@ -191,18 +213,26 @@ class Ledger:
         return start
 
     def _scan(self, path: Path, start: int) -> None:
+        """Read a segment from ``start`` on; from 0, what the index knew of it is forgotten."""
+        if path.is_dir():
+            self.damaged.append(f"{visible(path)} (a directory)")
+            return
         with _faults(path), path.open("rb") as file, self._transaction():
+            changed = os.fstat(file.fileno()).st_mtime_ns
+            if start == 0:
+                self._index.execute("DELETE FROM judgements WHERE segment = ?", (path.stem,))
             file.seek(start)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # torn, or being written right now
+            for line in _lines(file):
                 judgement = from_line(line)
                 if judgement is None:
-                    self.damaged += 1
+                    self.damaged.append(f"{visible(path)}, byte {start:,}")
                 else:
                     self._note(judgement.ask, path.stem, start, len(line))
                 start += len(line)
-            self._index.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", (path.stem, start))
+            self._scanned(path.stem, start, changed)
+
+    def _scanned(self, segment: str, size: int, changed: int | None) -> None:
+        self._run("INSERT OR REPLACE INTO segments VALUES (?, ?, ?)", (segment, size, changed))
 
     def _note(self, ask: str, segment: str, start: int, size: int) -> None:
         self._index.execute(
@@ -210,22 +240,45 @@ class Ledger:
         )
 
     def _kept(self, ask: str) -> list[Judgement]:
-        rows = self._run("SELECT segment, start, size FROM judgements WHERE ask = ?", (ask,))
-        return list(self._read(rows))
+        return self._look_up("ask = ?", [ask])
 
-    def _read(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Judgement]:
-        for segment, start, size in rows:
-            try:
-                with (self._segments / f"{segment}.jsonl").open("rb") as file:
-                    file.seek(start)
-                    judgement = from_line(file.read(size))
-            except OSError:
-                judgement = None
+    def _look_up(self, which: str, values: Sequence[str]) -> list[Judgement]:
+        """The judgements of some requests; a segment whose lines are not where they were is read again."""
+        found, moved = self._read(which, values)
+        if moved:
+            for segment in moved:
+                self._read_again(segment)
+            found, _ = self._read(which, values)
+        return found
+
+    def _read(self, which: str, values: Sequence[str]) -> tuple[list[Judgement], set[str]]:
+        found, moved = [], set()
+        statement = f"SELECT ask, segment, start, size FROM judgements WHERE {which}"
+        for ask, segment, start, size in self._run(statement, values):
+            judgement = self._line(segment, start, size, ask)
             if judgement is None:
-                self.damaged += 1
-                self._run("DELETE FROM judgements WHERE segment = ? AND start = ?", (segment, start))
+                moved.add(segment)
             else:
-                yield judgement
+                found.append(judgement)
+        return found, moved
+
+    def _read_again(self, segment: str) -> None:
+        path = self._segments / f"{segment}.jsonl"
+        if path.is_file():
+            self._scan(path, 0)
+        else:
+            self._run("DELETE FROM judgements WHERE segment = ?", (segment,))
+            self._run("DELETE FROM segments WHERE name = ?", (segment,))
+
+    def _line(self, segment: str, start: int, size: int, ask: str) -> Judgement | None:
+        """The judgement at a place, if it is still the one that the index knows."""
+        try:
+            with (self._segments / f"{segment}.jsonl").open("rb") as file:
+                file.seek(start)
+                judgement = from_line(file.read(size))
+        except OSError:
+            return None
+        return judgement if judgement is not None and judgement.ask == ask else None
 
     def _run(self, statement: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         with self._told():
@@ -255,15 +308,15 @@ class Ledger:
             yield
         except sqlite3.Error as error:
             raise EnvironmentFault(
-                f"the ledger's index {self.root / 'index.sqlite'}: {error}. Delete that file and run again: "
-                "it is made anew, and no judgement is lost."
+                f"the ledger's index {visible(self.root / 'index.sqlite')}: {error}. Delete that file and run "
+                "again: it is made anew, and no judgement is lost."
             ) from error
 
 
 def ledger_path() -> Path:
     """Where the user's ledger lies."""
     elsewhere = os.environ.get(LEDGER_VARIABLE)
-    return Path(elsewhere).expanduser() if elsewhere else cache_directory() / "ledger"
+    return checked_path(elsewhere, LEDGER_VARIABLE) if elsewhere else cache_directory() / "ledger"
 
 
 _ELSEWHERE = f"Name another place with {LEDGER_VARIABLE}."
@@ -275,12 +328,40 @@ def _connect(path: Path) -> sqlite3.Connection:
         index.execute(
             "PRAGMA synchronous = OFF"
         )  # what is lost in a power cut is found again in the segments
-        index.executescript(_TABLES)
-        index.execute("SELECT count(*) FROM claims").fetchall()
+        index.execute("BEGIN IMMEDIATE")  # another process may be making it just now
+        _check_index(index)
+        for statement in _TABLES.split(";"):
+            index.execute(statement)
+        index.execute(f"PRAGMA user_version = {_LAYOUT}")
+        index.commit()
     except BaseException:
         index.close()
         raise
     return index
+
+
+def _check_index(index: sqlite3.Connection) -> None:
+    """DatabaseError for an index that is damaged, or of another version."""
+    (layout,) = index.execute("PRAGMA user_version").fetchone()
+    (sound,) = index.execute("PRAGMA quick_check(1)").fetchone()
+    if sound != "ok" or (layout != _LAYOUT and index.execute("SELECT * FROM sqlite_master").fetchall()):
+        raise sqlite3.DatabaseError("the index is damaged, or of another version")
+
+
+def _remove(index: Path) -> None:
+    for path in (index, *index.parent.glob(f"{index.name}-*")):  # its journal with it
+        path.unlink(missing_ok=True)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Whole lines, none of one without an end: it is torn, or being written right now.
+
+    A line that is too long to be a judgement comes in parts, none of which is one.
+    """
+    while line := file.readline(_LONGEST_LINE):
+        if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+            return
+        yield line
 
 
 @contextlib.contextmanager
@@ -289,7 +370,7 @@ def _faults(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EnvironmentFault(f"cannot write the ledger {path}: {reason}. {_ELSEWHERE}") from error
+        raise EnvironmentFault(f"cannot write the ledger {visible(path)}: {reason}. {_ELSEWHERE}") from error
 
 
 def _host() -> str:

@@ -268,14 +268,15 @@ class _Tally:
             if not judge.spec.allow_model_change:
                 raise _changed(judge.spec, str(judge._reported), judgement.reported)
 
-    def finish(self, damaged: int) -> None:
+    def finish(self, damaged: Sequence[str]) -> None:
         notes = [self._cost()]
         if self._unparsed:
             notes.append(f"{self._unparsed:,} unparsed")
         for name, count in self._others.items():
             notes.append(f"the model changed from {self._judge._reported} to {name} in {count:,} judgements")
         if damaged:
-            notes.append(f"{damaged:,} damaged lines of the ledger were passed over")
+            places = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
+            notes.append(f"{len(damaged):,} damaged lines of the ledger do not count: {places}")
         self._judge._on_event(Finished(self._work, "; ".join(notes)))
 
     def _cost(self) -> str:
