@@ -309,8 +309,8 @@ class Ledger:
         except sqlite3.Error as error:
             index = visible(self.root / "index.sqlite")
             raise EnvironmentFault(
-                f"the ledger's index {index}: {error}. Delete that file and run again: it is made anew, and no "
-                "judgement is lost."
+                f"the ledger's index {index}: {error}. Delete that file and run again: it is made anew, "
+                "and no judgement is lost."
             ) from error
 
 
