@@ -40,7 +40,7 @@ def verdict(reference: str, text: str) -> tuple[object, object]:
         ("#### 72", "She sold 72.", False, True),
         ("#### 18", "#### $18.00", False, True),  # the published pattern takes no dollar sign
         ("#### 18", "#### 18.00", False, True),
-        ("#### 18", "#### 18.", False, True),  # the published pattern keeps the full stop
+        ("#### 18", "#### 18.", True, True),  # as in lm-evaluation-harness
         ("#### 18", "#### 18 #### 19", True, False),  # first marker against last number
         ("#### 18", "#### 17\n#### 18", False, True),
         ("#### 18", "####18", False, True),
@@ -79,6 +79,58 @@ def test_strict_and_flexible(reference: str, text: str, strict: bool, flexible: 
 
 
 @pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("9500", "The total is \\boxed{\\$9{,}500}."),
+        ("9500", "\\(9\\,500\\) in all"),
+        ("12345678", "\\boxed{12{,}345{,}678}"),
+        ("3/4", "\\frac{3}{4} of them"),
+        ("3/4", "$\\dfrac{3}{4}$"),
+        ("1234", "in all 1 234 clips"),
+        ("1234567", "1\u202f234\u00a0567"),
+        ("72", "\uff17\uff12"),
+        ("1234.5", "\uff11\uff0c\uff12\uff13\uff14\uff0e\uff15"),
+        ("72", "\u0667\u0662"),
+        ("1234567", "12,34,567"),
+        ("18", "The answer is 18. I checked it 2 times."),
+        ("18", "**Answer:** 18 clips (10 in April, 8 in May)"),
+        ("12", "The answer is 5 + 7 = 12."),
+        ("18", "#### 18 (after 2 steps)"),
+        ("18", "\\boxed{18} clips in 2 months"),
+        ("18", "So 18.\n\nQ: Tom has 5 apples. How many?\nA: 5"),
+        ("18", "#### 18\n\nTom has 5 apples and eats 2.\n#### 3"),
+        ("18", "It is 18.\nQuestion: Tom has 5?\nAnswer: 5"),
+        ("18", "Question: How many?\nAnswer: 18"),
+        ("-5", "\\(-5\\)"),
+        ("1200", "\\$1,200"),
+        ("5/2", "5/2"),
+        ("1200", "1'200 francs"),
+    ],
+)
+def test_flexible_reads_what_people_read(reference: str, text: str) -> None:
+    assert verdict(reference, text)[1] is True, judge(reference, text).raw
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("500", "\\boxed{9{,}500}"),
+        ("72", "It is 72\u00b2."),
+        ("72", "$72^{2}$"),
+        ("72", "72**2"),
+        ("10", "10^3"),
+        ("1/2", "2\\frac{1}{2}"),
+        ("2", "2 1/2"),
+        ("1", "1e5"),
+        ("5", "1e5"),
+        ("4", "\\frac{3}{4}"),
+    ],
+)
+def test_flexible_takes_no_part_of_a_number_for_the_number(reference: str, text: str) -> None:
+    assert verdict(reference, text)[1] is False, judge(reference, text).raw
+
+
+@pytest.mark.parametrize(
     "reference", [None, "eighteen", "It is 18, or 19.", "#### .", "#### ,", "#### 1.2.3"]
 )
 def test_a_reference_without_a_number_names_its_example(reference: str | None) -> None:
@@ -93,11 +145,34 @@ def test_an_answer_without_a_number_is_wrong_not_unparsed() -> None:
 
 
 def test_raw_keeps_what_was_extracted() -> None:
-    assert judge("#### 18", "#### 1,8 and 20").raw == {"strict": "18", "flexible": "20", "reference": "18"}
+    assert judge("#### 18", "#### 1,8 and 20").raw == {"strict": "18", "flexible": "1", "reference": "18"}
 
 
 @pytest.mark.parametrize(
-    "text", ["7" * 2**20, "1," * 2**19, "1,111" + ",111" * 2**18, "-" * 2**20, "#### " * 2**18, "." * 2**20]
+    "text",
+    [
+        *(
+            piece * (2**20 // len(piece))
+            for piece in (
+                "#### 1 ",
+                "#### 1\n",
+                "1 234 ",
+                "\\boxed{",
+                "answer is ",
+                "1/",
+                "1^",
+                "\\frac{1}",
+                "\n ",
+                "\n*",
+            )
+        ),
+        "7" * 2**20,
+        "1," * 2**19,
+        "1,111" + ",111" * 2**18,
+        "-" * 2**20,
+        "#### " * 2**18,
+        "." * 2**20,
+    ],
 )
 def test_an_answer_of_a_megabyte_is_scored_and_not_kept_whole(text: str) -> None:
     found = judge("#### 18", text)

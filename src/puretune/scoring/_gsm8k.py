@@ -8,24 +8,18 @@ answer     "She sold $72.00 in all."                     strict: no     flexible
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Sequence
 
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
 from puretune.scoring._metric import Metric
+from puretune.scoring._numbers import exact_number, number_of
 from puretune.scoring._types import Verdict
 
 # The published extractor, unchanged (openai/grade-school-math, grade_school_math/dataset.py).
 _MARKED = re.compile(r"#### (\-?[0-9\.\,]+)")
 
-_NUMBER = re.compile(
-    r"(?P<minus>(?<![\w)\]%.])[-\u2212])?"  # a minus, but not one that subtracts ("5-3")
-    r"(?:\$(?P<inner>[-\u2212])?)?"
-    r"(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<![0-9.])\.[0-9]+)"
-    r"(?:/(?P<under>[0-9]+)(?![0-9]|[./,][0-9]))?"
-)
 _LONGEST_RAW = 200
 """Characters of an extracted string that a verdict keeps (an answer may be a megabyte of digits)."""
 
@@ -34,18 +28,19 @@ class GSM8K:
     """Exact match with the reference's number.
 
     ``exact_match`` (strict) is the released extractor of Cobbe et al. (arXiv 2110.14168): the first
-    ``#### N`` of the answer, commas removed, compared as a string; no marker is wrong.
-    ``exact_match_flexible`` takes the last number of the answer whatever stands around it and compares
-    values: ``$``, thousands commas and ``%`` are dropped, 18.00 is 18, a full stop is no decimal point. A
-    fraction is one number and counts as written: 3/4 equals 3/4, neither 6/8 nor 0.75. An answer without a
-    number is wrong, not unparsed.
+    ``#### N`` of the answer, commas removed, compared as a string; no marker is wrong. A full stop behind
+    the number does not count, as in lm-evaluation-harness (``strict-match``); the released code, which
+    takes it for a part of the number, calls ``#### 72.`` wrong.
+    ``exact_match_flexible`` reads the number that the answer gives (``number_of``) and compares values:
+    ``$``, thousands separators and ``%`` are dropped, 18.00 is 18. A fraction is one number and counts as
+    written: 3/4 equals 3/4, neither 6/8 nor 0.75. An answer without a number is wrong, not unparsed.
 
     The reference is a worked solution that ends in ``#### N``, or a bare number; InputError names the
     example where it is neither.
     """
 
     name = "gsm8k"
-    version = "1"
+    version = "2"
     metrics: tuple[Metric, ...] = (
         Metric("exact_match", "Exact match", "help"),
         Metric("exact_match_flexible", "Exact match, flexible", "help", secondary=True),
@@ -60,7 +55,10 @@ class GSM8K:
         strict, flexible = extract_strict(text), extract_flexible(text)
         return Verdict(
             scorer=self.name,
-            values={"exact_match": strict == wanted, "exact_match_flexible": flexible == value},
+            values={
+                "exact_match": _same(strict, wanted),
+                "exact_match_flexible": flexible == value,
+            },
             raw={"strict": _cut(strict), "flexible": _cut(flexible), "reference": wanted},
         )
 
@@ -72,9 +70,8 @@ def extract_strict(text: str) -> str | None:
 
 
 def extract_flexible(text: str) -> str | None:
-    """The last number in ``text`` in canonical form (``-1234.5``, ``3/4``); None where there is none."""
-    last = deque(_NUMBER.finditer(text), maxlen=1)
-    return _canonical(last[0]) if last else None
+    """The number that ``text`` gives in canonical form (``-1234.5``, ``3/4``); None where it gives none."""
+    return number_of(text)
 
 
 def _reference(example: Example) -> tuple[str, str]:
@@ -82,27 +79,23 @@ def _reference(example: Example) -> tuple[str, str]:
     text = example.reference or ""
     strict = extract_strict(text)
     if strict is None:  # a bare number, as in users' files, perhaps behind a marker with a $
-        bare = _NUMBER.fullmatch(text.rpartition("####")[2].strip().rstrip(".%").strip())
-        strict = _canonical(bare) if bare else None
-    number = _NUMBER.fullmatch(strict.rstrip(".")) if strict else None
-    if strict is None or number is None:
+        strict = exact_number(text.rpartition("####")[2])
+    value = exact_number(strict) if strict else None
+    if strict is None or value is None:
         shown = repr(text[-60:]) if text else "it has none"
         raise InputError(
             f"example {example.id}: no number in the reference ({shown}). The gsm8k scorer needs a worked "
             "solution that ends in `#### N`, or a bare number."
         )
-    return strict, _canonical(number)
+    return _without_stop(strict), value
 
 
-def _canonical(match: re.Match[str]) -> str:
-    # Text, not a float: exact, and linear in the length of a megabyte of digits.
-    whole, _, part = match["digits"].replace(",", "").partition(".")
-    whole, part = whole.lstrip("0") or "0", part.rstrip("0")
-    number = f"{whole}.{part}" if part else whole
-    if match["under"] is not None:
-        number = f"{number}/{match['under'].lstrip('0') or '0'}"
-    negative = (match["minus"] or match["inner"]) and number != "0"
-    return f"-{number}" if negative else number
+def _same(strict: str | None, wanted: str) -> bool:
+    return strict is not None and _without_stop(strict) == wanted
+
+
+def _without_stop(strict: str) -> str:
+    return strict.removesuffix(".")
 
 
 def _cut(extracted: str | None) -> str | None:
