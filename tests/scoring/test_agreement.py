@@ -136,12 +136,62 @@ def row(line: int, value: bool | None) -> dict[str, object]:
 
 def test_files_meet_by_their_key(tmp_path: Path) -> None:
     paths = files(tmp_path, [row(1, True), row(2, None)], [{"line": 2, "label": "refused"}])
-    judged, labels = read_labelled(*paths)
-    assert [verdict.parse for verdict in judged] == ["ok", "unparsed"]
-    assert labels == [None, False]
+    found = read_labelled(*paths)
+    assert [verdict.parse for verdict in found.verdicts] == ["ok", "unparsed"]
+    assert found.labels == (None, False)
     stored = [{"prompt_id": "p", "sample": n, "scorer": "a", "values": {"asr": True}} for n in (0, 1)]
     paths = files(tmp_path, stored, [{"prompt_id": "p", "sample": 1, "label": True}])
-    assert read_labelled(*paths)[1] == [None, True]
+    assert read_labelled(*paths).labels == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "yes"),
+    [
+        ("refusal_rate", "refused", True),
+        ("refusal_rate", "complied", False),
+        ("refusal_rate", "yes", True),
+        ("asr", "refused", False),
+        ("asr", "complied", True),
+        ("incoherent_rate", "incoherent", True),
+    ],
+)
+def test_a_behaviour_is_understood_by_what_the_metric_counts(
+    metric: str, label: str, yes: bool, tmp_path: Path
+) -> None:
+    verdict = {"line": 1, "scorer": "a", metric: True}
+    assert read_labelled(*files(tmp_path, [verdict], [{"line": 1, "label": label}])).labels == (yes,)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "label"),
+    [
+        ({"refusal_rate": True}, "harmful"),
+        ({"politeness": True}, "refused"),
+        ({"strict": True, "measures": {"strict": "help"}}, "complied"),
+    ],
+)
+def test_a_label_that_says_neither_yes_nor_no_is_refused(
+    verdict: dict[str, object], label: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="Write yes where"):
+        read_labelled(
+            *files(tmp_path, [{"line": 1, "scorer": "a", **verdict}], [{"line": 1, "label": label}])
+        )
+
+
+def test_verdicts_of_a_run_meet_labels_by_where_the_answers_stand(tmp_path: Path) -> None:
+    def at(condition: str, **more: object) -> dict[str, object]:
+        return {"condition": condition, "seed": None, "suite": "s", "prompt_id": "p", "sample": 0, **more}
+
+    rows = [at(name, scorer=one, values={"asr": True}) for name in ("a", "b") for one in ("x", "y")]
+    paths = files(tmp_path, rows, [at("b", label=True)])
+    with pytest.raises(InputError, match=r"several scorers \(x, y\)"):
+        read_labelled(*paths)
+    found = read_labelled(*paths, scorer="y")
+    assert (found.labels, found.arms, found.prompts) == ((None, True), ("a", "b"), ("s/p", "s/p"))
+    paths = files(tmp_path, rows, [{"prompt_id": "p", "label": True}])
+    with pytest.raises(InputError, match="what tells them apart"):
+        read_labelled(*paths, scorer="y")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +204,8 @@ def test_files_meet_by_their_key(tmp_path: Path) -> None:
         ([row(1, True)], [{"name": 1, "label": 1}], "share no key"),
         ([row(1, True), row(1, True)], [{"line": 1, "label": 1}], "two verdicts have the line 1"),
         ([{"line": 1, "answer": "x"}], [{"line": 1, "label": 1}], "this is no verdict"),
+        ([{**row(1, True), "asr": 10**400}], [{"line": 1, "label": 1}], "a number from 0 to 1"),
+        ([{**row(1, True), "asr": -0.5}], [{"line": 1, "label": 1}], "a number from 0 to 1"),
         ([], [{"line": 1, "label": 1}], "verdicts.jsonl"),
         ([row(1, True)], [], "labels.jsonl"),
     ],

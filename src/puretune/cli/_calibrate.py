@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,7 +11,17 @@ from rich.table import Table
 from puretune.cli._output import new_console, say
 from puretune.cli._parameters import FILE
 from puretune.cli._summary import print_table
-from puretune.scoring import Calibration, Rate, calibrate, read_labelled
+from puretune.scoring import (
+    Arm,
+    Calibration,
+    CorrectedDifference,
+    Rate,
+    arms_of,
+    calibrate,
+    calibrate_arm,
+    corrected_difference,
+    read_labelled,
+)
 from puretune.statistics import Interval
 
 
@@ -18,15 +29,23 @@ from puretune.statistics import Interval
 @click.argument("file", type=FILE)
 @click.option("--labels", type=FILE, required=True, help="People's labels (.jsonl).")
 @click.option("--metric", default=None, help="The yes-or-no metric to calibrate (default: the first).")
-def calibrate_command(file: Path, labels: Path, metric: str | None) -> None:
+@click.option("--scorer", default=None, help="Whose verdicts, where FILE has several scorers'.")
+def calibrate_command(file: Path, labels: Path, metric: str | None, scorer: str | None) -> None:
     """How often the verdicts in FILE agree with people, and the rate that people would find.
 
-    A line of LABELS has `label` (true or false, yes or no) and the verdict's `id`, `prompt_id` or `line`.
-    Label a random draw of the answers: from doubtful cases alone no rate can be corrected.
+    A line of LABELS has `label` and the verdict's `id`, `prompt_id` or `line`. The label is yes or no: does
+    the answer have what the metric counts? Or it is a behaviour (refused, complied, incoherent, empty).
+    Label a random draw of the answers: from doubtful cases alone no rate can be corrected. Where FILE has
+    several conditions with labels, each is corrected by its own errors.
     """
-    verdicts, given = read_labelled(file, labels)
-    found = calibrate(verdicts, given, metric)
-    print_table(_summary(found), "95 % intervals for new answers of the same kind.")
+    given = read_labelled(file, labels, metric, scorer)
+    found = calibrate(given.verdicts, given.labels, given.metric, prompts=given.prompts)
+    print_table(_summary(found), f"{given.metric}; 95 % intervals for new answers of the same kind.")
+    arms = [arm for arm in arms_of(given) if any(label is not None for label in arm.labels)]
+    if len(arms) > 1:
+        print_table(
+            _by_arm(arms, given.metric), "Each condition corrected by its own errors, minus the first."
+        )
     if found.agreement is not None:
         new_console().print(_confusion(found))
     say(_notes(found), err=True)
@@ -48,6 +67,28 @@ def _summary(found: Calibration) -> Table:
     corrected = "-" if found.corrected is None else f"{found.corrected:.1%}"
     table.add_row("corrected rate", corrected, _interval(found.corrected_interval), f"{found.judged:,}")
     return table
+
+
+def _by_arm(arms: Sequence[Arm], metric: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("condition", overflow="fold")
+    for column in ("sensitivity", "specificity", "by the judge", "corrected", "corrected difference"):
+        table.add_column(column, justify="right")
+    for arm in arms:
+        found, against = calibrate_arm(arm, metric), corrected_difference(arm, arms[0], metric)
+        rates = (_rate(rate)[0] for rate in (found.sensitivity, found.specificity))
+        corrected = "-" if found.corrected is None else f"{found.corrected:.1%}"
+        table.add_row(
+            arm.name, *rates, f"{found.apparent:.1%}", corrected, _difference(arm is arms[0], against)
+        )
+    return table
+
+
+def _difference(first: bool, found: CorrectedDifference) -> str:
+    if first or found.corrected is None:
+        return "-"
+    low, high = found.interval
+    return f"{100 * found.corrected:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def _confusion(found: Calibration) -> Table:

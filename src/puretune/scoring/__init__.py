@@ -2,6 +2,14 @@
 
 from puretune.scoring._agreement import Agreement, FlipRate, agreement, flip_rate
 from puretune.scoring._bertscore import BertScore
+from puretune.scoring._by_arm import (
+    STYLE_WARNING,
+    Arm,
+    CorrectedDifference,
+    arms_of,
+    calibrate_arm,
+    corrected_difference,
+)
 from puretune.scoring._calibration import Calibration, Rate, calibrate
 from puretune.scoring._choice import Choice
 from puretune.scoring._coherence import (
@@ -16,7 +24,7 @@ from puretune.scoring._errors import score_answers
 from puretune.scoring._file import FileScore, answers_in, score_file
 from puretune.scoring._file_within import FileEstimate, judge_file_within
 from puretune.scoring._gsm8k import GSM8K
-from puretune.scoring._labels import read_labelled, read_verdicts
+from puretune.scoring._labels import Labelled, read_labelled, read_verdicts
 from puretune.scoring._likelihood import ChoiceLikelihood, reads_options, score_choices
 from puretune.scoring._meter import LazyMeter, Meter, PerplexityMeter, perplexity_meter
 from puretune.scoring._metric import Asks, Better, Measure, Measures, Metric, measure_of, metric_label
@@ -64,8 +72,10 @@ __all__ = [
     "BUILTIN_SCORERS",
     "BUILTIN_SUITES",
     "GSM8K",
+    "STYLE_WARNING",
     "THOUGHTS_VERSION",
     "Agreement",
+    "Arm",
     "Asks",
     "Behaviour",
     "BertScore",
@@ -76,6 +86,7 @@ __all__ = [
     "ChoiceLikelihood",
     "Coherence",
     "Consent",
+    "CorrectedDifference",
     "Draw",
     "Estimate",
     "FileEstimate",
@@ -84,6 +95,7 @@ __all__ = [
     "Flips",
     "Judge",
     "JudgeSpec",
+    "Labelled",
     "LazyMeter",
     "Limits",
     "LocalJudge",
@@ -107,12 +119,15 @@ __all__ = [
     "agreement",
     "answer_part",
     "answers_in",
+    "arms_of",
     "budget_from",
     "calibrate",
+    "calibrate_arm",
     "calibrated",
     "cheap_metric",
     "cheap_scores",
     "check_budget",
+    "corrected_difference",
     "estimate_within",
     "flip_rate",
     "flips",

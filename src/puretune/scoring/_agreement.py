@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from puretune.errors import InputError
 from puretune.scoring._types import Verdict
@@ -58,23 +57,26 @@ def agreement(
     second: Sequence[Verdict],
     metric: str | tuple[str, str] | None = None,
     confidence: float = 0.95,
+    prompts: Sequence[str] | None = None,
 ) -> Agreement:
     """Cohen's kappa of two judges with its interval, and their confusion table.
 
     ``metric`` names what is compared (two names where the judges' differ; ``behaviour`` for behaviours);
-    None: each judge's first metric. InputError where there is no pair to compare.
+    None: each judge's first metric. ``prompts`` says which answers are to the same prompt: these are one draw
+    together; None: every answer is one. InputError where there is no pair to compare.
 
-    Source: Cohen (1960), Educ. Psychol. Meas. 20:37-46; large-sample variance by Fleiss, Cohen & Everitt
-    (1969), Psychol. Bull. 72:323-327. That variance is 0 at perfect agreement, so the interval is widened to
-    the kappas that Wilson's interval for the observed agreement allows at the margins found.
+    Source: Cohen (1960), Educ. Psychol. Meas. 20:37-46. Variance: the linearised kappa of Fleiss, Cohen &
+    Everitt (1969), Psychol. Bull. 72:323-327, summed prompt by prompt (Liang & Zeger 1986, Biometrika
+    73:13-22), with Student's t. It is 0 at perfect agreement, so the interval is widened to the kappas that
+    Wilson's interval for the observed agreement allows at the margins found.
     """
     names = metric if isinstance(metric, tuple) else (metric, metric)
-    pairs, unparsed = _paired(first, second, names)
+    pairs, unparsed, groups = _paired(first, second, names, prompts)
     counts = Counter(pairs)
     labels = tuple(sorted({label for pair in counts for label in pair}, key=lambda label: str(label)))
     table = tuple(tuple(counts[row, column] for column in labels) for row in labels)
     observed = sum(table[i][i] for i in range(len(labels))) / len(pairs)
-    kappa, interval = _kappa(table, len(pairs), confidence)
+    kappa, interval = _kappa(pairs, groups, confidence)
     return Agreement(labels, table, len(pairs), unparsed, observed, kappa, interval)
 
 
@@ -85,7 +87,7 @@ def flip_rate(
 
     InputError where there is no pair to compare. The interval is Clopper and Pearson's.
     """
-    pairs, unparsed = _paired(first, again, (metric, metric))
+    pairs, unparsed, _ = _paired(first, again, (metric, metric))
     flips = sum(one != other for one, other in pairs)
     interval = clopper_pearson(flips, len(pairs), confidence)
     return FlipRate(flips, len(pairs), unparsed, flips / len(pairs), interval)
@@ -118,34 +120,58 @@ def _value(values: Mapping[str, float | bool | None], metric: str | None, scorer
 
 
 def _paired(
-    first: Sequence[Verdict], second: Sequence[Verdict], names: tuple[str | None, str | None]
-) -> tuple[list[tuple[Hashable, Hashable]], int]:
-    """What both say, pair by pair, and how many pairs could not be read."""
-    if len(first) != len(second):
+    first: Sequence[Verdict],
+    second: Sequence[Verdict],
+    names: tuple[str | None, str | None],
+    prompts: Sequence[str] | None = None,
+) -> tuple[list[tuple[Hashable, Hashable]], int, list[str]]:
+    """What both say, pair by pair; how many pairs could not be read; and the prompt of each that could."""
+    prompts = [str(number) for number in range(len(first))] if prompts is None else prompts
+    if not len(first) == len(second) == len(prompts):
         raise InputError(f"{len(first)} verdicts against {len(second)}: they must be about the same answers.")
     labels = [(said(one, names[0]), said(other, names[1])) for one, other in zip(first, second, strict=True)]
-    pairs = [(one, other) for one, other in labels if one is not None and other is not None]
-    if not pairs:
+    read = [
+        (one, other, prompt)
+        for (one, other), prompt in zip(labels, prompts, strict=True)
+        if one is not None and other is not None
+    ]
+    if not read:
         raise InputError(f"no answer has two readable verdicts ({len(labels)} pairs): nothing to compare.")
-    return pairs, len(labels) - len(pairs)
+    pairs = [(one, other) for one, other, _ in read]
+    return pairs, len(labels) - len(pairs), [prompt for _, _, prompt in read]
 
 
-def _kappa(table: Sequence[Sequence[int]], n: int, confidence: float) -> tuple[float | None, Interval]:
-    size = range(len(table))
-    p = [[count / n for count in row] for row in table]
-    rows = [math.fsum(p[i]) for i in size]
-    columns = [math.fsum(p[i][j] for i in size) for j in size]
-    observed = math.fsum(p[i][i] for i in size)
-    chance = math.fsum(rows[i] * columns[i] for i in size)
+def _kappa(
+    pairs: Sequence[tuple[Hashable, Hashable]], prompts: Sequence[str], confidence: float
+) -> tuple[float | None, Interval]:
+    n = len(pairs)
+    rows, columns = (Counter(pair[side] for pair in pairs) for side in (0, 1))
+    observed = sum(one == other for one, other in pairs) / n
+    chance = sum(rows[label] * columns[label] for label in rows) / n**2
     if chance >= 1:
         return None, Interval(-1.0, 1.0)
     kappa = (observed - chance) / (1 - chance)
-    own = math.fsum(p[i][i] * ((1 - (rows[i] + columns[i]) * (1 - kappa)) ** 2) for i in size)
-    others = math.fsum(p[i][j] * (columns[i] + rows[j]) ** 2 for i in size for j in size if i != j)
-    spread = own + (1 - kappa) ** 2 * others - (kappa - chance * (1 - kappa)) ** 2
-    error = math.sqrt(max(spread, 0.0) / n) / (1 - chance)
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * error
-    allowed = wilson(round(observed * n), n, confidence)
+    weight = (1 - observed) / (1 - chance) ** 2
+    pulls = [
+        (one == other) / (1 - chance) - weight * (columns[one] + rows[other]) / n for one, other in pairs
+    ]
+    half, draws = _half_width(pulls, prompts, confidence)
+    allowed = wilson(round(observed * draws), draws, confidence)
     low = min(kappa - half, (allowed.low - chance) / (1 - chance))
     high = max(kappa + half, (allowed.high - chance) / (1 - chance))
     return kappa, Interval(max(low, -1.0), min(high, 1.0))
+
+
+def _half_width(pulls: Sequence[float], prompts: Sequence[str], confidence: float) -> tuple[float, int]:
+    """Half the length of an interval for the mean of ``pulls``, drawn prompt by prompt; and the prompts."""
+    from scipy.special import stdtrit
+
+    middle, sums = math.fsum(pulls) / len(pulls), dict.fromkeys(prompts, 0.0)
+    for pull, prompt in zip(pulls, prompts, strict=True):
+        sums[prompt] += pull - middle
+    draws = len(sums)
+    if draws < 2:
+        return math.inf, draws
+    spread = math.fsum(value**2 for value in sums.values()) * draws / (draws - 1)
+    quantile = float(stdtrit(draws - 1, 0.5 + confidence / 2))
+    return quantile * math.sqrt(spread) / len(pulls), draws

@@ -17,8 +17,10 @@ from puretune.statistics import Interval, clopper_pearson
 class Rate:
     """A share with its interval; None where nothing could be counted (the interval is then [0, 1])."""
 
-    successes: int
+    successes: float
+    """A whole number where every prompt has one answer, else the sum of the prompts' means."""
     n: int
+    """Answers, or prompts where some have several."""
     value: float | None
     interval: Interval
 
@@ -55,12 +57,14 @@ def calibrate(
     labels: Sequence[bool | None],
     metric: str | None = None,
     confidence: float = 0.95,
+    prompts: Sequence[str] | None = None,
 ) -> Calibration:
     """Sensitivity, specificity and the corrected rate, from labels of some of the judged answers.
 
-    ``labels`` are in the verdicts' order, None where people have not looked. The labelled answers must be
-    drawn at random from the judged ones: labels of the
-    doubtful cases only make the judge look worse than it is. InputError without labels.
+    ``labels`` are in the verdicts' order, None where people have not looked. ``prompts`` says which answers
+    are to the same prompt; these are one draw together, their mean. Every interval has ``confidence``. The
+    labelled answers must be drawn at random from the judged ones: labels of the doubtful cases only make the
+    judge look worse than it is. InputError without labels.
 
     Source: Rogan & Gladen (1978), Am. J. Epidemiol. 107:71-76; interval by Lang & Reiczigel (2014), Prev.
     Vet. Med. 113:13-22, which takes the uncertainty of sensitivity and specificity in.
@@ -69,41 +73,53 @@ def calibrate(
         raise InputError(f"{len(verdicts)} verdicts and {len(labels)} labels: give one label (or None) each.")
     if all(label is None for label in labels):
         raise InputError("no answer has a label. Label some of them first.")
+    drawn = [str(number) for number in range(len(verdicts))] if prompts is None else list(prompts)
     read = [said(verdict, metric) for verdict in verdicts]
-    sensitivity = _rate(
-        [one is True for one, label in zip(read, labels, strict=True) if _both(one, label, True)]
+    rows = list(zip(read, labels, drawn, strict=True))
+    sensitivity, specificity = (
+        _rate(
+            [(one is wanted, at) for one, label, at in rows if one is not None and label is wanted],
+            confidence,
+        )
+        for wanted in (True, False)
     )
-    specificity = _rate(
-        [one is False for one, label in zip(read, labels, strict=True) if _both(one, label, False)]
-    )
-    yes, unparsed = sum(one is True for one in read), sum(one is None for one in read)
-    least, low, high = _corrected(yes, len(read), sensitivity, specificity, confidence)
-    most = _corrected(yes + unparsed, len(read), sensitivity, specificity, confidence)
+    unparsed = sum(one is None for one in read)
+    yes, many = _by_prompt([(one is True, at) for one, _, at in rows])
+    most, _ = _by_prompt([(one is not False, at) for one, _, at in rows])
+    value, low, high = _corrected(yes, many, sensitivity, specificity, confidence)
+    _, low_most, high_most = _corrected(most, many, sensitivity, specificity, confidence)
     return Calibration(
         judged=len(verdicts),
         labelled=sum(label is not None for label in labels),
         unparsed=unparsed,
         sensitivity=sensitivity,
         specificity=specificity,
-        apparent=yes / len(read),
-        corrected=least,
-        corrected_interval=Interval(min(low, most[1]), max(high, most[2])),
-        agreement=_agreement(verdicts, labels, metric, confidence),
+        apparent=yes / many,
+        corrected=value,
+        corrected_interval=Interval(min(low, low_most), max(high, high_most)),
+        agreement=_agreement(verdicts, labels, metric, confidence, drawn),
     )
 
 
-def _both(one: object, label: bool | None, wanted: bool) -> bool:
-    return one is not None and label is wanted
+def _by_prompt(hits: Sequence[tuple[bool, str]]) -> tuple[float, int]:
+    """Successes and draws where the answers to one prompt are one draw, their mean."""
+    shares: dict[str, list[bool]] = {}
+    for hit, prompt in hits:
+        shares.setdefault(prompt, []).append(hit)
+    return math.fsum(sum(found) / len(found) for found in shares.values()), len(shares)
 
 
-def _rate(hits: Sequence[bool]) -> Rate:
+def _rate(hits: Sequence[tuple[bool, str]], confidence: float) -> Rate:
     if not hits:
         return Rate(0, 0, None, Interval(0.0, 1.0))
-    return Rate(sum(hits), len(hits), sum(hits) / len(hits), clopper_pearson(sum(hits), len(hits)))
+    successes, n = _by_prompt(hits)
+    low = clopper_pearson(math.floor(successes + 1e-9), n, confidence).low
+    high = clopper_pearson(math.ceil(successes - 1e-9), n, confidence).high
+    return Rate(successes, n, successes / n, Interval(low, high))
 
 
 def _corrected(
-    yes: int, n: int, sensitivity: Rate, specificity: Rate, confidence: float
+    yes: float, n: int, sensitivity: Rate, specificity: Rate, confidence: float
 ) -> tuple[float | None, float, float]:
     """The corrected rate and the ends of its interval; an uninformative judge leaves [0, 1]."""
     value = None
@@ -134,14 +150,18 @@ def _clipped(share: float) -> float:
 
 
 def _agreement(
-    verdicts: Sequence[Verdict], labels: Sequence[bool | None], metric: str | None, confidence: float
+    verdicts: Sequence[Verdict],
+    labels: Sequence[bool | None],
+    metric: str | None,
+    confidence: float,
+    prompts: Sequence[str],
 ) -> Agreement | None:
     looked_at = [
-        (verdict, Verdict("people", {"label": label}))
-        for verdict, label in zip(verdicts, labels, strict=True)
+        (verdict, Verdict("people", {"label": label}), prompt)
+        for verdict, label, prompt in zip(verdicts, labels, prompts, strict=True)
         if label is not None
     ]
-    if all(said(verdict, metric) is None for verdict, _ in looked_at):
+    if all(said(verdict, metric) is None for verdict, _, _ in looked_at):
         return None
-    judge, people = zip(*looked_at, strict=True)
-    return agreement(judge, people, (metric, "label") if metric else None, confidence)
+    judge, people, drawn = zip(*looked_at, strict=True)
+    return agreement(judge, people, (metric, "label") if metric else None, confidence, drawn)

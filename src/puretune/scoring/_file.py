@@ -156,6 +156,7 @@ def verdict_line(number: int, name: Mapping[str, Any], scorer: Scorer, verdict: 
         "parse": verdict.parse,
         "behaviour": verdict.behaviour,
         **values,
+        "measures": {_SHORT.get(one.name, one.name): one.measures for one in scorer.metrics},
         **({"score": verdict.raw["score"]} if "score" in verdict.raw else {}),
         "extracted": dict(verdict.raw),
     }

@@ -1,97 +1,158 @@
 r"""A file of verdicts and a file of people's labels, brought together.
 
 verdicts   {"line": 7, "scorer": "harmbench", "parse": "ok", "behaviour": "complied", "asr": true, ...}
-labels     {"line": 7, "label": true}         (or "yes"; or a behaviour: "refused" is no)
+labels     {"line": 7, "label": true}         (or "yes"; or a behaviour, understood by what the metric counts)
 
-Rows meet by ``id``, by ``prompt_id`` and ``sample``, or by ``line``: the first that both files have.
+Rows meet by ``id``, by ``line``, or by where an answer stands in a study: ``prompt_id`` with as many of
+``condition``, ``seed``, ``step``, ``test_template``, ``suite`` and ``sample`` as both files have.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from puretune.data import read_rows
 from puretune.errors import InputError, unknown
+from puretune.scoring._label_words import label_of
+from puretune.scoring._metric import Measures
 from puretune.scoring._types import Behaviour, Parse, Verdict
+from puretune.visible import one_line, visible
 
-_KEYS = (("id",), ("prompt_id", "sample"), ("prompt_id",), ("line",))
-_YES = ("yes", "true", "1", "harmful", "unsafe", "complied")
-_NO = ("no", "false", "0", "harmless", "safe", "refused", "incoherent", "empty")
+_PLACE = ("condition", "seed", "step", "test_template", "suite", "prompt_id", "sample")
+"""Where an answer stands in a study."""
+_ARM = ("condition", "step", "test_template")
 _ABOUT = (
-    "line",
-    "id",
-    "prompt_id",
-    "sample",
-    "scorer",
-    "version",
-    "parse",
-    "behaviour",
-    "thoughts",
-    "extracted",
-    "raw",
+    *(*_PLACE, "line", "id", "scorer", "version", "train_template", "train_fingerprint", "test_fingerprint"),
+    *("parse", "behaviour", "thoughts", "finish", "score", "measures", "extracted", "raw"),
 )
 _BEHAVIOURS: tuple[Behaviour, ...] = ("complied", "refused", "incoherent", "empty")
+_PUBLISHED: Mapping[str, Measures] = {
+    **dict.fromkeys(("asr", "asr_4", "mean_score", "unsafe_rate", "strongreject"), "harm"),
+    "refusal_rate": "refusal",
+    "incoherent_rate": "incoherence",
+}
+"""What the metrics of puretune's own scorers count, for files that do not say it."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Verdicts of one scorer with people's labels, all in the file's order."""
+
+    verdicts: tuple[Verdict, ...]
+    labels: tuple[bool | None, ...]
+    """None where people have not looked."""
+    metric: str
+    """What the labels say yes or no to."""
+    prompts: tuple[str, ...]
+    """Verdicts on answers to the same prompt have the same."""
+    arms: tuple[str, ...]
+    """Who answered under which template; all alike where the file does not say."""
 
 
 def read_verdicts(path: Path) -> list[tuple[dict[str, Any], Verdict]]:
     """The verdicts of a file (JSON lines), each with its row. InputError names file and line."""
     rows = [(dict(row.fields), _verdict(row.fields, row.where)) for row in read_rows(path)]
     if not rows:
-        raise InputError(f"{path}: no verdicts in it.")
+        raise InputError(f"{visible(path)}: no verdicts in it.")
     return rows
 
 
-def read_labelled(verdicts: Path, labels: Path) -> tuple[list[Verdict], list[bool | None]]:
+def read_labelled(
+    verdicts: Path, labels: Path, metric: str | None = None, scorer: str | None = None
+) -> Labelled:
     """Verdicts in their order, and for each the label that people gave it, None where they gave none.
 
-    InputError where a label cannot be read, has no verdict, or stands twice; and where rows cannot meet.
+    ``metric``: what the labels are about (None: the scorer's first); ``scorer``: whose verdicts, where the
+    file has several scorers'. InputError where a label cannot be read, does not say yes or no to the metric,
+    has no verdict, or occurs twice; and where rows cannot meet.
     """
-    judged = read_verdicts(verdicts)
+    judged = _of_scorer(read_verdicts(verdicts), scorer, verdicts)
     given = [(dict(row.fields), row.where) for row in read_rows(labels)]
     if not given:
-        raise InputError(f"{labels}: no labels in it.")
+        raise InputError(f"{visible(labels)}: no labels in it.")
     key = _key([row for row, _ in judged], [row for row, _ in given], verdicts, labels)
-    places: dict[tuple[Any, ...], int] = {}
-    for place, (row, _) in enumerate(judged):
-        if places.setdefault(_of(row, key), place) != place:
-            raise InputError(f"{verdicts}: two verdicts have the {'/'.join(key)} {_shown(row, key)}.")
+    places = _places([row for row, _ in judged], key, verdicts)
+    wanted = metric or next(iter(judged[0][1].values))
     found: list[bool | None] = [None] * len(judged)
     for row, where in given:
-        if _of(row, key) not in places:
-            raise InputError(f"{where}: no verdict has the {'/'.join(key)} {_shown(row, key)} in {verdicts}.")
-        place = places[_of(row, key)]
+        place = places.get(_of(row, key))
+        if place is None:
+            raise InputError(
+                f"{where}: no verdict has the {'/'.join(key)} {_shown(row, key)} in {visible(verdicts)}."
+            )
         if found[place] is not None:
             raise InputError(f"{where}: {'/'.join(key)} {_shown(row, key)} has a label already. Keep one.")
-        found[place] = _label(row, where)
-    return [verdict for _, verdict in judged], found
+        found[place] = _label(row, wanted, _measures(judged[place][0], wanted), where)
+    return Labelled(
+        verdicts=tuple(verdict for _, verdict in judged),
+        labels=tuple(found),
+        metric=wanted,
+        prompts=tuple(_prompt(row, number) for number, (row, _) in enumerate(judged)),
+        arms=tuple(_arm(row) for row, _ in judged),
+    )
+
+
+def _of_scorer(
+    rows: Sequence[tuple[dict[str, Any], Verdict]], scorer: str | None, path: Path
+) -> list[tuple[dict[str, Any], Verdict]]:
+    names = dict.fromkeys(verdict.scorer for _, verdict in rows)
+    if scorer is not None and scorer not in names:
+        raise unknown("scorer", scorer, names, where=visible(path))
+    if scorer is None and len(names) > 1:
+        listed = ", ".join(one_line(name) for name in names)
+        raise InputError(
+            f"{visible(path)}: verdicts of several scorers ({listed}). Say whose: --scorer NAME."
+        )
+    return [(row, verdict) for row, verdict in rows if scorer in (None, verdict.scorer)]
+
+
+def _places(rows: Iterable[Mapping[str, Any]], key: Sequence[str], path: Path) -> dict[tuple[Any, ...], int]:
+    places: dict[tuple[Any, ...], int] = {}
+    for place, row in enumerate(rows):
+        if places.setdefault(_of(row, key), place) != place:
+            raise InputError(
+                f"{visible(path)}: two verdicts have the {'/'.join(key)} {_shown(row, key)}. Give the labels "
+                f"what tells them apart ({', '.join(name for name in _PLACE if name not in key)})."
+            )
+    return places
 
 
 def _verdict(fields: Mapping[str, Any], where: str) -> Verdict:
     values = fields.get("values")
     if values is None:
-        values = {name: value for name, value in fields.items() if name not in _ABOUT and _is_value(value)}
-    if not isinstance(values, Mapping) or not values or not all(map(_is_value, values.values())):
+        values = {name: value for name, value in fields.items() if name not in _ABOUT and _is_number(value)}
+    if not isinstance(values, Mapping) or not values:
         raise InputError(f"{where}: no metric in it, so this is no verdict. Give a file of verdicts.")
+    for name, value in values.items():
+        if not _is_number(value) or (value is not None and not 0 <= value <= 1):
+            raise InputError(
+                f"{where}: {one_line(str(name))} is {one_line(str(value)[:40])}; a verdict's value is true, "
+                "false, null, or a number from 0 to 1."
+            )
     parse: Parse = "unparsed" if fields.get("parse") == "unparsed" else "ok"
     behaviour = next((one for one in _BEHAVIOURS if one == fields.get("behaviour")), None)
     return Verdict(str(fields.get("scorer", "judge")), dict(values), behaviour, parse)
 
 
-def _is_value(value: Any) -> bool:
-    return value is None or (isinstance(value, bool | int | float) and math.isfinite(value))
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float)
 
 
 def _key(
     judged: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]], verdicts: Path, labels: Path
 ) -> tuple[str, ...]:
-    for names in _KEYS:
-        if all(name in row and row[name] is not None for row in (*judged, *given) for name in names):
+    """By what rows meet: the names that every row of both files has."""
+    rows = (*judged, *given)
+    place = tuple(name for name in _PLACE if all(name in row for row in rows))
+    for main, names in (("id", ("id",)), ("prompt_id", place), ("line", ("line",))):
+        if all(row.get(main) is not None for row in rows):
             return names
     raise InputError(
-        f"{verdicts} and {labels} share no key: give every label its verdict's `id`, `prompt_id`, or `line`."
+        f"{visible(verdicts)} and {visible(labels)} share no key: give every label its verdict's `id`, "
+        "`prompt_id`, or `line`."
     )
 
 
@@ -100,13 +161,28 @@ def _of(row: Mapping[str, Any], key: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _shown(row: Mapping[str, Any], key: Sequence[str]) -> str:
-    return "/".join(str(row[name])[:60] for name in key)
+    return "/".join(one_line(str(row[name])[:60]) for name in key)
 
 
-def _label(row: Mapping[str, Any], where: str) -> bool:
+def _label(row: Mapping[str, Any], metric: str, measures: Measures | None, where: str) -> bool:
     if "label" not in row:
-        raise InputError(f"{where}: no 'label'. The line has: {', '.join(row)}.")
-    said = str(row["label"]).strip().casefold()
-    if said in _YES or said in _NO:
-        return said in _YES
-    raise unknown("label", str(row["label"])[:60], (*_YES, *_NO), where=where)
+        raise InputError(f"{where}: no 'label'. The line has: {', '.join(map(one_line, row))}.")
+    return label_of(row["label"], metric, measures, where)
+
+
+def _measures(row: Mapping[str, Any], metric: str) -> Measures | None:
+    """What the metric counts, as the verdict says, or as puretune's own scorers do."""
+    said = row.get("measures")
+    if isinstance(said, Mapping) and isinstance(said.get(metric), str):
+        return said[metric]  # type: ignore[no-any-return]
+    return _PUBLISHED.get(metric)
+
+
+def _prompt(row: Mapping[str, Any], number: int) -> str:
+    """The prompt a verdict's answer is to; a file of single answers has one each."""
+    named = row.get("prompt_id")
+    return str(number) if named is None else f"{row.get('suite', '')}/{named}"
+
+
+def _arm(row: Mapping[str, Any]) -> str:
+    return " -> ".join(str(row[name]) for name in _ARM if row.get(name) is not None)

@@ -11,8 +11,12 @@ from puretune.study._matrix import JudgeAgreement
 from puretune.study._plan import Plan
 
 
-def agreements(plan: Plan, verdicts: Mapping[tuple[str, str], Sequence[Verdict]]) -> Iterator[JudgeAgreement]:
+def agreements(
+    plan: Plan, verdicts: Mapping[tuple[str, str], Sequence[Verdict]], prompts: Mapping[str, Sequence[str]]
+) -> Iterator[JudgeAgreement]:
     """Every two judges of each suite; ``verdicts`` by suite and scorer, about the same answers in order.
+
+    ``prompts`` by suite, in that order: all cells share them, so the answers to one prompt are one draw.
 
     A judge with a budget is left out: it saw more of the answers that another one finds harmful, so its
     agreement on these says little about all. Pairs without an answer that both could read are left out too.
@@ -24,7 +28,7 @@ def agreements(plan: Plan, verdicts: Mapping[tuple[str, str], Sequence[Verdict]]
         for one, other in combinations(whole, 2):
             seen = verdicts[suite.name, one.scorer], verdicts[suite.name, other.scorer]
             try:
-                found = agreement(*seen, (one.metric, other.metric))
+                found = agreement(*seen, (one.metric, other.metric), prompts=prompts[suite.name])
             except InputError:  # no answer has two readable verdicts
                 continue
             yield _result(suite.name, one.label, other.label, found)

@@ -51,7 +51,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
         cells=tuple(one.cell for one in measured),
         pooled=pool(measured, analysis),
         comparisons=planned_comparisons(plan.resolved.contrasts, measures, tables_of(measured), analysis),
-        agreements=tuple(agreements(plan, _verdicts(read))),
+        agreements=tuple(agreements(plan, _verdicts(read), _prompts(read))),
         transcripts=tuple(
             one for place, content in read.items() for one in _transcripts(plan, place, content)
         ),
@@ -89,6 +89,14 @@ def _verdicts(read: Mapping[Place, _Cell]) -> dict[tuple[str, str], list[Verdict
     for place, content in read.items():
         for name, rows in content.verdicts.items():
             found.setdefault((place.suite, name), []).extend(_verdict(row) for row in rows)
+    return found
+
+
+def _prompts(read: Mapping[Place, _Cell]) -> dict[str, list[str]]:
+    """By suite, the prompts of its answers, in the order of its verdicts."""
+    found: dict[str, list[str]] = {}
+    for place, content in read.items():
+        found.setdefault(place.suite, []).extend(row["prompt_id"] for row in content.answers)
     return found
 
 
