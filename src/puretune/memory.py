@@ -5,6 +5,7 @@ Sizes are bytes. Nothing here is imported beyond the standard library, so that i
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from puretune.errors import EnvironmentFault
 
 _SHORTAGE = re.compile(
     r"can't allocate memory|cannot allocate memory|not enough memory|out of memory"
-    r"|failed to map segment|std::bad_alloc|unable to allocate|mmap.* failed",
+    r"|failed to map segment|std::bad_alloc|bad allocation|unable to allocate|mmap.* failed",
     re.IGNORECASE,
 )
 """How torch, NumPy, the loader of shared libraries and the system say that memory is short."""
@@ -41,7 +42,9 @@ def require(needed: int, what: str, advice: str) -> None:
 
 def is_shortage(error: BaseException) -> bool:
     """Whether an error says that memory is short, whichever library raised it and whatever its class is."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
         return True
     return isinstance(error, RuntimeError | ImportError | OSError | ValueError) and bool(
         _SHORTAGE.search(str(error))

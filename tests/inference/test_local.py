@@ -321,7 +321,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(llama: Any, monkeypatch: pyt
 
 def test_one_answer_too_large_for_the_memory_is_a_fault(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     small_memory(monkeypatch, rows=0)
-    with pytest.raises(EnvironmentFault, match="not enough memory on cpu for one answer"):
+    with pytest.raises(EnvironmentFault, match="not enough memory to write one answer"):
         list(LocalEngine(llama).generate(requests()))
 
 

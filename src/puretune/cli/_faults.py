@@ -14,29 +14,18 @@ import traceback
 from pathlib import Path
 
 from puretune.errors import EnvironmentFault, PuretuneError
+from puretune.memory import is_shortage
 from puretune.visible import one_line, visible
 
 INTERNAL = 70
 """The exit code of an error in puretune itself (EX_SOFTWARE)."""
-
-# How torch, numpy, the loader of shared objects and the tokenizers say that memory has run out.
-_NO_MEMORY = (
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "unable to allocate",
-    "out of memory",
-    "failed to map segment",
-    "bad allocation",
-    "std::bad_alloc",
-)
 
 
 def explained(error: BaseException) -> tuple[str, int]:
     """The message and the exit code of an error."""
     if isinstance(error, PuretuneError):
         return visible(error), error.exit_code
-    if is_out_of_memory(error):
+    if is_shortage(error):
         advice = "Free some, lower the batch size or the rank, or use a smaller model. What is done is kept."
         return f"this machine has too little memory for it ({_kind(error)}). {advice}", _ENVIRONMENT
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
@@ -46,14 +35,6 @@ def explained(error: BaseException) -> tuple[str, int]:
 
 
 _ENVIRONMENT = EnvironmentFault.exit_code
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory has run out, in whoever's words."""
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError | ImportError | OSError) and any(s in text for s in _NO_MEMORY)
 
 
 def silence(stream: object) -> None:

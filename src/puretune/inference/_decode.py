@@ -83,9 +83,9 @@ def decode(
     items' answers probably are, of which no more is checked at once than logits over the ``vocabulary`` have
     room for.
     """
-    size = min(size, len(items))
     sampled = bool(items) and items[0].decoding.temperature > 0
     each = vocabulary * (32 if sampled else 4)  # bytes; sampling sorts in float64
+    size = min(size, len(items), max(1, _LOGIT_BYTES // each))
     most = max(0, _LOGIT_BYTES // (each * max(1, size)) - 1)
     state = _State(items, stops, size, (drafts or {}) if batch.forgets and most else {}, most)
     while True:

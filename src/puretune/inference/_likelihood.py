@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Protocol
 
-from puretune.errors import EnvironmentFault, InputError
+from puretune import memory
+from puretune.errors import InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference._choose import finite, not_finite
+from puretune.inference._module import last_columns
 from puretune.models import AdapterRef, BaseModel, applied
 
 _LOGIT_BYTES = 1 << 29
@@ -109,18 +111,18 @@ def _batches(
     base: BaseModel, model: Any, requests: list[LikelihoodRequest], batch_tokens: int, batch_size: int
 ) -> Iterator[tuple[LikelihoodRequest, tuple[tuple[float, ...], bool]]]:
     """All requests of one adapter, longest first; less at once when memory runs out."""
-    import torch
-
     vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
     left = sorted(requests, key=lambda r: (_length(r), len(r.continuation)), reverse=True)
     while left:
         part = _next(left, batch_tokens, batch_size, _LOGIT_BYTES // (4 * vocabulary))
         try:
             found = batch_logprobs(model, [(r.prompt, r.continuation) for r in part])
-        except torch.OutOfMemoryError as error:
+        except Exception as error:
+            if not memory.is_shortage(error):
+                raise
             if len(part) == 1:
-                raise EnvironmentFault(
-                    f"not enough memory on {base.device} for {_length(part[0])} tokens. Use a smaller model."
+                raise memory.shortage(
+                    f"read {_length(part[0]):,} tokens on {base.device}", "Use a smaller model."
                 ) from error
             batch_size = len(part) // 2
             continue
@@ -160,7 +162,7 @@ def batch_logprobs(
     if "position_ids" in accepts:
         more["position_ids"] = (mask.cumsum(-1) - 1).clamp_(min=0)
     if "logits_to_keep" in accepts:
-        more["logits_to_keep"] = keep
+        more["logits_to_keep"] = last_columns(ids, keep)
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=mask, **more).logits
         return [_row(logits[row], continuation) for row, (_, continuation) in enumerate(pairs)]

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from puretune.errors import EnvironmentFault, InputError
+from puretune import memory
+from puretune.errors import InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference._choose import finite
 from puretune.inference._decode import Item, Rows, decode
@@ -94,8 +95,6 @@ class LocalEngine:
         self, model: Any, pool: Pool, drafts: Mapping[Item, tuple[int, ...]], progress: _Progress
     ) -> Iterator[tuple[Item, tuple[int, ...], Finish]]:
         """All items of one pool, those that may take longest first; fewer at once when memory runs out."""
-        import torch
-
         left, size = pool.items, self._size(pool)
         while left:
             done = set()
@@ -105,11 +104,13 @@ class LocalEngine:
                 for place, ids, finish in decode(batch, left, stops, size, drafts, vocabulary):
                     done.add(place)
                     yield left[place], ids, finish
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not memory.is_shortage(error):
+                    raise
                 if size == 1:
-                    raise EnvironmentFault(
-                        f"not enough memory on {self.base.device} for one answer of up to "
-                        f"{longest(left[0])} tokens. Use fewer max_new_tokens or a smaller model."
+                    raise memory.shortage(
+                        f"write one answer of up to {longest(left[0]):,} tokens on {self.base.device}",
+                        "Use fewer max_new_tokens or a smaller model.",
                     ) from error
                 size = max(1, min(size, len(left)) // 2)
                 progress.say(f"out of memory: going on with {size} rows a batch")

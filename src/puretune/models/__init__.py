@@ -14,7 +14,8 @@ from puretune.models._adapter_config import ADAPTER_CONFIG
 from puretune.models._adapter_files import ADAPTER_WEIGHTS, AdapterFiles, read_adapter
 from puretune.models._apply import applied, save_merged
 from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
-from puretune.models._hardware import has_bf16, resolved_device, resolved_dtype, resolved_threads
+from puretune.models._foreign import reading
+from puretune.models._hardware import free_memory, has_bf16, resolved_device, resolved_dtype, resolved_threads
 from puretune.models._lazy import LazyBase
 from puretune.models._llama import Attend, PlainLlama, can_be_plain, plain_llama
 from puretune.models._load import (
@@ -27,6 +28,7 @@ from puretune.models._load import (
     quiet,
     renderer_for,
 )
+from puretune.models._loaded_weights import check_finite, check_loaded
 from puretune.models._lora import (
     Lora,
     attached,
@@ -39,7 +41,7 @@ from puretune.models._lora import (
 from puretune.models._own_tokenizer import check_own_tokenizer, check_rows
 from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
-from puretune.models._resolve import resolve_model_path
+from puretune.models._resolve import is_hub_id, pinned, resolve_model_path
 from puretune.models._size import is_small, parameters_per_token
 from puretune.models._types import AdapterRef, Dtype, ModelSpec, Quantization, served_ref
 from puretune.models._weights import WeightsAbsent
@@ -70,13 +72,17 @@ __all__ = [
     "cache_directory",
     "can_be_plain",
     "check_adapter",
+    "check_finite",
+    "check_loaded",
     "check_own_tokenizer",
     "check_rows",
     "context_length",
     "described",
     "estimate_tokens",
     "fingerprint",
+    "free_memory",
     "has_bf16",
+    "is_hub_id",
     "is_small",
     "load_base",
     "load_lora",
@@ -85,6 +91,7 @@ __all__ = [
     "merged",
     "new_lora",
     "parameters_per_token",
+    "pinned",
     "plain_llama",
     "provisional_fingerprint",
     "quantization_key",
@@ -92,6 +99,7 @@ __all__ = [
     "quiet",
     "read_adapter",
     "read_manifest",
+    "reading",
     "renderer_for",
     "resolve_model_path",
     "resolved_device",

@@ -64,6 +64,8 @@ class Manifest:
     versions: Mapping[str, str]
     device: str
     dtype: str
+    threads: int | None = None
+    """CPU threads that made the sums; None on a GPU, at a provider, and before this was recorded."""
     files: Mapping[str, str] = field(default_factory=dict)
     """File -> SHA-256, filled in when the manifest is written and checked when it is read."""
     schema_version: int = _VERSION

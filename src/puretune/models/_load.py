@@ -62,6 +62,13 @@ class BaseModel:
         return str(self.model.device.type)
 
     @property
+    def threads(self) -> int | None:
+        """CPU threads that make its sums; None on a GPU."""
+        import torch
+
+        return torch.get_num_threads() if self.device_type == "cpu" else None
+
+    @property
     def dtype_name(self) -> str:
         """``float32``, ``bfloat16`` or ``float16``."""
         return str(self.model.dtype).removeprefix("torch.")

@@ -29,6 +29,7 @@ class RemoteBase:
     tokenizer: None = None
     device_type = "endpoint"
     dtype_name = "endpoint"
+    threads: int | None = None
     path = Path("no directory")
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md
 _PART = r"[A-Za-z0-9_](?:(?!--|\.\.)[A-Za-z0-9._-])*(?<![-.])"
 _HUB_ID = re.compile(f"{_PART}/{_PART}")
 """The hub's own rule for ids."""
+_COMMIT = re.compile("[0-9a-f]{40}")
 _ADAPTER_CONFIG = "adapter_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "tekken.json")
 
@@ -54,6 +56,16 @@ def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = Tru
 def is_hub_id(spec: ModelSpec) -> bool:
     """Whether the model's files come from the hub."""
     return spec.model not in offered_models() and not checked_path(spec.model, "model").is_dir()
+
+
+def pinned(spec: ModelSpec) -> ModelSpec:
+    """The spec with the revision of a hub model resolved to its commit, so that all that follows reads the
+    same files whatever is pushed meanwhile; other models are as they are."""
+    if not is_hub_id(spec) or _COMMIT.fullmatch(spec.revision or ""):
+        return spec
+    path = resolve_model_path(spec, weights=False)
+    resolved = path.parent.name == "snapshots" and _COMMIT.fullmatch(path.name)
+    return replace(spec, revision=path.name) if resolved else spec
 
 
 def offered_models() -> dict[str, Callable[[], Path]]:

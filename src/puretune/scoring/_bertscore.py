@@ -15,7 +15,17 @@ from typing import Any
 from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
-from puretune.models import ModelSpec, fingerprint, load_tokenizer, resolve_model_path, resolved_device
+from puretune.models import (
+    ModelSpec,
+    check_loaded,
+    fingerprint,
+    free_memory,
+    load_tokenizer,
+    quiet,
+    reading,
+    resolve_model_path,
+    resolved_device,
+)
 from puretune.scoring._metric import Metric
 from puretune.scoring._types import Verdict
 from puretune.scoring.local._stand_in import stand_in_reason
@@ -91,6 +101,11 @@ class BertScore:
         raw |= {"precision": score.precision, "recall": score.recall, "f1": score.f1, "cut": score.cut}
         return Verdict(self.name, {"bertscore_f1": min(max(score.f1, 0.0), 1.0)}, raw=raw)
 
+    def release(self) -> None:
+        """Let the encoder go; it is loaded again when it is needed."""
+        if self.__dict__.pop("_loaded", None) is not None:
+            free_memory()
+
     @cached_property
     def _loaded(self) -> _Encoder:
         return _load(self.encoder, self.layer)
@@ -145,7 +160,12 @@ def _load(spec: ModelSpec, layer: int) -> _Encoder:
     from transformers import AutoModel
 
     path = resolve_model_path(spec)
-    model = AutoModel.from_pretrained(str(path), use_safetensors=True, local_files_only=True)
+    with quiet(), reading(path, "model"):
+        model, info = AutoModel.from_pretrained(
+            str(path), use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    # an encoder's files also hold heads, and not always the pooler; nothing of these is used
+    check_loaded(path, model, {**info, "unexpected_keys": ()}, ignored=("pooler.",))
     layers = getattr(getattr(model, "encoder", None), "layer", None)
     if layers is None or not 0 < layer <= len(layers):
         count = "no BERT-like stack of layers" if layers is None else f"{len(layers)} layers"

@@ -80,6 +80,12 @@ class Coherence:
             return self
         return Coherence(self.limits, LazyMeter(spec, fingerprint), self.lexicon)
 
+    def release(self) -> None:
+        """Let the meter's model go, where it has loaded one itself."""
+        give_back = getattr(self.meter, "release", None)
+        if give_back is not None:
+            give_back()
+
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; ``raw`` keeps what was measured, the limits, and why."""
         texts = [answer.text for _, answer in items]

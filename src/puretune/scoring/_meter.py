@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from puretune.inference import LikelihoodEngine, LikelihoodRequest, LocalEngine
-from puretune.models import BaseModel, ModelSpec, load_base
+from puretune.models import BaseModel, ModelSpec, free_memory, load_base
 from puretune.templates import Message, PromptTemplate, Renderer
 
 _PLAIN = PromptTemplate("plain", mode="text", user="%s")
@@ -75,6 +75,11 @@ class LazyMeter:
     def measure(self, texts: Sequence[str]) -> list[float | None]:
         """See :meth:`PerplexityMeter.measure`."""
         return self._meter.measure(texts)
+
+    def release(self) -> None:
+        """Let the base's weights go; they are loaded again when they are needed."""
+        if self.__dict__.pop("_meter", None) is not None:
+            free_memory()
 
     @cached_property
     def _meter(self) -> PerplexityMeter:

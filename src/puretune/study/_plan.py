@@ -305,6 +305,7 @@ def _base_inputs(resolved: Resolved) -> dict[str, Any]:
         "base": base.fingerprint,
         "markup": base.spec.markup_key,
         "rendering": RENDERING_VERSION,
+        **({"revision": base.spec.revision} if base.spec.revision else {}),
         "device": base.device.partition(":")[0],  # which GPU it is changes nothing
         "dtype": base.dtype,
         "libraries": versions(),

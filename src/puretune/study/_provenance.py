@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data import Example, data_digest
+from puretune.errors import InputError
+from puretune.models import resolved_threads
 from puretune.store import Store, Stored, key_of
 from puretune.study._plan import ADAPTER, ANSWERS, RENDERING, Plan, versions
 from puretune.study._resolve import Resolved
@@ -64,7 +66,19 @@ def trained_templates(resolved: Resolved) -> dict[str, PromptTemplate]:
 
 def _model(resolved: Resolved) -> dict[str, Any]:
     base = resolved.base
-    return {**asdict(base.spec), "device": base.device, "dtype": base.dtype, "fingerprint": base.fingerprint}
+    facts = {"device": base.device, "dtype": base.dtype, "fingerprint": base.fingerprint}
+    return {**asdict(base.spec), **facts, "threads": _threads(resolved)}
+
+
+def _threads(resolved: Resolved) -> int | None:
+    """CPU threads of the model; None on a GPU and where an endpoint has it."""
+    base = resolved.base
+    if base.directory is None or base.device != "cpu":
+        return None
+    try:
+        return resolved_threads(base.spec, base.directory)
+    except InputError:  # all was computed before, and its weights are not here any more
+        return base.spec.threads
 
 
 def _data(resolved: Resolved) -> dict[str, Any]:

@@ -5,12 +5,12 @@ Everything a user can get wrong in a study file is found here, before anything i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
-from puretune.data import Example, Overlap, SourceSpec
+from puretune.data import Example, Overlap, SourceSpec, offered_sources
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
@@ -22,6 +22,7 @@ from puretune.models import (
     check_own_tokenizer,
     check_rows,
     fingerprint,
+    pinned,
     provisional_fingerprint,
     quantization_lacking,
     renderer_for,
@@ -44,7 +45,7 @@ from puretune.study._engine import check_conditions, check_likelihoods, engine_o
 from puretune.study._mix import Part
 from puretune.study._planned import planned_contrasts
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
-from puretune.study._sections import ModelSection, SuiteSection
+from puretune.study._sections import DataSection, ModelSection, SuiteSection
 from puretune.study._spec import Study
 from puretune.templates import Renderer
 from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
@@ -135,6 +136,9 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
         contrasts = planned_contrasts(study.analysis, cells)
     suites = [_suite(study, number) for number in range(len(study.suites))]
     distinct(study, "suites", [suite.name for suite in suites])
+    sources, tunes = [suite.source for suite in suites], any(way.template for way, _ in cells)
+    # what is on this machine first: a wrong file is found before the hub is asked for a model or a judge
+    early = None if _needs_model(study, suites) else read_sources(study, sources, None, tunes)
     scorers = scorers_of(study, suites, dry)
     engine = engine_of(study, dry)
     check_likelihoods(study, engine, scorers)
@@ -143,8 +147,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
     unchecked = () if base.lacking else _check_adapters(study, cells, base)
-    tunes = any(way.template for way, _ in cells)
-    read, rows = read_sources(study, [suite.source for suite in suites], base.directory, tunes)
+    read, rows = early or read_sources(study, sources, base.directory, tunes)
     parts = weighted_parts(study, rows, defined)
     return Resolved(
         study=study,
@@ -166,6 +169,14 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     )
 
 
+def _needs_model(study: Study, suites: Sequence[Suite]) -> bool:
+    """Whether a source of the study may belong to its model, and so is read behind it."""
+    data = study.tuning.data if study.tuning else ()
+    entries = [data] if isinstance(data, str | DataSection) else list(data)
+    named = [entry if isinstance(entry, str) else entry.source for entry in entries]
+    return bool({*named, *(suite.source.source for suite in suites)} & set(offered_sources()))
+
+
 def plain(kind: type[_Value], section: _Value) -> _Value:
     """A section of the study as the value it describes, without what the study adds to it."""
     return kind(**{one.name: getattr(section, one.name) for one in fields(kind)})  # type: ignore[arg-type]
@@ -177,6 +188,7 @@ def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
         known = RemoteBase(spec)
         return Base(spec, known.fingerprint, known.device_type, known.dtype_name, None)
     with study.at("model"):
+        spec = pinned(spec)
         path = resolve_model_path(spec, weights=False)
         device, dtype = resolved_device(spec), resolved_dtype(spec)
         lacking = quantization_lacking(spec)

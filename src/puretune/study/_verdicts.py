@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import Any
 
 from puretune.data import Example
@@ -27,13 +28,31 @@ def score(plan: Plan, store: Store, on_event: EventSink) -> None:
     scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
     scorers |= {judge.name: judge for judge in prepared(plan, store, on_event)}
     on_event(Started("score", len(missing)))
+    counted = count(1)
     with publishing(store) as publish:
-        for number, step in enumerate(missing, 1):
-            shard = shards[step.answers]
-            verdicts = _judge(scorers[step.scorer], shard_of(shard, suites), answers_of(shard, store))
-            publish(VERDICTS, step.key, verdicts)
-            on_event(Advanced("score", number))
+        for name, steps in _by_scorer(missing).items():
+            for step in steps:
+                shard = shards[step.answers]
+                verdicts = _judge(scorers[name], shard_of(shard, suites), answers_of(shard, store))
+                publish(VERDICTS, step.key, verdicts)
+                on_event(Advanced("score", next(counted)))
+            release(scorers[name])
     on_event(Finished("score"))
+
+
+def release(scorer: Scorer) -> None:
+    """Let a scorer's model go, where it has one in memory: never two at a time."""
+    give_back = getattr(scorer, "release", None)
+    if give_back is not None:
+        give_back()
+
+
+def _by_scorer(steps: Iterable[ScoreStep]) -> dict[str, list[ScoreStep]]:
+    """One scorer after the other, in the order of their first steps."""
+    found: dict[str, list[ScoreStep]] = {}
+    for step in steps:
+        found.setdefault(step.scorer, []).append(step)
+    return found
 
 
 def check_scorers(plan: Plan) -> None:

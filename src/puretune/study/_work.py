@@ -25,7 +25,7 @@ from puretune.study._drafts import Drafts
 from puretune.study._draw import draw
 from puretune.study._judging import check_judges
 from puretune.study._mix import rows_under
-from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, TuneStep
+from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, ScoreStep, TuneStep
 from puretune.study._prompts import Prompts, suites_of
 from puretune.study._verdicts import check_scorers, score
 from puretune.tuning import Condition, GangTuner, Tuner
@@ -67,13 +67,30 @@ def work(
             whole.release()
         missing = [step for step in missing if not store.has(ANSWERS, step.key)]
         if missing or choices:
-            with closing(plan.resolved.engine.open(base, _replies(plan, scratch, on_event))) as engine:
-                if missing:
-                    in_two = local and has_room(base.base)
-                    Answering(plan, store, engine, prompts, drafts).answer(missing, on_event, in_two)
-                choose(plan, store, engine, base, choices, on_event)
+            kept = _replies(plan, scratch, on_event)
+            _answer(plan, store, base, prompts, drafts, missing, choices, kept, on_event)
+        base.release()  # judges have the memory for themselves
     score(plan, store, on_event)
     draw(plan, store, on_event)
+
+
+def _answer(
+    plan: Plan,
+    store: Store,
+    base: LazyBase,
+    prompts: Prompts,
+    drafts: Drafts,
+    missing: Sequence[AnswerStep],
+    choices: Sequence[tuple[ScoreStep, AnswerStep]],
+    kept: Path,
+    on_event: EventSink,
+) -> None:
+    """All answers and choices that are missing, by one engine, which nobody holds afterwards."""
+    with closing(plan.resolved.engine.open(base, kept)) as engine:
+        if missing:
+            in_two = plan.resolved.engine.name == LocalEngine.name and has_room(base.base)
+            Answering(plan, store, engine, prompts, drafts).answer(missing, on_event, in_two)
+        choose(plan, store, engine, base, choices, on_event)
 
 
 def tidy(plan: Plan, scratch: Path) -> None:

@@ -68,6 +68,7 @@ def manifest(
         versions={"python": platform.python_version(), **_versions(_PACKAGES)},
         device=base.device_type,
         dtype=base.dtype_name,
+        threads=base.threads,
     )
 
 

@@ -1,15 +1,43 @@
-"""Out of memory: fewer rows at a time, more often, so that a step stays what the recipe says."""
+"""Out of memory: fewer rows at a time, more often, so that a step stays what the recipe says; and what cannot
+fit is refused before anything is allocated."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+from puretune import memory
 from puretune.errors import EnvironmentFault
 from puretune.events import Advanced, EventSink
+from puretune.models import BaseModel, target_modules
+from puretune.tuning._types import Condition
 
 _Result = TypeVar("_Result")
+
+
+_STATE = 16
+"""Bytes per number of an adapter while it is trained: itself, its gradient and AdamW's two moments."""
+
+
+def require_room(base: BaseModel, conditions: Sequence[Condition]) -> None:
+    """EnvironmentFault where the adapters of these conditions, with what their training keeps of them, need
+    more memory than this process may take. On a GPU the device itself says so."""
+    if base.device_type != "cpu":
+        return
+    numbers = sum(_numbers(base, condition) for condition in conditions)
+    rank = max((condition.recipe.rank for condition in conditions), default=0)
+    memory.require(
+        numbers * _STATE,
+        f"training {len(conditions)} adapters of rank up to {rank:,} ({numbers:,} weights in all)",
+        "Lower recipe.rank, name fewer recipe.targets, or train fewer conditions and seeds at once.",
+    )
+
+
+def _numbers(base: BaseModel, condition: Condition) -> int:
+    recipe = condition.recipe
+    layers: Iterable[Any] = target_modules(base.model, recipe.targets).values()
+    return recipe.rank * sum(sum(layer.weight.shape) for layer in layers)
 
 
 def in_pieces(attempt: Callable[[int], _Result], rows: int, say: Callable[[str], None]) -> _Result:
@@ -17,13 +45,13 @@ def in_pieces(attempt: Callable[[int], _Result], rows: int, say: Callable[[str],
 
     EnvironmentFault where one row at a time is too much.
     """
-    import torch
-
     while True:
         try:
             return attempt(rows)
-        except torch.OutOfMemoryError:
-            pass  # outside this handler, whose traceback holds tensors
+        except Exception as error:
+            if not memory.is_shortage(error):
+                raise
+            # what follows is outside this handler, whose traceback holds tensors
         free()
         rows = fewer(rows)
         say(f"out of memory: going on with {rows} {'rows' if rows > 1 else 'row'} at a time")

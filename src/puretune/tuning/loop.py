@@ -20,7 +20,7 @@ from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish
 from puretune.tuning._loop_state import load_state, save_state
-from puretune.tuning._memory import in_pieces, telling
+from puretune.tuning._memory import in_pieces, require_room, telling
 from puretune.tuning._rows import Batch, batch
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
 from puretune.tuning._states import Pace
@@ -50,6 +50,7 @@ class LoopTuner:
         interrupted training goes on to bit-identical adapters. InputError for rows or recipes that cannot be
         trained, CheckFailed where the loss is not a number.
         """
+        require_room(self.base, conditions)
         maker = f"{self.name} {self.version}"
         jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
         for job in jobs:

@@ -14,7 +14,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.events import EventSink, ignore
 from puretune.inference import Answer, Decoding, Engine, LocalEngine, Request
-from puretune.models import ModelSpec, fingerprint, load_base, resolved_device, resolved_dtype
+from puretune.models import ModelSpec, fingerprint, free_memory, load_base, resolved_device, resolved_dtype
 from puretune.scoring._coherence import Coherence
 from puretune.scoring._refusal import refusal_phrase
 from puretune.scoring._types import Behaviour, Verdict, metric_names
@@ -98,6 +98,12 @@ class LocalJudge:
         requests = [Request(str(n), ids, decoding=decoding) for n, (ids, _) in enumerate(prompts)]
         replies = {int(reply.key): reply for reply in self._asker.engine.generate(requests, self.on_event)}
         return [_Reply(replies[n].text, cut) for n, (_, cut) in enumerate(prompts)]
+
+    def release(self) -> None:
+        """Let the judge's weights go; they are loaded again when they are needed."""
+        self.coherence.release()
+        if self.__dict__.pop("_asker", None) is not None:
+            free_memory()
 
     @cached_property
     def _asker(self) -> _Asker:

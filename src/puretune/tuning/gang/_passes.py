@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from puretune import memory
 from puretune.errors import EnvironmentFault
 from puretune.models import BaseModel
 from puretune.tuning._memory import free
@@ -80,7 +81,7 @@ class Passes:
             except CannotShare:
                 self.route = AloneRoute(self.base.model)
             except (RuntimeError, MemoryError) as error:
-                if not _is_about_memory(error):
+                if not memory.is_shortage(error):
                     raise
                 tighter = self.limits.tighter()
                 if tighter is None:
@@ -119,13 +120,6 @@ class Passes:
         gradients = torch.autograd.grad(weighted.sum(), leaves.flat())
         sums = torch.stack([piece.sum() for piece in torch.split(weighted.detach(), counts)])
         return sums.tolist(), torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
-
-
-def _is_about_memory(error: Exception) -> bool:
-    """Whether memory has run out; on the CPU torch says so in the message only."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
 
 
 def _cut(parts: Sequence[Part], rows: int) -> Iterator[list[Part]]:

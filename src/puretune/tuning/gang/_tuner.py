@@ -16,6 +16,7 @@ from puretune.models import AdapterRef, BaseModel
 from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish, readied
+from puretune.tuning._memory import require_room
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
 from puretune.tuning._states import Pace
 from puretune.tuning._types import Condition
@@ -50,6 +51,7 @@ class GangTuner:
         bit-identical adapters. InputError for rows or recipes that cannot be trained, CheckFailed where a
         loss is not a number, EnvironmentFault where memory does not suffice for one row.
         """
+        require_room(self.base, conditions)
         maker = f"{self.name} {self.version}"
         jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
         for members in gangs(jobs, self.base, on_event):
