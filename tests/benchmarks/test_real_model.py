@@ -14,7 +14,7 @@ def test_every_prompt_is_answered_in_full(dtype: str, monkeypatch: pytest.Monkey
     monkeypatch.setitem(
         real_model.SHAPES,
         "small",
-        ("Qwen2Config", {**small, "num_attention_heads": 4, "num_key_value_heads": 2}),
+        ("Qwen2Config", small | heads),
     )
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     row = real_model.measure("small", dtype, prompts=5, new=3)
