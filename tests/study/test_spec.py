@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from puretune.errors import InputError
 from puretune.models import ModelSpec
 from puretune.study import Study
+from puretune.study._analysis import AnalysisSection, contrasts_of
 from puretune.study._run import resolved_yaml
 from puretune.tuning import Recipe
 
@@ -192,3 +194,31 @@ def test_seeds_can_be_replaced() -> None:
     assert tuning.seeds == (3, 4)
     with pytest.raises(InputError, match="tunes nothing"):
         Study(name="a", model="lab", train=["untuned"], test=["CV"], suites=["b"]).with_seeds([1])
+
+
+@pytest.mark.parametrize(
+    ("analysis", "said"),
+    [
+        ({"margin": True}, "margin"),
+        ({"margin": 0}, "margin"),
+        ({"seed_sd": 5}, "seed_sd"),
+        ({"categories": "random"}, "categories"),
+        ({"contrasts": "CL -> CL minus CV -> CL"}, "contrast"),
+    ],
+)
+def test_an_analysis_that_makes_no_sense_is_refused(analysis: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Study(name="x", model="lab", train=("CV",), test=("CV",), suites=("lab-maths",), analysis=analysis)
+
+
+@pytest.mark.parametrize(
+    ("contrast", "said"),
+    [
+        ("CL -> CL", "write `CONDITION -> TEMPLATE minus CONDITION -> TEMPLATE`"),
+        ("CL minus CV", "'CL' is not `CONDITION -> TEMPLATE`"),
+        ("CL -> CL minus CL -> CL", "both sides are the same cell"),
+    ],
+)
+def test_a_contrast_is_two_cells(contrast: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        contrasts_of(AnalysisSection(contrast=contrast))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from puretune.cli._output import new_console
-from puretune.cli._parameters import PATH
+from puretune.cli._parameters import PATH, FiniteRange
 from puretune.study import Comparison
 from puretune.study import compare as compared
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
 
 
 @click.command()
@@ -30,7 +30,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 )
 @click.option(
     "--seed-sd",
-    type=click.FloatRange(0, 0.5),
+    type=FiniteRange(0, 0.5),
     help="Assumed standard deviation between training runs (0.05: 5 points), where there is one seed.",
 )
 @click.option("--new-categories", is_flag=True, help="Intervals for new categories of prompts.")

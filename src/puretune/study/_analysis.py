@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from puretune.errors import InputError
 from puretune.statistics import Categories
+from puretune.study._bounds import Share
 from puretune.visible import one_line
 
 MARGIN = 0.05
@@ -29,9 +30,9 @@ class AnalysisSection(BaseModel):
     """The planned comparison, ``CONDITION -> TEMPLATE minus CONDITION -> TEMPLATE``, or several; left out:
     tuning and testing under one safety template minus PTST. It is tested on the first suite of harmful
     requests (of all suites, where none asks for harm); everything else is exploratory."""
-    margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
+    margin: Annotated[Share, Field(gt=0, lt=1)] = MARGIN
     """Differences up to this size (0.05 is 5 percentage points) count as equivalent."""
-    seed_sd: Annotated[float, Field(ge=0, lt=0.5)] | None = None
+    seed_sd: Annotated[Share, Field(le=0.5)] | None = None
     """An assumed standard deviation between training runs (0.05 is 5 points), for conditions with one
     seed."""
     categories: Categories = "fixed"
