@@ -31,6 +31,13 @@ from puretune.tuning.trainer._steps import check_shares
 
 _MARK = "puretune-worker "
 _TAIL = 60
+_GUARD = """
+import runpy, sys
+from puretune.processes import end_with_parent
+end_with_parent(int(sys.argv[1]))
+del sys.argv[:2]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,12 @@ def _launcher(config: Path, job: Job) -> list[str]:
         start = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
     else:
         start = ["accelerate.commands.launch", "--config_file", str(config), "--module"]
-    return [sys.executable, "-m", *start, "puretune.tuning.trainer"]
+    return [*guarded(os.getpid()), *start, "puretune.tuning.trainer"]
+
+
+def guarded(parent: int) -> list[str]:
+    """The start of a command that runs a module (``MODULE ARGUMENTS`` follow) and ends with its parent."""
+    return [sys.executable, "-c", _GUARD, str(parent)]
 
 
 def work(order: Path) -> None:
