@@ -8,6 +8,7 @@ import pytest
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.models import ModelSpec, load_base, quantization_key
+from puretune.models._quantize import try_quantized
 from puretune.study import Study, plan
 from tests.study.studies import small_study
 
@@ -50,3 +51,14 @@ def test_another_number_of_bits_is_named(llama_path: Path, tmp_path: Path) -> No
     model = {"path": "./model", "quantization": "3bit"}
     with pytest.raises(InputError, match=r"quantization: '3bit' is not one of 4bit, 8bit"):
         Study.load(small_study(tmp_path, llama_path, model=model))
+
+
+def test_sizes_that_the_library_has_no_product_for_are_one_message() -> None:
+    class Model:
+        device = "cpu"
+
+        def __call__(self, input_ids: object) -> None:
+            raise RuntimeError("shape '[128, 5]' is invalid for input of size 704")
+
+    with pytest.raises(InputError, match=r"quantization: 4bit: bitsandbytes cannot use this model on cpu"):
+        try_quantized(Model(), ModelSpec("m", quantization="4bit"))

@@ -22,7 +22,7 @@ from puretune.models._fingerprint import fingerprint
 from puretune.models._foreign import SMALLER, reading, reason
 from puretune.models._hardware import resolved_device, resolved_dtype, resolved_threads
 from puretune.models._loaded_weights import check_loaded, check_shapes
-from puretune.models._quantize import quantized_loading
+from puretune.models._quantize import quantized_loading, try_quantized
 from puretune.models._resolve import check_weights, resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.models._weights import TensorInfo, tensors_of
@@ -108,6 +108,8 @@ def load_model(path: Path, spec: ModelSpec) -> Any:
         with quiet(), reading(path, "model"):
             model, info = _load(path, spec, stored, dtype, device, quantized)
         check_loaded(path, model, info)
+        if quantized:
+            try_quantized(model, spec)
     return model.eval().requires_grad_(False)
 
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from puretune import memory
 from puretune.errors import EnvironmentFault, InputError
 from puretune.models._types import ModelSpec
 from puretune.visible import one_line, visible
@@ -65,6 +66,23 @@ def quantized_loading(spec: ModelSpec, dtype: Any, device: str) -> dict[str, Any
     four = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": dtype}
     how = {"load_in_4bit": True, **four} if spec.quantization == "4bit" else {"load_in_8bit": True}
     return {"quantization_config": BitsAndBytesConfig(**how), "device_map": {"": device}}
+
+
+def try_quantized(model: Any, spec: ModelSpec) -> None:
+    """InputError where the quantised layers cannot be used: bitsandbytes has no product for some of their
+    sizes on some devices, and says so only when it is asked for one."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
+    except (RuntimeError, ValueError, NotImplementedError, AssertionError) as error:
+        if memory.is_shortage(error):
+            raise
+        raise InputError(
+            f"quantization: {spec.quantization}: bitsandbytes cannot use this model on {model.device} "
+            f"({one_line(error)}). Leave `quantization` out of the study's `model`, or use a GPU."
+        ) from error
 
 
 def require_readable(path: Path, config: Mapping[str, Any]) -> None:
