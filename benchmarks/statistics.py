@@ -1,7 +1,7 @@
 """Do the intervals hold what they promise? Replays simulated studies; writes coverage, errors and power as
 JSON.
 
-    OMP_NUM_THREADS=1 python benchmarks/statistics.py [--quick] [--studies N] [--out FILE]
+    OMP_NUM_THREADS=1 python benchmarks/statistics.py [--quick] [--only PART] [--studies N] [--out FILE]
 
 First every default (cells, pooled cells, comparisons: statistics_defaults.py), N studies a situation; then
 the library behind it (statistics_library.py), ten times N a family. `--quick` takes a tenth. About eight
@@ -35,12 +35,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=2000, help="studies a situation (default 2,000)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the studies")
+    parser.add_argument("--only", choices=("defaults", "library"), help="keep the other part's figures")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "statistics.json")
     options = parser.parse_args()
     studies = max(100, options.studies // (10 if options.quick else 1))
-    began = time.perf_counter()
-    rows = {name: list(made(studies)) for name, made in SITUATIONS.items()}
-    rows |= library.replay(10 * studies, 1)
+    began, rows = time.perf_counter(), {}
+    if options.only != "library":
+        rows |= {name: list(made(studies)) for name, made in SITUATIONS.items()}
+    if options.only != "defaults":
+        rows |= library.replay(10 * studies, 1)
+    if options.only is not None:  # the other part as it was
+        kept = json.loads(options.out.read_text())
+        rows |= {name: kept[name] for name in (*SITUATIONS, *LIBRARY) if name not in rows}
     result = {
         "schema_version": 2,
         "command": " ".join(["python", "benchmarks/statistics.py", *sys.argv[1:]]),
@@ -60,6 +66,7 @@ def main() -> None:
     print(options.out)
 
 
+LIBRARY = ("coverage", "error_rates", "label_cost")
 SITUATIONS = {
     "cells": defaults.cell_coverage,
     "special_cells": defaults.special_cells,

@@ -81,7 +81,14 @@ def planned_comparisons(
     analysis: Analysis,
 ) -> tuple[Comparison, ...]:
     """The contrasts on the primary metric, corrected among themselves; then on all others, exploratory."""
-    able = [one for one in measures if not one.secondary and _place(one) in tables]
+    harmful = {one.suite for one in measures if one.measures == "harm" and _place(one) in tables}
+    able = [
+        one
+        for one in measures
+        if not one.secondary
+        and _place(one) in tables
+        and not (one.measures == "refusal" and one.suite in harmful)
+    ]
     primary = primary_measure(able)
     if primary is None:
         return ()
