@@ -296,3 +296,15 @@ def test_an_unknown_judge_is_told_with_the_nearest() -> None:
         local_judge("harmbensh")
     with pytest.raises(InputError, match="any chat model: say which"):
         LocalJudge(strongreject_format())
+
+
+def test_a_released_judge_holds_no_model_and_answers_again(judge_path: Path) -> None:
+    judge = local_judge("llama-guard-3", ModelSpec(str(judge_path)), name="guard")
+    assert judge.name.startswith("guard")
+    items = [(ASKED, Answer("a", 0, "Sure.", (), "stop"))]
+    before = judge.score(items)
+    assert "_asker" in vars(judge)
+    judge.release()
+    assert "_asker" not in vars(judge)
+    assert judge.score(items) == before
+    judge.release()

@@ -163,7 +163,8 @@ def described(name: str | None, batch: bool, **settings: Any) -> Scorer:
 
 
 def _plain(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    """A judge's name as part of a file's name: never a path, never too long."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)[:80]
 
 
 def _notes(verdicts: Sequence[Verdict]) -> Iterator[str]:

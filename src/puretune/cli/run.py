@@ -29,7 +29,11 @@ _SPEED = FiniteRange(min=1e-6, max=1e9)
 )
 @click.option("--tune-tflops", type=_SPEED, help="A GPU's speed in tuning, for --dry-run.")
 @click.option("--answer-tflops", type=_SPEED, help="A GPU's speed in answering, for --dry-run.")
-@click.option("--yes", is_flag=True, help="Agree that answers go to the study's judges elsewhere.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Agree to every notice shown: rows to a tuner, prompts to an engine, answers to judges elsewhere.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def run(
     study: str,

@@ -14,14 +14,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from puretune.endpoints import Client, Clock, Patience, Reply, Trouble, read_completion
-from puretune.errors import EnvironmentFault
+from puretune.endpoints import Client, Clock, Patience, Reply, Trouble, need, read_completion
+from puretune.errors import EnvironmentFault, InputError
+from puretune.files import read_mapping
 from puretune.scoring.judges._ask import Ask
 from puretune.scoring.judges._contract import parse_reply
 from puretune.scoring.judges._ledger import Ledger
 from puretune.scoring.judges._live import Accept, clipped, judgement_of
 from puretune.scoring.judges._spec import JudgeSpec
 from puretune.store import write_text
+from puretune.visible import one_line
 
 if TYPE_CHECKING:
     from openai.types import Batch as ProvidersBatch
@@ -89,11 +91,11 @@ class Batch:
 
     def _handed_in(self, mine: Mapping[str, Ask]) -> list[_Note]:
         """Batches of interrupted runs that hold requests of this one."""
-        notes = [_Note.read(path) for path in sorted(self._notes.glob("*.json"))]
+        notes = [_Note.read(path) for path in sorted(self._notes.glob("*.json")) if path.is_file()]
         return [
             note
             for note in notes
-            if note.endpoint == self._spec.base_url and mine.keys() & note.earlier.keys()
+            if note is not None and note.endpoint == self._spec.base_url and mine.keys() & note.earlier.keys()
         ]
 
     async def _finish(self, note: _Note, mine: Mapping[str, Ask]) -> None:
@@ -120,7 +122,7 @@ class Batch:
     async def _found(self, note: _Note) -> ProvidersBatch | None:
         """The batch at the provider, where it was handed in."""
         if note.id:
-            return await self._tried(lambda: self._client.sdk.batches.retrieve(note.id))
+            return await self._tried(lambda: _retrieved(self._client, note.id))
         return None if note.fresh else await self._by_token(note)
 
     async def _by_token(self, note: _Note) -> ProvidersBatch | None:
@@ -163,7 +165,7 @@ class Batch:
         id = batch.id
         while batch.status not in _ENDED:
             await self._clock.sleep(_LOOK_EVERY)
-            batch = await self._tried(lambda: self._client.sdk.batches.retrieve(id))
+            batch = await self._tried(lambda: _retrieved(self._client, id))
         return batch
 
     async def _harvest(
@@ -231,10 +233,18 @@ class _Note:
         return cls(path, spec.base_url, {ask.key: dict(ask.facts) for ask in asks}, earlier, "", True)
 
     @classmethod
-    def read(cls, path: Path) -> _Note:
-        value = json.loads(path.read_text("utf-8"))
-        earlier = {key: [Reply(**reply) for reply in replies] for key, replies in value["earlier"].items()}
-        return cls(path, value["endpoint"], value["facts"], earlier, value["id"], False)
+    def read(cls, path: Path) -> _Note | None:
+        """The note in a file; None for one that is damaged, which is set aside."""
+        try:
+            value = read_mapping(path, "batch's note")
+            replies = {key: [Reply(**one) for one in some] for key, some in value["earlier"].items()}
+            facts, id = {key: dict(value["facts"][key]) for key in replies}, value["id"]
+            if not isinstance(id, str) or not isinstance(value["endpoint"], str):
+                raise TypeError("not a note")
+        except (InputError, KeyError, TypeError, ValueError, AttributeError):
+            path.rename(path.with_suffix(".damaged"))
+            return None
+        return cls(path, value["endpoint"], facts, replies, id, False)
 
     @property
     def token(self) -> str:
@@ -249,6 +259,15 @@ class _Note:
         earlier = {key: [asdict(reply) for reply in replies] for key, replies in self.earlier.items()}
         value = {"endpoint": self.endpoint, "id": self.id, "facts": self.facts, "earlier": earlier}
         write_text(self.path, json.dumps(value) + "\n")
+
+
+async def _retrieved(client: Client, id: str) -> ProvidersBatch:
+    return _readable(await client.sdk.batches.retrieve(id))
+
+
+def _readable(batch: ProvidersBatch) -> ProvidersBatch:
+    """A batch whose fields are of their types; TypeError, within a call a failure, where they are not."""
+    return need(batch, id=str, status=str, output_file_id=str | None, error_file_id=str | None)
 
 
 async def _first_page(client: Client) -> list[ProvidersBatch]:
@@ -288,12 +307,12 @@ def _outcomes(text: str, spec: JudgeSpec) -> Iterator[tuple[str, Reply | Trouble
                 said = (body.get("error") or {}).get("message", "")
                 yield (
                     str(value["custom_id"]),
-                    Trouble("refused", f"it refuses this answer: {str(said)[:300]}"),
+                    Trouble("refused", f"it refuses this answer: {one_line(said, 300)}"),
                 )
-        except (ValueError, KeyError, AttributeError, Trouble):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Trouble):
             continue
 
 
 def _why(batch: ProvidersBatch) -> str:
     errors = batch.errors.data if batch.errors and batch.errors.data else []
-    return f" ({'; '.join(str(error.message) for error in errors[:3])})" if errors else ""
+    return f" ({'; '.join(one_line(error.message) for error in errors[:3])})" if errors else ""
