@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,6 +110,7 @@ def test_without_memory_for_one_row_it_says_what_would_help(llama_path: Path, tm
 _TRAIN = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from puretune.events import Advanced
 from puretune.tuning import LoopTuner
 from tests.tiny import tiny_base
@@ -194,6 +196,15 @@ def test_a_damaged_adapter_that_was_kept_is_made_again(llama: Any, tmp_path: Pat
     (warning,) = [event.text for event in events if isinstance(event, Warned)]
     assert warning.startswith(f"{tmp_path}/step-2 was damaged")
     assert (tmp_path / "damaged-1.step-2").is_dir()
+
+
+def test_a_disk_without_room_for_what_is_planned_is_said_before_the_first_step(
+    llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("puretune.tuning._space.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    first, *_ = started(llama, condition(tmp_path, steps=1))
+    assert isinstance(first, Warned)
+    assert "will be written and 0.00 GB are free" in first.text
 
 
 def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

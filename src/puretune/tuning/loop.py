@@ -23,6 +23,7 @@ from puretune.tuning._loop_state import load_state, save_state
 from puretune.tuning._memory import in_pieces, require_room, telling
 from puretune.tuning._rows import Batch, batch
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
 from puretune.tuning._types import Condition, NoOptions
 
@@ -53,6 +54,7 @@ class LoopTuner:
         require_room(self.base, conditions)
         maker = f"{self.name} {self.version}"
         jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
+        warn_of_space(jobs, on_event)
         for job in jobs:
             yield from _run(job, self.base, on_event)
 

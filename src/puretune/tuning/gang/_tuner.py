@@ -18,6 +18,7 @@ from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish, readied
 from puretune.tuning._memory import require_room
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
 from puretune.tuning._types import Condition
 from puretune.tuning.gang._options import GangOptions
@@ -54,6 +55,7 @@ class GangTuner:
         require_room(self.base, conditions)
         maker = f"{self.name} {self.version}"
         jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
+        warn_of_space(jobs, on_event)
         for members in gangs(jobs, self.base, on_event):
             if any(job.missing for job in members):
                 yield from _Gang(members, self.base, self.options).run(on_event)
