@@ -40,14 +40,13 @@ def build(
     ``shared``, where one is given, it stays and serves other alignments. Returns ``out``.
     Raises InputError if ``out`` exists, EnvironmentFault where it cannot be written.
     """
-    import torch
-
     if out.exists():
         raise InputError(f"{out} exists; name another directory for the lab model, or remove it.")
+    work = make_directory(shared or out.with_name(out.name + ".work"))  # before the libraries are loaded
+    import torch
+
     torch.set_num_threads(threads)
-    work = shared or out.with_name(out.name + ".work")
     world, kept = World.draw(seed), {}
-    make_directory(work)
     fresh = work / f"pretrained-{_digest(seed, settings)}"
     tokenizer = _tokenizer(work, world, settings)
     if (fresh / WORLD_FILE).exists():
