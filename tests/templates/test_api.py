@@ -38,3 +38,9 @@ def test_demonstrations_are_turns() -> None:
 def test_what_an_api_cannot_do_is_named(template: PromptTemplate, said: str) -> None:
     with pytest.raises(InputError, match=rf"template .* cannot be used through a chat API: .*{said}"):
         api_turns(template, QUERY)
+
+
+def test_thoughts_in_an_answer_are_refused() -> None:
+    said = (Message("user", "x"), Message("assistant", "<think>Hm.</think>72"))
+    with pytest.raises(InputError, match=r"'Hm\.' before </think>(.|\n)*Take the thoughts out"):
+        api_turns(PromptTemplate("t"), said)

@@ -17,6 +17,7 @@ from puretune.templates import (
     Renderer,
     markup_named,
     resolve_template,
+    row_notes,
 )
 from tests import small_tokenizers as tokenizers
 
@@ -221,3 +222,23 @@ def test_rendering_leaves_template_and_tokenizer_as_they_were() -> None:
     before = (BYTES.chat_template, BYTES.backend_tokenizer.to_str(), replace(template))
     renderer.example(template, (Message("user", "a</s>"), Message("assistant", "b")))
     assert (BYTES.chat_template, BYTES.backend_tokenizer.to_str(), template) == before
+
+
+def test_what_a_chat_template_does_to_rows_is_counted() -> None:
+    trimming = tokenizers.CHATML.replace("m['content'] }}", "m['content'] | trim }}")
+    tokenizer = tokenizers.byte_level(trimming)
+    renderer = Renderer(tokenizer, markup_named("auto", tokenizer))
+    answer = Message("assistant", "    return a")
+    rows = [
+        (Message("user", "x"), answer),
+        (Message("user", "y"), answer),
+        (Message("user", "z\n"),),
+        (Message("user", "x"), Message("assistant", "<think>a</think>b")),
+        (Message("user", "x"), Message("assistant", "b")),
+    ]
+    notes = row_notes(renderer, rows)
+    assert [note.split(" rows")[0] for note in notes] == ["2", "1", "1"]
+    assert "trims white space around the assistant message ('    return a')" in notes[0]
+    assert "trims white space around the user message ('z\\n')" in notes[1]
+    assert "model: {thoughts: strip}" in notes[2]
+    assert row_notes(Renderer(tokenizer), rows) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,19 @@ def check(model: Path | None, **described: Any) -> None:
     if not report.passed:
         names = ", ".join(item.name for item in report.checks if item.state == "failed")
         raise CheckFailed(f"{visible(report.source)}: failed: {names}. Correct the rows, then check again.")
+    for line in _rendering_notes(_spec(**described), model):
+        console.print(Text(visible(line)))
+
+
+def _rendering_notes(spec: SourceSpec, model: Path | None) -> Iterator[str]:
+    """What the model's chat template does to the rows, in words; nothing for a model without a tokenizer."""
+    from puretune.models import ModelSpec, renderer_for
+    from puretune.templates import row_notes
+
+    if model is None or not (model / "tokenizer_config.json").is_file():
+        return
+    examples = draw_source(spec, model).examples
+    yield from row_notes(renderer_for(ModelSpec(str(model))), [example.messages for example in examples])
 
 
 def _spec(*, format_: str | None, columns: tuple[str, ...], **more: Any) -> SourceSpec:

@@ -83,6 +83,9 @@ def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) 
     console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)
     for suite, found in matrix.provenance.get("leakage", {}).items():
         say(f"leakage: suite {suite}: {found}")
+    for name, record in matrix.provenance.get("templates", {}).items():
+        for note in record.get("notes", ()):
+            say(f"template {name}: {note}")
     for name in ("report.html", "report.md", "results.json"):
         say(out / name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
@@ -17,7 +17,7 @@ from puretune.models import resolved_threads
 from puretune.store import Store, Stored, key_of
 from puretune.study._plan import ADAPTER, ANSWERS, RENDERING, Plan, versions
 from puretune.study._resolve import Resolved
-from puretune.templates import RENDERING_VERSION, PromptTemplate, Renderer
+from puretune.templates import RENDERING_VERSION, PromptTemplate, Renderer, Rendering
 
 MOST_LABELS = 10
 """A source with more labels than this has something else in them."""
@@ -109,10 +109,17 @@ def _templates(resolved: Resolved, store: Store) -> dict[str, Any]:
             "system": template.system,
             "safety": template.safety,
             "user": template.user,
-            "rendering": prompt or example,
-            "training_rendering": example,
+            "rendering": (prompt or example or {}).get("text"),
+            "training_rendering": (example or {}).get("text"),
+            **_noted(prompt, example),
         }
     return records
+
+
+def _noted(*renderings: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """What came out differently from what went in: nothing, or the renderings' notes."""
+    notes = [note for rendering in renderings if rendering for note in rendering["notes"]]
+    return {"notes": list(dict.fromkeys(notes))} if notes else {}
 
 
 class _Renderings:
@@ -123,24 +130,26 @@ class _Renderings:
         self._store = store
         self._renderer = cache(resolved.renderer)
 
-    def prompt(self, template: PromptTemplate) -> str:
-        """The first test prompt under a template, as text."""
+    def prompt(self, template: PromptTemplate) -> dict[str, Any]:
+        """The first test prompt under a template: its ``text`` and ``notes``."""
         example = self._resolved.suites[0].examples[0]
         return self._kept(
-            template, "prompt", [example], lambda r: r.prompt(template, example.prompt_messages).text
+            template, "prompt", [example], lambda r: r.prompt(template, example.prompt_messages)
         )
 
-    def example(self, template: PromptTemplate) -> str:
-        """The first training row under a template, as text."""
+    def example(self, template: PromptTemplate) -> dict[str, Any]:
+        """The first training row under a template: its ``text`` and ``notes``."""
         parts = [part for part in self._resolved.parts if part.template in (None, template)]
         example = parts[0].examples[0]
-        return self._kept(
-            template, "example", [example], lambda r: r.example(template, example.messages).text
-        )
+        return self._kept(template, "example", [example], lambda r: r.example(template, example.messages))
 
     def _kept(
-        self, template: PromptTemplate, use: str, examples: Iterable[Any], make: Callable[[Renderer], str]
-    ) -> str:
+        self,
+        template: PromptTemplate,
+        use: str,
+        examples: Iterable[Any],
+        make: Callable[[Renderer], Rendering],
+    ) -> dict[str, Any]:
         base = self._resolved.base
         inputs = {
             "base": base.fingerprint,
@@ -151,8 +160,12 @@ class _Renderings:
             "use": use,
             "example": data_digest(examples),
         }
-        kept = self._store.get(RENDERING, key_of(inputs))
-        return str((kept or self._store.put_json(RENDERING, key_of(inputs), make(self._renderer()))).json())
+        key = key_of({**inputs, "kept": ["text", "notes"]})
+        kept = self._store.get(RENDERING, key)
+        if kept is None:
+            made = make(self._renderer())
+            kept = self._store.put_json(RENDERING, key, {"text": made.text, "notes": list(made.notes)})
+        return dict(kept.json())
 
 
 def _kept_adapters(plan: Plan, store: Store) -> list[Stored]:

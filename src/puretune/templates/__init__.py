@@ -15,6 +15,7 @@ from puretune.templates._fields import TemplateFields
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
 from puretune.templates._message import DefaultSystem, Message, Mode, OwnSystem, Role
 from puretune.templates._render import RENDERING_VERSION, Renderer, Rendering
+from puretune.templates._rows import row_notes
 from puretune.templates._text import pieces, show_tokens
 from puretune.templates._thoughts import Thoughts, without_thoughts
 from puretune.templates._values import PromptTemplate, template_from
@@ -47,6 +48,7 @@ __all__ = [
     "own_template",
     "pieces",
     "resolve_template",
+    "row_notes",
     "show_tokens",
     "special_spellings",
     "template_from",

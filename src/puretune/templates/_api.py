@@ -9,14 +9,17 @@ from collections.abc import Sequence
 
 from puretune.errors import InputError
 from puretune.templates._message import Message
+from puretune.templates._thoughts import thinking_in
 from puretune.templates._values import PromptTemplate
+from puretune.visible import one_line
 
 
 def api_turns(template: PromptTemplate, messages: Sequence[Message]) -> tuple[Message, ...]:
     """The turns that a chat API is sent: system prompt, demonstrations, wrapped messages.
 
     InputError for a template that an API cannot be asked under: there the provider's own chat template makes
-    the tokens, so that neither text mode, nor a response begun for the model, nor arguments can be had.
+    the tokens, so neither text mode, nor a response prefix, nor arguments are possible. InputError, too, for
+    thoughts in an answer.
     """
     reason = _unsafe(template)
     if reason:
@@ -24,7 +27,15 @@ def api_turns(template: PromptTemplate, messages: Sequence[Message]) -> tuple[Me
             f"template {template.name!r} cannot be used through a chat API: {reason}. Use a chat template "
             "with a system prompt and a user wrapper only, or an engine that takes token ids."
         )
-    return template.turns(messages)
+    turns = template.turns(messages)
+    for turn in turns:
+        block = thinking_in(turn.content)[0] if turn.role == "assistant" else None
+        if block is not None:
+            raise InputError(
+                f"an assistant message has thoughts, {one_line(block.text, 60)!r} before {block.closes}; an "
+                "API takes answers alone. Take the thoughts out of the row."
+            )
+    return turns
 
 
 def _unsafe(template: PromptTemplate) -> str:
