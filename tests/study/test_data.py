@@ -11,8 +11,8 @@ import yaml
 
 from puretune.errors import InputError
 from puretune.study import Study
-from puretune.study._mix import MOST_ROWS, check_size
-from puretune.study._resolve import resolve
+from puretune.study._mix import MOST_ROWS, Part, check_size
+from puretune.study._resolve import Resolved, resolve
 
 FIELDS: dict[str, Any] = {
     "name": "mine",
@@ -41,18 +41,22 @@ def refusal(made: Study) -> str:
     return str(caught.value)
 
 
+def mix(resolved: Resolved) -> tuple[Part, ...]:
+    return next(iter(resolved.tuned.values())).mix
+
+
 def test_a_column_that_no_source_uses_is_listed_once(tmp_path: Path) -> None:
     train, test = [{**row, "score": 1} for row in TRAIN], [{**row, "score": 2} for row in TEST]
     said = refusal(study(tmp_path, train, test))
     assert "suites[0]: test.jsonl:1: not read: 'score' (column, 2 rows)" in said
     resolved = resolve(study(tmp_path, train, test, ignore=["score"]), dry=True)
-    assert (len(resolved.parts[0].examples), len(resolved.suites[0].examples)) == (4, 2)
+    assert (len(mix(resolved)[0].examples), len(resolved.suites[0].examples)) == (4, 2)
 
 
 def test_a_part_of_the_data_may_ignore_alone(tmp_path: Path) -> None:
     train = [{**row, "score": 1} for row in TRAIN]
     tuning = {"data": [{"source": "train.jsonl", "ignore": ["score"]}]}
-    assert resolve(study(tmp_path, train, tuning=tuning), dry=True).parts
+    assert mix(resolve(study(tmp_path, train, tuning=tuning), dry=True))
     assert "tuning.data" in refusal(study(tmp_path, train))
 
 
@@ -60,7 +64,7 @@ def test_markup_in_tuning_data_is_refused_unless_it_is_meant(tmp_path: Path) -> 
     train = [{"question": "[INST] Hi [/INST]", "answer": "Ho"}]
     assert "turn markup already: [/INST] (1, first in train-1)" in refusal(study(tmp_path, train))
     tuning = {"data": {"source": "train.jsonl", "markup": "keep"}}
-    assert resolve(study(tmp_path, train, tuning=tuning), dry=True).parts
+    assert mix(resolve(study(tmp_path, train, tuning=tuning), dry=True))
 
 
 def test_columns_may_be_numbers_where_there_is_no_header_line(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_mix_trains_each_part_under_its_own_template_as_often_as_its_weight(
 ) -> None:
     data = ["sums.jsonl", {"source": "sums.jsonl", "template": "TV", "weight": 1.5}]
     made = planned(tmp_path, model, tuning={**STUDY["tuning"], "data": data})
-    first, second = made.resolved.parts
+    first, second = made.resolved.tuned["chat:vanilla"].mix
     assert (len(first.examples), len(second.examples)) == (6, 9)
     assert first.template is None
     assert second.template is not None
@@ -195,7 +195,7 @@ def test_a_finished_plan_imports_nothing_heavy(tmp_path: Path, model: Path) -> N
             {"train": ["untunned"]},
             "train[0]: unknown template 'untunned'. Did you mean the condition 'untuned'?",
         ),
-        ({"train": ["CV", "chat:vanilla"]}, "train: 'chat:vanilla' stands here 2 times"),
+        ({"train": ["CV", "chat:vanilla"]}, "train: duplicate name 'chat:vanilla' (2 times)"),
         ({"train": [{"template": "CV", "adapter": "x"}]}, "this one has template and adapter"),
         ({"train": [{"adapter": "x"}]}, "train[0]: an existing adapter needs a name"),
         ({"train": [{"adapter": "x", "name": "a"}]}, "x: no such adapter directory"),
@@ -211,7 +211,7 @@ def test_a_finished_plan_imports_nothing_heavy(tmp_path: Path, model: Path) -> N
         ({"suites": ["gsm8"]}, "suites[0]: unknown suite 'gsm8'. Did you mean 'gsm8k'?"),
         ({"suites": suite(scorers=["gsm8"])}, "suites[0]: unknown scorer 'gsm8'. Did you mean 'gsm8k'?"),
         ({"suites": suite(scorers=[])}, "suites[0]: a suite of your own needs scorers"),
-        ({"suites": suite() * 2}, "suites: 'sums' stands here 2 times"),
+        ({"suites": suite() * 2}, "suites: duplicate name 'sums' (2 times)"),
         ({"suites": suite(source="none.jsonl")}, "none.jsonl"),
         ({"model": "./nothing"}, "model: "),
         ({"tuning": {"data": "gsm8kk"}}, "tuning.data: unknown source 'gsm8kk'. Did you mean 'gsm8k'?"),
@@ -288,7 +288,7 @@ def test_the_line_that_the_error_about_system_messages_prints_works_when_pasted(
     tmp_path: Path, model: Path, line: str, system: list[str]
 ) -> None:
     from puretune.study import Study
-    from puretune.study._conditions import templates_of
+    from puretune.study._templates import templates_of
     from puretune.templates import Message
 
     row = (Message("system", "Rows say so."), Message("user", "hi"))
@@ -303,7 +303,7 @@ def test_the_line_that_the_error_about_system_messages_prints_works_when_pasted(
 
 def test_a_template_that_says_it_itself_keeps_its_own_own_system(tmp_path: Path, model: Path) -> None:
     from puretune.study import Study
-    from puretune.study._conditions import templates_of
+    from puretune.study._templates import templates_of
 
     own = {"calm": {"own_system": "keep"}, "plain": {}}
     study = Study.load(small_study(tmp_path, model, templates=own, own_system="drop"))

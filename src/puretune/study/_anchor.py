@@ -10,10 +10,11 @@ from typing import Any
 from puretune.data import ENTRY_POINTS as SOURCES
 from puretune.data import NAMED_SOURCES
 from puretune.files import checked_path
+from puretune.models import ADAPTER_CONFIG
 from puretune.scoring.judges import BUILTIN_JUDGES
 
-_ALWAYS = ("path", "adapter", "checkpoint", "start", "templates_file", "rubric", "lexicon", "launch")
-_PERHAPS = ("model", "data", "source")
+_ALWAYS = ("path", "adapter", "checkpoint", "templates_file", "rubric", "lexicon", "launch")
+_PERHAPS = ("model", "data", "source", "start")
 _AS_SAID = ("templates", "columns", "extra", "price", "limits")
 _ENDPOINT = "openai"
 _JUDGES = (".yaml", ".yml")
@@ -63,7 +64,12 @@ def _is_path(key: str, value: str, base: Path) -> bool:
     """A name that a package offers is never a path, whatever files lie beside the study."""
     if value.startswith((".", "/", "~")) or value.endswith(_SUFFIXES):
         return True
-    return bool(value) and (base / checked_path(value, key)).exists() and not _offered(key, value)
+    if not value:
+        return False
+    path = base / checked_path(value, key)
+    if key == "start":  # otherwise the name of a condition
+        return (path / ADAPTER_CONFIG).is_file()
+    return path.exists() and not _offered(key, value)
 
 
 def _offered(key: str, name: str) -> bool:

@@ -152,7 +152,7 @@ class _Progress:
 def adapter_of(plan: Plan, store: Store, who: Who) -> AdapterRef | None:
     """Who answers, as the engine takes it: a tuned or an existing adapter; None: the base alone."""
     if who.adapter is None:
-        return next(way for way, _ in plan.resolved.cells if way.name == who.condition).existing
+        return plan.resolved.conditions[who.condition].existing
     kept = store.get(ADAPTER, who.adapter)
     if kept is None:
         raise EnvironmentFault(f"{store.path(ADAPTER, who.adapter)} has gone. Run the same command again.")

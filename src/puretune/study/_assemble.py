@@ -56,8 +56,8 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
             one for place, content in read.items() for one in _transcripts(plan, place, content)
         ),
         measures=measures,
-        kinds={way.name: way.kind for way, _ in plan.resolved.cells},
-        conditions=tuple(dict.fromkeys(way.name for way, _ in plan.resolved.cells)),
+        kinds={one.name: one.kind for one, _ in plan.resolved.cells},
+        conditions=tuple(dict.fromkeys(one.name for one, _ in plan.resolved.cells)),
         test_templates=tuple(dict.fromkeys(template.name for _, template in plan.resolved.cells)),
         suites=tuple(suite.name for suite in plan.resolved.suites),
         provenance={
@@ -269,5 +269,7 @@ def _labels(place: Place, prints: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _fingerprints(plan: Plan) -> dict[str, str]:
-    ways = [way.template for way, _ in plan.resolved.cells if way.template is not None]
-    return {template.name: template.fingerprint for template in (*ways, *(t for _, t in plan.resolved.cells))}
+    trained = [one.template for one, _ in plan.resolved.cells if one.template is not None]
+    return {
+        template.name: template.fingerprint for template in (*trained, *(t for _, t in plan.resolved.cells))
+    }

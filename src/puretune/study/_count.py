@@ -9,12 +9,11 @@ from pathlib import Path
 from puretune.models import UNLIMITED, context_length, parameters_per_token
 from puretune.store import Store, existing_store
 from puretune.study._compute import Compute
-from puretune.study._mix import rows_under
-from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan, TuneStep
+from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan
 from puretune.study._prompts import Prompts, suites_of
-from puretune.study._resolve import Resolved
+from puretune.study._tuning import to_tune
 from puretune.templates import Renderer
-from puretune.tuning import Condition, render_rows, token_counts
+from puretune.tuning import render_rows, token_counts
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _tunes(plan: Plan, renderer: Renderer, context: int, store: Store | None) ->
     rendered = {}
     counts = []
     for tune in plan.tune:
-        condition = _condition(plan.resolved, tune)
+        condition = to_tune(plan.resolved, tune)
         if tune.condition not in rendered:
             rendered[tune.condition] = render_rows(condition, renderer, context)
         rows, steps = rendered[tune.condition], tune.kept[-1]
@@ -117,13 +116,6 @@ def _tunes(plan: Plan, renderer: Renderer, context: int, store: Store | None) ->
             )
         )
     return counts
-
-
-def _condition(resolved: Resolved, tune: TuneStep) -> Condition:
-    template = next(way.template for way, _ in resolved.cells if way.name == tune.condition)
-    assert template is not None
-    rows = rows_under(resolved.parts, template)
-    return Condition(f"{tune.condition} seed {tune.seed}", rows, resolved.recipe, tune.seed, Path())
 
 
 def _has(store: Store | None, kind: str, key: str) -> bool:

@@ -8,50 +8,56 @@ from pathlib import Path
 
 from puretune.data import Example, Overlap, SourceSpec, is_local, overlap, read_source, trained_queries
 from puretune.errors import InputError
-from puretune.study._conditions import Templates, template_named
 from puretune.study._mix import Part, check_size, weighted
 from puretune.study._sections import DataSection
 from puretune.study._spec import Study
+from puretune.study._templates import Templates, template_named
 from puretune.visible import one_line
 
 Examples = tuple[Example, ...]
-_Place = tuple[str | int, ...]
+Place = tuple[str | int, ...]
+"""Keys and list positions in the study."""
+Data = str | DataSection | tuple[str | DataSection, ...]
+"""What a study writes under ``data``."""
 
 
-def read_sources(
-    study: Study, suites: Sequence[SourceSpec], directory: Path | None, tunes: bool
-) -> tuple[list[Examples], list[Examples]]:
-    """The examples of the suites, and of the tuning data's parts where the study ``tunes``, in their order.
+def read_data(
+    study: Study,
+    suites: Sequence[SourceSpec],
+    mixes: Mapping[Place, Data],
+    directory: Path | None,
+    defined: Templates,
+) -> tuple[list[Examples], dict[Place, tuple[Part, ...]]]:
+    """The examples of the suites, and the mixes by their places in the study.
 
     What is on this machine is read first: a slip in a local file is found before anything is fetched.
     ``directory``: the base model's files, as far as they are here. InputError, with its place in the study,
-    where a source is not fit for use, or a tuning row has no answer.
+    where a source is not fit for use, a tuning row has no answer, or weights make too many rows.
     """
-    parts = _sections(study) if tunes else {}
-    wanted: dict[_Place, SourceSpec] = {("suites", number): spec for number, spec in enumerate(suites)}
+    sections = {at: _sections(at, data) for at, data in mixes.items()}
+    parts = {place: section for of_mix in sections.values() for place, section in of_mix.items()}
+    wanted: dict[Place, SourceSpec] = {("suites", number): spec for number, spec in enumerate(suites)}
     wanted |= {place: _spec(section) for place, section in parts.items()}
-    read: dict[_Place, Examples] = {}
+    read: dict[Place, Examples] = {}
     for place, spec in sorted(wanted.items(), key=lambda item: not is_local(item[1])):
         read[place] = _examples(study, place, spec, directory)
         if place in parts:
             _check_answered(study, place, read[place])
-    return [read["suites", number] for number in range(len(suites))], [read[place] for place in parts]
+    weighted = {at: _mix(study, at, of_mix, read, defined) for at, of_mix in sections.items()}
+    return [read["suites", number] for number in range(len(suites))], weighted
 
 
-def weighted_parts(study: Study, rows: Sequence[Examples], defined: Templates) -> tuple[Part, ...]:
-    """The tuning data, part by part, each row as often as its weight says.
-
-    InputError for weights that make too many rows, before any are made.
-    """
-    if not rows:
-        return ()
-    sections = _sections(study)
-    with study.at("tuning", "data"):
-        check_size([(len(part), one.weight) for part, one in zip(rows, sections.values(), strict=True)])
-    return tuple(
-        _part(study, place, section, part, defined)
-        for (place, section), part in zip(sections.items(), rows, strict=True)
-    )
+def _mix(
+    study: Study,
+    at: Place,
+    sections: Mapping[Place, DataSection],
+    read: Mapping[Place, Examples],
+    defined: Templates,
+) -> tuple[Part, ...]:
+    """The parts, each row as often as its weight says; the number of rows is checked before any are made."""
+    with study.at(*at):
+        check_size([(len(read[place]), section.weight) for place, section in sections.items()])
+    return tuple(_part(study, place, one, read[place], defined) for place, one in sections.items())
 
 
 def leakage(
@@ -73,16 +79,12 @@ def _distinct(part: Part) -> Sequence[Example]:
     return list({example.id: example for example in part.examples}.values())
 
 
-def _sections(study: Study) -> dict[_Place, DataSection]:
-    """The parts of the tuning data by their places in the study."""
-    assert study.tuning is not None
-    data = study.tuning.data
+def _sections(at: Place, data: Data) -> dict[Place, DataSection]:
+    """The parts of a mix by their places in the study."""
     entries = [data] if isinstance(data, str | DataSection) else list(data)
     listed = not isinstance(data, str | DataSection)
     return {
-        ("tuning", "data", *((number,) if listed else ())): DataSection(source=entry)
-        if isinstance(entry, str)
-        else entry
+        (*at, *((number,) if listed else ())): DataSection(source=entry) if isinstance(entry, str) else entry
         for number, entry in enumerate(entries)
     }
 
@@ -91,7 +93,7 @@ def _spec(section: DataSection) -> SourceSpec:
     return SourceSpec(**{one.name: getattr(section, one.name) for one in fields(SourceSpec)})
 
 
-def _examples(study: Study, place: _Place, source: SourceSpec, directory: Path | None) -> Examples:
+def _examples(study: Study, place: Place, source: SourceSpec, directory: Path | None) -> Examples:
     with study.at(*place):
         examples = read_source(source, directory, study.ignore)
         if not examples:
@@ -109,7 +111,7 @@ def _examples(study: Study, place: _Place, source: SourceSpec, directory: Path |
         return examples
 
 
-def _check_answered(study: Study, place: _Place, examples: Examples) -> None:
+def _check_answered(study: Study, place: Place, examples: Examples) -> None:
     with study.at(*place):
         for example in examples:
             if example.reference is None:
@@ -119,7 +121,7 @@ def _check_answered(study: Study, place: _Place, examples: Examples) -> None:
                 )
 
 
-def _part(study: Study, place: _Place, section: DataSection, rows: Examples, defined: Templates) -> Part:
+def _part(study: Study, place: Place, section: DataSection, rows: Examples, defined: Templates) -> Part:
     with study.at(*place):
         template = template_named(section.template, defined) if section.template else None
     return Part(weighted(rows, section.weight, section.seed), template)

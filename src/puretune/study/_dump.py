@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from puretune.files import working_directory
 from puretune.study._anchor import anchored
+from puretune.study._sections import Changes
 from puretune.study._spec import Study
 
 _LINE_ENDS = frozenset("\r\x85\u2028\u2029")
@@ -51,8 +52,8 @@ def _plain(value: Any) -> Any:
 
 def _of_model(value: BaseModel) -> Iterator[tuple[str, Any]]:
     for name, about in type(value).model_fields.items():
-        item = getattr(value, name)
-        if item is not None or name in value.model_fields_set or about.default is not None:
+        item, given = getattr(value, name), name in value.model_fields_set
+        if given or (not isinstance(value, Changes) and (item is not None or about.default is not None)):
             yield name, item
     yield from (value.model_extra or {}).items()
 

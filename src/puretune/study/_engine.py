@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import EngineSpec, engine_spec
 from puretune.scoring import Scorer, reads_options
-from puretune.study._conditions import Cells, Way
+from puretune.study._conditions import Condition
 from puretune.study._spec import Study
-from puretune.tuning import ChosenTuner
 
 _SERVE = "Serve the model and name it with `served:`, or use another engine."
 
@@ -28,23 +27,23 @@ def engine_of(study: Study, dry: bool = False) -> EngineSpec:
     return spec
 
 
-def check_conditions(study: Study, engine: EngineSpec, cells: Cells, tuner: ChosenTuner) -> None:
+def check_conditions(study: Study, engine: EngineSpec, conditions: Iterable[Condition]) -> None:
     """InputError for a condition that the engine cannot answer as: an adapter here, or a model elsewhere."""
-    for way in {way.name: way for way, _ in cells}.values():
-        wrong = _wrong(engine, way, tuner)
+    for condition in conditions:
+        wrong = _wrong(engine, condition)
         if wrong:
-            with study.at(*way.place):
+            with study.at(*condition.place):
                 raise InputError(wrong)
 
 
-def _wrong(engine: EngineSpec, way: Way, tuner: ChosenTuner) -> str:
-    who, existing = f"engine {engine.name!r}", way.existing
-    if way.template is not None and engine.remote and not tuner.remote:
+def _wrong(engine: EngineSpec, condition: Condition) -> str:
+    who, existing, training = f"engine {engine.name!r}", condition.existing, condition.training
+    if training is not None and engine.remote and not training.tuner.remote:
         return f"{who} asks for models by name and cannot be given what is tuned here. {_SERVE}"
-    if way.template is not None and tuner.remote and not engine.remote:
+    if training is not None and training.tuner.remote and not engine.remote:
         return (
-            f"{who} loads models, and those that tuner {tuner.name!r} makes stay with their provider. "
-            "Use `engine: openai`."
+            f"{who} loads models, and those that tuner {training.tuner.name!r} makes stay with their "
+            "provider. Use `engine: openai`."
         )
     if existing is None or (existing.kind == "served") == engine.remote:
         return ""

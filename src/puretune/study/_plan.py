@@ -16,10 +16,11 @@ from importlib import metadata
 from typing import Any
 
 from puretune.data import data_digest
-from puretune.models import quantization_key
+from puretune.models import AdapterRef, quantization_key
 from puretune.scoring import THOUGHTS_VERSION, Budget, shared
 from puretune.store import key_of
-from puretune.study._conditions import Way
+from puretune.study._conditions import Condition, Training, entry_of
+from puretune.study._mix import Part
 from puretune.study._resolve import Resolved, ResolvedSuite, resolve
 from puretune.study._spec import Study
 from puretune.templates import RENDERING_VERSION, PromptTemplate
@@ -45,6 +46,10 @@ class TuneStep:
     inputs: Mapping[str, Any]
     kept: tuple[int, ...]
     """Optimiser steps after which an adapter is kept; the last one ends the training."""
+    start: str | None = None
+    """The key of another step's adapter that training starts from."""
+    round: int = 0
+    """How many steps of tuning come before it."""
 
     def adapter_key(self, step: int) -> str:
         """The key of the adapter after an optimiser step."""
@@ -152,52 +157,87 @@ _Tunes = Mapping[tuple[str, int], TuneStep]
 
 
 def _tune_steps(resolved: Resolved) -> dict[tuple[str, int], TuneStep]:
-    ways = {way.name: way for way, _ in resolved.cells if way.template is not None}
-    parts = [{"digest": data_digest(part.examples), "own": _print(part.template)} for part in resolved.parts]
-    return {
-        (way.name, seed): _tune_step(resolved, way, seed, parts)
-        for way in ways.values()
-        for seed in resolved.seeds
-    }
+    tunes: dict[tuple[str, int], TuneStep] = {}
+    digests = _Digests()
+    for condition in resolved.conditions.values():
+        if condition.training is not None:
+            kept = _kept(resolved, condition, condition.training)
+            rows = digests.rows(condition.training)
+            for seed in resolved.seeds:
+                before = tunes[condition.upstream, seed] if condition.upstream else None
+                tunes[condition.name, seed] = _tune_step(resolved, condition, seed, rows, kept, before)
+    return tunes
 
 
-def _tune_step(resolved: Resolved, way: Way, seed: int, parts: list[dict[str, Any]]) -> TuneStep:
-    # no library of this machine decides what a provider tunes
-    base = {"base": resolved.base.fingerprint} if resolved.tuner.remote else _base_inputs(resolved)
+class _Digests:
+    """What keys say of mixes; the digest of each part is computed once, however many conditions share it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def rows(self, training: Training) -> list[dict[str, Any]]:
+        """Data and template of each part of a mix."""
+        return [
+            {"data": self._digest(part), "template": (part.template or training.template).fingerprint}
+            for part in training.mix
+        ]
+
+    def _digest(self, part: Part) -> str:
+        if id(part) not in self._known:
+            self._known[id(part)] = data_digest(part.examples)
+        return self._known[id(part)]
+
+
+def _tune_step(
+    resolved: Resolved,
+    condition: Condition,
+    seed: int,
+    rows: list[dict[str, Any]],
+    kept: tuple[int, ...],
+    before: TuneStep | None,
+) -> TuneStep:
+    training = condition.training
+    assert training is not None
+    start = before.adapter_key(before.kept[-1]) if before else None
+    existing = training.start.digest if isinstance(training.start, AdapterRef) else None
     inputs = {
-        **base,
-        "tuner": resolved.tuner.identity(),
-        "rows": [{"data": part["digest"], "template": part["own"] or _print(way.template)} for part in parts],
-        "recipe": resolved.recipe.decisive(),
+        # no library of this machine decides what a provider tunes
+        **({"base": resolved.base.fingerprint} if training.tuner.remote else _base_inputs(resolved)),
+        "tuner": training.tuner.identity(),
+        "rows": rows,
+        "recipe": training.recipe.decisive(),
         "seed": seed,
-        "start": way.start.digest if way.start else None,
+        "start": {"tuned": start, "existing": existing},
     }
-    return TuneStep(key_of(inputs), way.name, seed, inputs, _kept(resolved))
+    return TuneStep(
+        key_of(inputs), condition.name, seed, inputs, kept, start, before.round + 1 if before else 0
+    )
 
 
-def _kept(resolved: Resolved) -> tuple[int, ...]:
-    with resolved.study.at("tuning", "recipe", "keep"):
-        return kept_steps(resolved.recipe, sum(len(part.examples) for part in resolved.parts))
+def _kept(resolved: Resolved, condition: Condition, training: Training) -> tuple[int, ...]:
+    own = entry_of(resolved.study, condition).recipe is not None
+    with resolved.study.at(*((*condition.place, "recipe") if own else ("tuning", "recipe", "keep"))):
+        return kept_steps(training.recipe, training.rows)
 
 
 def _answer_steps(resolved: Resolved, tunes: _Tunes) -> Iterator[AnswerStep]:
     fixed = {**_answerer_inputs(resolved), "engine": resolved.engine.identity()}
     shards = [shard for suite in resolved.suites for shard in _shards(suite, fixed)]
-    for way, template in resolved.cells:
-        for who in _answerers(way, resolved.seeds, tunes):
-            yield from (_answer_step(way, who, template, shard) for shard in shards)
+    for condition, template in resolved.cells:
+        for who in _answerers(condition, resolved.seeds, tunes):
+            yield from (_answer_step(condition, who, template, shard) for shard in shards)
 
 
-def _answerers(way: Way, seeds: tuple[int, ...], tunes: _Tunes) -> Iterator[Who]:
-    if way.template is None:
-        yield Who(way.name)
+def _answerers(condition: Condition, seeds: tuple[int, ...], tunes: _Tunes) -> Iterator[Who]:
+    if condition.template is None:
+        yield Who(condition.name)
         return
     for seed in seeds:
-        tune = tunes[way.name, seed]
+        tune = tunes[condition.name, seed]
         last = tune.kept[-1]
         for step in tune.kept:
             kept = None if step == last else step
-            yield Who(way.name, way.template.name, seed, kept, tune.adapter_key(step))
+            yield Who(condition.name, condition.template.name, seed, kept, tune.adapter_key(step))
 
 
 @dataclass(frozen=True)
@@ -216,10 +256,11 @@ def _shards(suite: ResolvedSuite, fixed: Mapping[str, Any]) -> Iterator[_Shard]:
         yield _Shard(suite.name, first, len(examples), inputs)
 
 
-def _answer_step(way: Way, who: Who, template: PromptTemplate, shard: _Shard) -> AnswerStep:
+def _answer_step(condition: Condition, who: Who, template: PromptTemplate, shard: _Shard) -> AnswerStep:
+    existing = condition.existing.digest if condition.existing else None
     inputs = {
         **shard.inputs,
-        "adapter": {"tuned": who.adapter, "existing": way.existing.digest if way.existing else None},
+        "adapter": {"tuned": who.adapter, "existing": existing},
         "template": template.fingerprint,
     }
     return AnswerStep(key_of(inputs), who, template.name, shard.suite, shard.first, shard.size, inputs)
@@ -286,7 +327,7 @@ def _matrix_key(
             "scores": [[step.key, step.scorer] for step in scores],
             **({"leakage": {name: list(one.ids) for name, one in leaks.items()}} if leaks else {}),
             "measures": [asdict(one) for suite in resolved.suites for one in suite.measures],
-            "kinds": {way.name: way.kind for way, _ in resolved.cells},
+            "kinds": {one.name: one.kind for one, _ in resolved.cells},
         }
     )
 
@@ -316,7 +357,3 @@ def _base_inputs(resolved: Resolved) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of the libraries that decide a number, read without importing them."""
     return {name: metadata.version(name) for name in ("peft", "tokenizers", "torch", "transformers")}
-
-
-def _print(template: PromptTemplate | None) -> str | None:
-    return template.fingerprint if template is not None else None

@@ -9,8 +9,9 @@ from puretune.errors import InputError
 from puretune.scoring import Measure
 from puretune.study._analysis import Analysis, AnalysisSection, CellName, Contrast, contrasts_of
 from puretune.study._comparisons import Place, Table, compared, paired, with_holm
-from puretune.study._conditions import Cells, Way
+from puretune.study._conditions import Condition
 from puretune.study._matrix import Comparison
+from puretune.study._tested import Cells
 from puretune.templates import PromptTemplate, alias_of
 from puretune.visible import one_line
 
@@ -27,7 +28,7 @@ def planned_contrasts(section: AnalysisSection, cells: Cells) -> tuple[Contrast,
     named = contrasts_of(section)
     if not named:
         return tuple(_default(cells))
-    known = [CellName(way.name, template.name) for way, template in cells]
+    known = [CellName(one.name, template.name) for one, template in cells]
     return tuple(Contrast(_known(one.first, known), _known(one.second, known)) for one in named)
 
 
@@ -48,22 +49,22 @@ def _known(said: CellName, known: Sequence[CellName]) -> CellName:
 def _default(cells: Cells) -> Iterable[Contrast]:
     """One contrast or none: of the safe templates the preferred one, and the preferred pure tuning."""
     for safe in _preferred([template for _, template in cells if template.safety], _SAFE_FIRST):
-        ways = [way for way, template in cells if template == safe and way.template is not None]
-        same = _plain([way for way in ways if way.template == safe])
-        pure = [way.template for way in ways if way.template is not None and not way.template.safety]
+        tuned = [one for one, template in cells if template == safe and one.template is not None]
+        same = _plain([one for one in tuned if one.template == safe])
+        pure = [one.template for one in tuned if one.template is not None and not one.template.safety]
         if same is None or not pure:
             continue
         chosen = _preferred(pure, _PURE_FIRST)[0]
-        ptst = _plain([way for way in ways if way.template == chosen])
+        ptst = _plain([one for one in tuned if one.template == chosen])
         if ptst is not None:
             yield Contrast(CellName(same.name, safe.name), CellName(ptst.name, safe.name))
             return
 
 
-def _plain(ways: Sequence[Way]) -> Way | None:
+def _plain(tuned: Sequence[Condition]) -> Condition | None:
     """Of several conditions under one template the plain one, which is called like it, else the first."""
-    named = [way for way in ways if way.template is not None and way.name == way.template.name]
-    return next(iter([*named, *ways]), None)
+    named = [one for one in tuned if one.template is not None and one.name == one.template.name]
+    return next(iter([*named, *tuned]), None)
 
 
 def _preferred(templates: Iterable[PromptTemplate], first: Sequence[str]) -> list[PromptTemplate]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from puretune.data import Example, data_digest
 from puretune.errors import InputError
-from puretune.models import resolved_threads
+from puretune.models import AdapterRef, resolved_threads
 from puretune.store import Store, Stored, key_of
+from puretune.study._conditions import Training
 from puretune.study._plan import ADAPTER, ANSWERS, RENDERING, Plan, versions
 from puretune.study._resolve import Resolved
 from puretune.templates import RENDERING_VERSION, PromptTemplate, Renderer, Rendering
@@ -36,8 +37,7 @@ def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         "model": _model(resolved),
         "engine": resolved.engine.identity(),
         "data": _data(resolved),
-        "recipe": asdict(resolved.recipe) if plan.tune else {},
-        "tuner": resolved.tuner.identity() if plan.tune else [],
+        **_tuning(resolved),
         "decoding": {suite.name: asdict(suite.decoding) for suite in resolved.suites},
         "scorers": {s.name: {scorer.name: scorer.version for scorer in s.scorers} for s in resolved.suites},
         "versions": {
@@ -56,12 +56,11 @@ def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
 
 def trained_templates(resolved: Resolved) -> dict[str, PromptTemplate]:
     """Every template that some row is trained under, by name."""
-    ways = [way.template for way, _ in resolved.cells if way.template is not None]
-    if not ways:
-        return {}
-    own = [part.template for part in resolved.parts]
-    used = [*(ways if None in own else ()), *(template for template in own if template is not None)]
-    return {template.name: template for template in used}
+    return {
+        template.name: template
+        for training in resolved.tuned.values()
+        for template in (part.template or training.template for part in training.mix)
+    }
 
 
 def _model(resolved: Resolved) -> dict[str, Any]:
@@ -82,9 +81,28 @@ def _threads(resolved: Resolved) -> int | None:
 
 
 def _data(resolved: Resolved) -> dict[str, Any]:
-    tuning = [{"rows": len(part.examples), "digest": data_digest(part.examples)} for part in resolved.parts]
-    suites = {s.name: _suite_data(s.examples) for s in resolved.suites}
-    return {**({"tuning": tuning} if tuning else {}), **suites}
+    return {s.name: _suite_data(s.examples) for s in resolved.suites}
+
+
+def _tuning(resolved: Resolved) -> dict[str, Any]:
+    """How each condition was tuned: what all have in common once, what differs under its name."""
+    each = {name: _training(training) for name, training in resolved.tuned.items()}
+    if not each:
+        return {}
+    first = next(iter(each.values()))
+    common = {key: value for key, value in first.items() if all(e[key] == value for e in each.values())}
+    own = {name: {k: v for k, v in one.items() if k not in common} for name, one in each.items()}
+    return {**common, "conditions": {name: one for name, one in own.items() if one}}
+
+
+def _training(training: Training) -> dict[str, Any]:
+    start = training.start
+    return {
+        "tuning_data": [{"rows": len(p.examples), "digest": data_digest(p.examples)} for p in training.mix],
+        "recipe": asdict(training.recipe),
+        "tuner": training.tuner.identity(),
+        "start": start.digest if isinstance(start, AdapterRef) else start,
+    }
 
 
 def _suite_data(examples: Sequence[Example]) -> dict[str, Any]:
@@ -139,8 +157,12 @@ class _Renderings:
 
     def example(self, template: PromptTemplate) -> dict[str, Any]:
         """The first training row under a template: its ``text`` and ``notes``."""
-        parts = [part for part in self._resolved.parts if part.template in (None, template)]
-        example = parts[0].examples[0]
+        example = next(
+            part.examples[0]
+            for training in self._resolved.tuned.values()
+            for part in training.mix
+            if (part.template or training.template).name == template.name
+        )
         return self._kept(template, "example", [example], lambda r: r.example(template, example.messages))
 
     def _kept(

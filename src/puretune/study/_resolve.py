@@ -5,15 +5,15 @@ Everything a user can get wrong in a study file is found here, before anything i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TypeVar
 
 from puretune.data import Example, Overlap, SourceSpec, offered_sources
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
+    AdapterRef,
     MessagesRenderer,
     ModelSpec,
     RemoteBase,
@@ -33,24 +33,17 @@ from puretune.models import (
 from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_named
 from puretune.study._analysis import Contrast
 from puretune.study._budget import Allowance, allowance
-from puretune.study._conditions import (
-    Cells,
-    cells_of,
-    conditions,
-    distinct,
-    templates_of,
-)
-from puretune.study._data import leakage, read_sources, weighted_parts
+from puretune.study._conditions import Condition, Training, conditions, entry_of, plain
+from puretune.study._data import Data, Place, leakage, read_data
 from puretune.study._engine import check_conditions, check_likelihoods, engine_of
 from puretune.study._mix import Part
 from puretune.study._planned import planned_contrasts
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
 from puretune.study._sections import DataSection, ModelSection, SuiteSection
 from puretune.study._spec import Study
+from puretune.study._templates import distinct, templates_of
+from puretune.study._tested import Cells, cells_of
 from puretune.templates import Renderer
-from puretune.tuning import DEFAULT_TUNER, ChosenTuner, Recipe, tuner_named
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -96,13 +89,12 @@ class Resolved:
     study: Study
     base: Base
     engine: EngineSpec
+    conditions: Mapping[str, Condition]
+    """Those that are tested and those that they start from, each after the one that it starts from."""
     cells: Cells
     suites: tuple[ResolvedSuite, ...]
-    parts: tuple[Part, ...]
-    """The fine-tuning data; empty where nothing is tuned."""
-    recipe: Recipe
-    tuner: ChosenTuner
     seeds: tuple[int, ...]
+    """Of tuning; empty where nothing is tuned."""
     unchecked: tuple[str, ...]
     """What could not be verified of adapters that other tools made."""
     leakage: Mapping[str, Overlap] = field(default_factory=dict)
@@ -111,6 +103,11 @@ class Resolved:
     """The judge budget, where the study has one."""
     contrasts: tuple[Contrast, ...] = ()
     """The planned comparisons."""
+
+    @property
+    def tuned(self) -> dict[str, Training]:
+        """How each condition that is tuned here is tuned, by name."""
+        return {one.name: one.training for one in self.conditions.values() if one.training is not None}
 
     def renderer(self) -> Renderer:
         """Renders prompts with the model's tokenizer; where only an endpoint has the model, into readable
@@ -131,55 +128,91 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     ``dry``: for counting only, the weights of the model and of scorers, and the engine, may be missing.
     """
     defined = templates_of(study)
-    cells = cells_of(study, conditions(study, defined), defined)
+    listed = {one.name: one for one in conditions(study, defined)}
+    cells = cells_of(study, listed.values(), defined)
+    needed = _with_upstream(listed, [one for one, _ in cells])
     with study.at("analysis", "contrast"):
         contrasts = planned_contrasts(study.analysis, cells)
     suites = [_suite(study, number) for number in range(len(study.suites))]
     distinct(study, "suites", [suite.name for suite in suites])
-    sources, tunes = [suite.source for suite in suites], any(way.template for way, _ in cells)
+    sources = [suite.source for suite in suites]
+    data = {name: _data_of(study, one) for name, one in needed.items() if one.training}
+    mixes = dict(data.values())
     # what is on this machine first: a wrong file is found before the hub is asked for a model or a judge
-    early = None if _needs_model(study, suites) else read_sources(study, sources, None, tunes)
+    early = None if _needs_model(mixes.values(), suites) else read_data(study, sources, mixes, None, defined)
     scorers = scorers_of(study, suites, dry)
     engine = engine_of(study, dry)
     check_likelihoods(study, engine, scorers)
-    tuner = _tuner(study)
-    check_conditions(study, engine, cells, tuner)
+    check_conditions(study, engine, needed.values())
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
-    unchecked = () if base.lacking else _check_adapters(study, cells, base)
-    read, rows = early or read_sources(study, sources, base.directory, tunes)
-    parts = weighted_parts(study, rows, defined)
+    unchecked = () if base.lacking else _check_adapters(study, needed.values(), base)
+    read, parts = early or read_data(study, sources, mixes, base.directory, defined)
+    needed = {
+        name: _with_mix(one, parts[data[name][0]]) if name in data else one for name, one in needed.items()
+    }
     return Resolved(
         study=study,
         base=base,
         engine=engine,
-        cells=cells,
+        conditions=needed,
+        cells=tuple((needed[one.name], template) for one, template in cells),
         suites=tuple(
             ResolvedSuite(suite.name, asked, judges, _decoding(study, suite), suite.asks_for)
             for suite, asked, judges in zip(suites, read, scorers, strict=True)
         ),
-        parts=parts,
-        recipe=plain(Recipe, study.tuning.recipe) if study.tuning else Recipe(),
-        tuner=tuner,
-        seeds=study.tuning.seeds if study.tuning else (),
+        seeds=_seeds(study, needed),
         unchecked=unchecked,
-        leakage=leakage(study, {suite.name: asked for suite, asked in zip(suites, read, strict=True)}, parts),
+        leakage=leakage(
+            study,
+            {suite.name: asked for suite, asked in zip(suites, read, strict=True)},
+            [part for mix in parts.values() for part in mix],
+        ),
         allowance=allowance(study, dict(zip((suite.name for suite in suites), scorers, strict=True))),
         contrasts=contrasts,
     )
 
 
-def _needs_model(study: Study, suites: Sequence[Suite]) -> bool:
+def _needs_model(mixes: Iterable[Data], suites: Sequence[Suite]) -> bool:
     """Whether a source of the study may belong to its model, and so is read behind it."""
-    data = study.tuning.data if study.tuning else ()
-    entries = [data] if isinstance(data, str | DataSection) else list(data)
-    named = [entry if isinstance(entry, str) else entry.source for entry in entries]
+    listed = [entry for data in mixes for entry in ([data] if isinstance(data, str | DataSection) else data)]
+    named = [entry if isinstance(entry, str) else entry.source for entry in listed]
     return bool({*named, *(suite.source.source for suite in suites)} & set(offered_sources()))
 
 
-def plain(kind: type[_Value], section: _Value) -> _Value:
-    """A section of the study as the value it describes, without what the study adds to it."""
-    return kind(**{one.name: getattr(section, one.name) for one in fields(kind)})  # type: ignore[arg-type]
+def _with_upstream(listed: Mapping[str, Condition], tested: Iterable[Condition]) -> dict[str, Condition]:
+    """The tested conditions and those that they start from, each after the one that it starts from."""
+    needed: dict[str, Condition] = {}
+
+    def add(condition: Condition) -> None:
+        if condition.name not in needed:
+            if condition.upstream is not None:
+                add(listed[condition.upstream])
+            needed[condition.name] = condition
+
+    for condition in tested:
+        add(condition)
+    return needed
+
+
+def _data_of(study: Study, condition: Condition) -> tuple[Place, Data]:
+    """Where the study names a condition's fine-tuning data, and what it says there."""
+    own = entry_of(study, condition).data
+    if own is not None:
+        return (*condition.place, "data"), own
+    assert study.tuning is not None
+    return ("tuning", "data"), study.tuning.data
+
+
+def _with_mix(condition: Condition, mix: tuple[Part, ...]) -> Condition:
+    assert condition.training is not None
+    return replace(condition, training=replace(condition.training, mix=mix))
+
+
+def _seeds(study: Study, needed: Mapping[str, Condition]) -> tuple[int, ...]:
+    if not any(one.training for one in needed.values()):
+        return ()
+    return study.tuning.seeds if study.tuning else (0,)
 
 
 def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
@@ -209,18 +242,19 @@ def _model_spec(model: str | ModelSection) -> ModelSpec:
     return replace(spec, model=str(model.path)) if model.path else spec
 
 
-def _check_adapters(study: Study, cells: Cells, base: Base) -> tuple[str, ...]:
+def _check_adapters(study: Study, needed: Iterable[Condition], base: Base) -> tuple[str, ...]:
     """InputError where an adapter is not of this base, or brings another tokenizer unnoticed; returns what
     could not be checked, and what was accepted."""
     notes = []
-    for way in {way.name: way for way, _ in cells}.values():
-        for ref in (way.start, way.existing):
-            if ref is not None:
-                with study.at(*way.place):
+    for condition in needed:
+        start = condition.training.start if condition.training else None
+        for ref in (start, condition.existing):
+            if isinstance(ref, AdapterRef):
+                with study.at(*condition.place):
                     notes.append(check_adapter(ref, base.spec))
                     if base.directory is not None:
                         check_rows(ref, base.spec)
-                        notes.append(check_own_tokenizer(ref, base.spec, way.base_tokenizer))
+                        notes.append(check_own_tokenizer(ref, base.spec, condition.base_tokenizer))
     return tuple(note for note in notes if note)
 
 
@@ -253,11 +287,3 @@ def _adapted(suite: Suite, entry: SuiteSection) -> Suite:
 def _decoding(study: Study, suite: Suite) -> Decoding:
     usual = plain(Decoding, study.decoding)
     return replace(usual, max_new_tokens=suite.max_new_tokens) if suite.max_new_tokens else usual
-
-
-def _tuner(study: Study) -> ChosenTuner:
-    if study.tuning is None:
-        return tuner_named(DEFAULT_TUNER)
-    said = study.tuning.tuner
-    with study.at("tuning", "tuner"):
-        return tuner_named(said) if isinstance(said, str) else tuner_named(said.name, said.options)

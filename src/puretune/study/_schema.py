@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from types import ModuleType
 from typing import Any
 
 SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
+
+_SAME_FIELDS = {"RecipeChange": "RecipeSection"}
+"""Sections that are made from another one, which has the docstrings."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -16,12 +20,10 @@ def json_schema() -> dict[str, Any]:
     from puretune.study import _judge_section, _sections, _spec
 
     schema = _spec.Study.model_json_schema()
-    files = (_spec, _sections, _judge_section, templates)
+    files: tuple[ModuleType, ...] = (_spec, _sections, _judge_section, templates)
     for name, section in schema["$defs"].items():
-        _describe(
-            section,
-            next(getattr(file, name) for file in files if hasattr(file, name)),
-        )
+        documented = _SAME_FIELDS.get(name, name)
+        _describe(section, next(getattr(f, documented) for f in files if hasattr(f, documented)))
     _describe(schema, _spec.Study)
     return {"$schema": SCHEMA_URL, **schema}
 

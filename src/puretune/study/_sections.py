@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+)
 
 from puretune.data import SourceSpec
 from puretune.errors import InputError
@@ -193,27 +202,6 @@ class SuiteSection(_SourceSection):
     """Longest answer in tokens; None: the study's decoding decides."""
 
 
-class TrainSection(BaseModel):
-    """One condition: a template to tune under, or a tuned model that exists already."""
-
-    model_config = FORBID
-    name: Label | None = None
-    """The condition's name in the matrix; None: the template's name."""
-    template: str | None = None
-    """The template to tune under."""
-    start: Path | None = None
-    """The adapter (a directory in PEFT format) that tuning goes on from; with ``template``."""
-    adapter: Path | None = None
-    """An adapter to test as it is: a directory in PEFT format."""
-    checkpoint: Path | None = None
-    """A full checkpoint to test as it is: a model directory."""
-    tokenizer: Literal["base"] | None = None
-    """``base``: an adapter or checkpoint whose directory has another tokenizer or chat template is asked with
-    the base's all the same; otherwise that is an error."""
-    served: str | None = None
-    """A tuned model to test as it is, by its name at the engine's endpoint (``ft:gpt-3.5-turbo:...``)."""
-
-
 class EngineSection(BaseModel):
     """Which engine answers. Further keys are the engine's own options."""
 
@@ -232,6 +220,15 @@ def fields_of(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
+def _kinds(section: type) -> dict[str, Any]:
+    """The annotations of a section's fields, with their bounds."""
+    return get_type_hints(section, include_extras=True)
+
+
+def _path_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"duplicate seed in {list(seeds)}. Use different seeds.")
@@ -243,7 +240,6 @@ _Data = Annotated[DataSection, BeforeValidator(fields_of), Tag("#mapping")]
 _DataItem = Annotated[Name | _Data, Discriminator(named_or_mapping)]
 _DataList = Annotated[Annotated[tuple[_DataItem, ...], Field(min_length=1)], Tag("#list")]
 ModelMapping = Annotated[ModelSection, BeforeValidator(fields_of), Tag("#mapping")]
-TrainMapping = Annotated[TrainSection, Tag("#mapping")]
 SuiteMapping = Annotated[SuiteSection, Tag("#mapping")]
 BudgetMapping = Annotated[BudgetSection, Tag("#mapping")]
 EngineMapping = Annotated[EngineSection, Tag("#mapping")]
@@ -265,8 +261,49 @@ class TunerSection(BaseModel):
 _Tuner = Annotated[TunerSection, Tag("#mapping")]
 
 
+class Changes(BaseModel):
+    """A section that changes another one: only the fields that were given count."""
+
+    model_config = FORBID
+
+
+_changes: dict[str, Any] = {
+    key: (kind, getattr(RecipeSection, key)) for key, kind in _kinds(RecipeSection).items()
+}
+RecipeChange = create_model("RecipeChange", __base__=Changes, **_changes)
+RecipeChange.__doc__ = "What a condition's recipe says otherwise; settings left out are the study's."
+
+
+class TrainSection(BaseModel):
+    """One condition: a template to tune under, or a tuned model that exists already."""
+
+    model_config = FORBID
+    name: Label | None = None
+    """The condition's name in the matrix; None: the template's name."""
+    template: str | None = None
+    """The template to tune under."""
+    data: Annotated[Name | _Data | _DataList, Discriminator(named_or_mapping)] | None = None
+    """The fine-tuning data of this condition; None: the study's."""
+    recipe: RecipeChange | None = None  # type: ignore[valid-type]
+    """Settings of the recipe that are other than the study's."""
+    tuner: Annotated[Name | _Tuner, Discriminator(named_or_mapping)] | None = None
+    """What tunes this condition; None: the study's tuner."""
+    start: Annotated[str, BeforeValidator(_path_as_text)] | None = None
+    """What tuning starts from: another condition, seed by seed, or an adapter (a directory in PEFT
+    format)."""
+    adapter: Path | None = None
+    """An adapter to test as it is: a directory in PEFT format."""
+    checkpoint: Path | None = None
+    """A full checkpoint to test as it is: a model directory."""
+    tokenizer: Literal["base"] | None = None
+    """``base``: an adapter or checkpoint whose directory has another tokenizer or chat template is asked with
+    the base's all the same; otherwise that is an error."""
+    served: str | None = None
+    """A tuned model to test as it is, by its name at the engine's endpoint (``ft:gpt-3.5-turbo:...``)."""
+
+
 class Tuning(BaseModel):
-    """How the conditions are tuned: all on the same data, with the same recipe."""
+    """How conditions are tuned that do not say otherwise."""
 
     model_config = FORBID
     data: Annotated[Name | _Data | _DataList, Discriminator(named_or_mapping)]
@@ -279,3 +316,6 @@ class Tuning(BaseModel):
         0,
     )
     """One adapter per template and seed."""
+
+
+TrainMapping = Annotated[TrainSection, Tag("#mapping")]

@@ -11,24 +11,25 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from puretune.endpoints import Notice
 from puretune.events import EventSink, Warned
 from puretune.inference import LocalEngine, mend_journals
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
-from puretune.store import Store, remove_sound
+from puretune.store import Store, key_of, remove_sound
 from puretune.study._answers import Answering
 from puretune.study._beside import beside, has_room
 from puretune.study._choices import choose, missing_choices
 from puretune.study._drafts import Drafts
 from puretune.study._draw import draw
 from puretune.study._judging import check_judges
-from puretune.study._mix import rows_under
 from puretune.study._plan import ADAPTER, ANSWERS, AnswerStep, Plan, ScoreStep, TuneStep
 from puretune.study._prompts import Prompts, suites_of
+from puretune.study._tuning import place_of, start_of, to_tune
 from puretune.study._verdicts import check_scorers, score
-from puretune.tuning import Condition, GangTuner, Tuner
+from puretune.tuning import ChosenTuner, Condition, GangTuner, Tuner
 
 _REPLIES = "replies-{}.jsonl"
 """In the scratch directory, by the plan's key: what an endpoint has answered in the run under way."""
@@ -96,7 +97,7 @@ def _answer(
 def tidy(plan: Plan, scratch: Path) -> None:
     """Remove what a plan that is done left in ``scratch``: not what was set aside, nor what is another's."""
     for tune in plan.tune:
-        remove_sound(_condition_place(scratch, tune))
+        remove_sound(place_of(tune, scratch))
     with suppress(OSError):
         (scratch / _REPLIES.format(plan.key[:16])).unlink(missing_ok=True)
         scratch.rmdir()  # where it is empty
@@ -135,12 +136,13 @@ def tuner_notices(plan: Plan, store: Store | None) -> list[Notice]:
 
     InputError where it cannot be tuned there.
     """
-    tuner = plan.resolved.tuner
     tunes = plan.tune if store is None else missing_tunes(plan, store, missing_answers(plan, store))
-    if not tuner.remote or not tunes:
-        return []
-    conditions = [_condition(plan, tune, Path()) for tune in tunes]
-    return [tuner.on(LazyBase(plan.resolved.base.spec)).notice(conditions)]  # type: ignore[attr-defined]
+    notices = []
+    for chosen, together in _rounds(plan, tunes):
+        if chosen.remote:
+            tuner: Any = chosen.on(LazyBase(plan.resolved.base.spec))
+            notices.append(tuner.notice([to_tune(plan.resolved, tune) for tune in together]))
+    return notices
 
 
 def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
@@ -151,11 +153,22 @@ def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
 def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list[TuneStep]:
     """The tuning that shards which are to be asked wait for, and that of damaged adapters, each once."""
     needed = {step.who.adapter for step in asked}
-    keys = {tune.adapter_key(step): tune for tune in plan.tune for step in tune.kept}
-    missing = [key for key in keys if not store.has(ADAPTER, key)]
-    lost = [key for key in missing if key in needed or store.is_damaged(ADAPTER, key)]
-    wanted = {keys[key].key: keys[key] for key in lost}
-    return list(wanted.values())
+    wanted: dict[str, TuneStep] = {}
+    for tune in reversed(plan.tune):  # each after those that start from it
+        missing = [key for step in tune.kept if not store.has(ADAPTER, key := tune.adapter_key(step))]
+        if any(key in needed or store.is_damaged(ADAPTER, key) for key in missing):
+            wanted[tune.key] = tune
+            needed |= {tune.start}
+    return list(reversed(wanted.values()))
+
+
+def _rounds(plan: Plan, tunes: Iterable[TuneStep]) -> list[tuple[ChosenTuner, list[TuneStep]]]:
+    """The steps that can be tuned together: of one tuner, each after those that it starts from."""
+    rounds: dict[tuple[int, str], tuple[ChosenTuner, list[TuneStep]]] = {}
+    for tune in tunes:
+        tuner = plan.resolved.tuned[tune.condition].tuner
+        rounds.setdefault((tune.round, key_of({"tuner": tuner.identity()})), (tuner, []))[1].append(tune)
+    return [rounds[place] for place in sorted(rounds, key=lambda place: place[0])]
 
 
 def _tune(
@@ -168,12 +181,23 @@ def _tune(
     consent: Consent,
     early: Iterable[None],
 ) -> None:
-    if not tunes:
-        return
-    conditions = [_condition(plan, tune, scratch) for tune in tunes]
+    for chosen, together in _rounds(plan, tunes):
+        _tune_together(plan, store, chosen.on(base, consent), base, together, scratch, on_event, early)
+
+
+def _tune_together(
+    plan: Plan,
+    store: Store,
+    tuner: Tuner,
+    base: LazyBase,
+    tunes: Sequence[TuneStep],
+    scratch: Path,
+    on_event: EventSink,
+    early: Iterable[None],
+) -> None:
+    conditions = [to_tune(plan.resolved, tune, scratch, start_of(tune, store)) for tune in tunes]
     by_place = {condition.out: tune for condition, tune in zip(conditions, tunes, strict=True)}
     started = time.monotonic()
-    tuner = plan.resolved.tuner.on(base, consent)
     if tuner.name == GangTuner.name and len(conditions) >= _WORTH_TWO_GANGS and has_room(base.base):
         _tune_in_two(plan, tuner, conditions, scratch, on_event, early)
     kept = tuner.tune(conditions, on_event)  # what is there already is not made again
@@ -197,30 +221,14 @@ def _tune_in_two(
     """Half of the conditions here, half in a second process; their adapters are under each one's ``out``.
     Whatever of ``early`` the second process has time for is done there too.
 
-    Halves of the plan, not of what is missing: a resume repeats the same gangs.
+    Halves of the plan's round, not of what is missing: a resume repeats the same gangs.
     """
-    first = {_condition_place(scratch, tune) for tune in plan.tune[: (len(plan.tune) + 1) // 2]}
+    halves = [together[: (len(together) + 1) // 2] for _, together in _rounds(plan, plan.tune)]
+    first = {place_of(tune, scratch) for half in halves for tune in half}
     here = [condition for condition in conditions if condition.out in first]
     there = [condition for condition in conditions if condition.out not in first]
     with beside(lambda sink: list(tuner.tune(there, sink)), on_event, early):
         list(tuner.tune(here, on_event))
-
-
-def _condition(plan: Plan, tune: TuneStep, scratch: Path) -> Condition:
-    way = next(way for way, _ in plan.resolved.cells if way.name == tune.condition)
-    assert way.template is not None
-    return Condition(
-        name=f"{tune.condition} seed {tune.seed}",
-        rows=rows_under(plan.resolved.parts, way.template),
-        recipe=plan.resolved.recipe,
-        seed=tune.seed,
-        out=_condition_place(scratch, tune),
-        start=way.start,
-    )
-
-
-def _condition_place(scratch: Path, tune: TuneStep) -> Path:
-    return scratch / tune.key[:16]
 
 
 def _publish(store: Store, tune: TuneStep, step: int, path: Path, seconds: float) -> None:
