@@ -22,7 +22,8 @@ from puretune.study import CellResult, Comparison, Matrix, PooledCell, SampleVer
 from puretune.study._analysis import Analysis, AnalysisSection, CellName
 from puretune.study._comparisons import Place
 from puretune.study._conditions import Way
-from puretune.study._planned import planned_comparisons, planned_contrasts
+from puretune.study._contrasts import planned_contrasts
+from puretune.study._planned import planned_comparisons
 from puretune.study._runs import AnswerKey, Runs
 from puretune.templates import BUILTIN_TEMPLATES, PromptTemplate
 

@@ -8,7 +8,8 @@ from puretune.errors import InputError
 from puretune.scoring import Asks, Metric, measure_of
 from puretune.study._analysis import AnalysisSection
 from puretune.study._conditions import Cells, Way
-from puretune.study._planned import planned_contrasts, primary_measure
+from puretune.study._contrasts import planned_contrasts
+from puretune.study._planned import primary_measure
 from puretune.templates import BUILTIN_TEMPLATES, PromptTemplate
 
 KNOWN = {**BUILTIN_TEMPLATES, "acme": PromptTemplate("acme", system="You answer customers of ACME.")}

@@ -10,7 +10,6 @@ import numpy as np
 
 from puretune.errors import InputError
 from puretune.statistics._cells import (
-    Categories,
     Conclusion,
     Design,
     Difference,
@@ -28,7 +27,7 @@ from puretune.statistics._crossed import (
     interval_of_mean,
     variance_of_mean,
 )
-from puretune.statistics._estimate import Estimand, Estimate
+from puretune.statistics._estimate import Categories, Estimand, Estimate
 from puretune.statistics._intervals import Interval
 from puretune.statistics._unparsed import Bounds, with_unparsed
 

@@ -25,7 +25,7 @@ from puretune.statistics._crossed import (
     strata_of,
     variance_of_mean,
 )
-from puretune.statistics._estimate import Estimate, checked_level, numbers, pairs
+from puretune.statistics._estimate import Categories, Estimate, checked_level, numbers, pairs
 from puretune.statistics._intervals import Interval
 from puretune.statistics._paired import mcnemar, paired_difference
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from puretune.statistics._estimate import FloatArray, IntArray
 
-Categories = Literal["fixed", "sampled"]
-"""``fixed``: these categories, which are strata; ``sampled``: new categories, of which these are a sample."""
 Conclusion = Literal["lower", "higher", "equivalent", "inconclusive"]
 PSEUDO = 1.0
 """Prompts on which two conditions are taken to differ beside those that do: no difference is certain."""

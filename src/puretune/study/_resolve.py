@@ -34,10 +34,10 @@ from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_nam
 from puretune.study._analysis import Contrast
 from puretune.study._budget import Allowance, allowance
 from puretune.study._conditions import Condition, Training, conditions, entry_of, plain
+from puretune.study._contrasts import planned_contrasts
 from puretune.study._data import Data, Place, leakage, read_data
 from puretune.study._engine import check_conditions, check_likelihoods, engine_of
 from puretune.study._mix import Part
-from puretune.study._planned import planned_contrasts
 from puretune.study._scorers import AbsentScorer, on_base, scorers_of
 from puretune.study._sections import DataSection, ModelSection, SuiteSection
 from puretune.study._spec import Study
