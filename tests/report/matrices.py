@@ -21,11 +21,11 @@ from puretune.statistics import clopper_pearson, crossed_mean, mean
 from puretune.study import CellResult, Comparison, Matrix, PooledCell, SampleVerdict, Transcript
 from puretune.study._analysis import Analysis, AnalysisSection, CellName
 from puretune.study._comparisons import Place
-from puretune.study._conditions import Way
 from puretune.study._contrasts import planned_contrasts
 from puretune.study._planned import planned_comparisons
 from puretune.study._runs import AnswerKey, Runs
 from puretune.templates import BUILTIN_TEMPLATES, PromptTemplate
+from tests.study.studies import condition
 
 PAPER = ("text:vanilla", "text:alpaca", "chat:vanilla", "chat:alpaca", "chat:llama")
 SUITES = (("lab-maths", "exact_match"), ("lab-harmful", "asr"))
@@ -131,13 +131,13 @@ def comparisons(cells: Iterable[CellResult], measures: Sequence[Measure]) -> tup
         if c.step is None and c.value is not None:
             table = tables.setdefault((c.suite, c.scorer, c.metric), {})
             table.setdefault(CellName(c.condition, c.test_template), []).append(c)
-    ways = {
+    pairs = {
         (c.condition, c.train_template, c.test_template) for c in cells if c.train_template and c.step is None
     }
     known = {**BUILTIN_TEMPLATES, **OWN}
     tested = [
-        (Way(condition, known[train]), known[test])
-        for condition, train, test in sorted(ways)
+        (condition(name, known[train]), known[test])
+        for name, train, test in sorted(pairs)
         if train in known and test in known
     ]
     contrasts = planned_contrasts(AnalysisSection(), tuple(tested))

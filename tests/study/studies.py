@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from puretune.study._conditions import Condition, Training
+from puretune.templates import PromptTemplate
+from puretune.tuning import Recipe, tuner_named
 from tests.tiny import tiny_llama
 
 STUDY: dict[str, Any] = {
@@ -43,3 +46,9 @@ def small_study(directory: Path, base: Path, /, **changes: Any) -> Path:
     path = directory / "study.yaml"
     path.write_text(yaml.safe_dump(fields, sort_keys=False))
     return path
+
+
+def condition(name: str, template: PromptTemplate | None = None) -> Condition:
+    """A condition that is tuned under ``template``, or (None) the base as it is."""
+    training = Training(template, (), Recipe(), tuner_named("gang")) if template is not None else None
+    return Condition(name, training)

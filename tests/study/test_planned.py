@@ -7,10 +7,11 @@ import pytest
 from puretune.errors import InputError
 from puretune.scoring import Asks, Metric, measure_of
 from puretune.study._analysis import AnalysisSection
-from puretune.study._conditions import Cells, Way
 from puretune.study._contrasts import planned_contrasts
 from puretune.study._planned import primary_measure
+from puretune.study._tested import Cells
 from puretune.templates import BUILTIN_TEMPLATES, PromptTemplate
+from tests.study.studies import condition
 
 KNOWN = {**BUILTIN_TEMPLATES, "acme": PromptTemplate("acme", system="You answer customers of ACME.")}
 
@@ -18,7 +19,7 @@ KNOWN = {**BUILTIN_TEMPLATES, "acme": PromptTemplate("acme", system="You answer 
 def cells(*pairs: str) -> Cells:
     """``CONDITION -> TEMPLATE``, each condition called like its template."""
     sides = [pair.split(" -> ") for pair in pairs]
-    return tuple((Way(train, KNOWN.get(train)), KNOWN[test]) for train, test in sides)
+    return tuple((condition(train, KNOWN.get(train)), KNOWN[test]) for train, test in sides)
 
 
 def named(section: AnalysisSection, *pairs: str) -> list[str]:
