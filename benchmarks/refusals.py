@@ -1,6 +1,6 @@
 """How far the refusal scorer agrees with people, model by model.
 
-    python benchmarks/refusals.py answers.jsonl
+    python -m benchmarks.refusals answers.jsonl
 
 A line has ``model``, ``answer``, ``people`` and ``published_matcher``: people's label and that of the matcher
 that XSTest publishes (both begin with 2 for a full refusal). The data of docs/measurement.md are the

@@ -10,12 +10,13 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started
 from puretune.inference import Answer
-from puretune.scoring import Judge, Scorer, Verdict, reads_options, score_answers, split
+from puretune.scoring import Judge, Scorer, Verdict, reads_options, score_answers, shown, split
 from puretune.store import Store
 from puretune.study._answers import answers_of, publishing
 from puretune.study._judging import items_of, prepared
 from puretune.study._plan import VERDICTS, DrawStep, Plan, ScoreStep
 from puretune.study._prompts import shard_of, suites_of
+from puretune.visible import one_line
 
 
 def score(plan: Plan, store: Store, on_event: EventSink) -> None:
@@ -58,7 +59,8 @@ def _by_scorer(steps: Iterable[ScoreStep]) -> dict[str, list[ScoreStep]]:
 def check_scorers(plan: Plan) -> None:
     """InputError, before anything is generated, where a scorer cannot use an example of its suite.
 
-    Every example is scored once with an empty answer; judges behind endpoints are checked elsewhere.
+    Every example is scored once with an empty answer, and with its own reference, which a scorer of right
+    answers must call right; judges behind endpoints are checked elsewhere.
     """
     for suite in plan.resolved.suites:
         for scorer in suite.scorers:
@@ -68,9 +70,30 @@ def check_scorers(plan: Plan) -> None:
                 if reads_options(scorer):
                     scorer.check(suite.examples)
                 else:
-                    scorer.score([(example, Answer("", 0, "", (), "stop")) for example in suite.examples])
+                    scorer.score([(example, _said("")) for example in suite.examples])
+                    check_references(scorer, suite.examples)
             except InputError as error:
                 raise InputError(f"suite {suite.name!r}: {error}") from error
+
+
+def check_references(scorer: Scorer, examples: Iterable[Example]) -> None:
+    """InputError for the first example whose own reference a scorer of right answers calls wrong."""
+    right = [one.name for one in scorer.metrics if one.measures == "help" and not one.graded]
+    tried = [example for example in examples if (example.reference or "").strip()]
+    if not right or not tried:
+        return
+    answers = shown((example, _said(example.reference or "")) for example in tried)
+    for example, verdict in zip(tried, scorer.score(answers), strict=True):
+        if not any(verdict.values.get(name) for name in right):
+            raise InputError(
+                f"scorer {scorer.name!r} calls the reference of example {one_line(example.id)!r} wrong: "
+                f"{one_line(example.reference or '', 80)!r}. Use a scorer that fits the references, or "
+                "correct the reference."
+            )
+
+
+def _said(text: str) -> Answer:
+    return Answer("", 0, text, (), "stop")
 
 
 def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from puretune.scoring._refusal import Refusal
 from puretune.scoring.judges._contract import CONTRACT_VERSION, messages
 from puretune.scoring.judges._rubric import OWN, Rubric, load_rubric
 from puretune.scoring.judges._spec import JudgeSpec
@@ -41,6 +42,7 @@ class Asking:
         spec = self.spec
         return {
             "contract": CONTRACT_VERSION,
+            "refusal": Refusal.version,
             "endpoint": spec.base_url,
             "model": spec.model,
             "decoding": spec.decoding,

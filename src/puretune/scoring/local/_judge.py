@@ -16,7 +16,7 @@ from puretune.events import EventSink, ignore
 from puretune.inference import Answer, Decoding, Engine, LocalEngine, Request
 from puretune.models import ModelSpec, fingerprint, free_memory, load_base, resolved_device, resolved_dtype
 from puretune.scoring._coherence import Coherence
-from puretune.scoring._refusal import refusal_phrase
+from puretune.scoring._refusal import Refusal, refusal_phrase
 from puretune.scoring._types import Behaviour, Verdict, metric_names
 from puretune.scoring.local._formats import FORMATS, JudgeFormat, Reading
 from puretune.scoring.local._stand_in import stand_in_reason
@@ -137,6 +137,7 @@ class LocalJudge:
                 "rendering": RENDERING_VERSION,
                 "engine": LocalEngine.version,
                 "coherence": self.coherence.version,
+                "refusal": Refusal.version,
             }
         )[:16]
 
