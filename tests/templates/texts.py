@@ -7,6 +7,7 @@ import unicodedata
 from hypothesis import strategies as st
 
 from puretune.templates import Message, PromptTemplate
+from puretune.templates._thoughts import thinking_in
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\ufdd0\ufdd1")
 SPECIAL = [
@@ -31,6 +32,11 @@ def texts(*more: str) -> st.SearchStrategy[str]:
 def normalised(text: str) -> str:
     """What survives every markup and tokenizer: NFC, no white space around it, no ``▁``, and not nothing."""
     return unicodedata.normalize("NFC", text.replace("▁", "_")).strip() or "x"
+
+
+def is_plain(text: str) -> bool:
+    """Whether an answer has no thinking block (hypothesis finds the marks in the code by itself)."""
+    return thinking_in(text)[0] is None
 
 
 def chat(template: PromptTemplate, messages: tuple[Message, ...]) -> list[dict[str, str]]:
