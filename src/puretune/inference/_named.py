@@ -16,7 +16,7 @@ from puretune.inference._types import Engine, Takes
 from puretune.inference.local import LocalSpec
 from puretune.inference.openai import OpenAISpec
 from puretune.inference.vllm import VllmSpec
-from puretune.models import LazyBase
+from puretune.models import AdapterRef, LazyBase
 from puretune.options import validated
 
 GROUP = "puretune.engines"
@@ -63,6 +63,10 @@ class EngineSpec(Protocol):
 
     def notice(self, model: str, answers: int) -> Notice | None:
         """What is shown before prompts are sent to an endpoint; None where nothing is sent anywhere."""
+        ...
+
+    def check_adapter(self, adapter: AdapterRef) -> None:
+        """InputError where the engine would apply only a part of an adapter of a kind that it knows."""
         ...
 
     def open(self, model: LazyBase, kept: Path | None = None) -> Engine:

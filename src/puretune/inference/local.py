@@ -18,7 +18,7 @@ from puretune.inference._module import ModuleRows
 from puretune.inference._plain import PlainRows
 from puretune.inference._pool import Pool, longest, pools
 from puretune.inference._types import Answer, Finish, Request, Takes
-from puretune.models import BaseModel, LazyBase, applied, can_be_plain, plain_llama
+from puretune.models import AdapterRef, BaseModel, LazyBase, applied, can_be_plain, plain_llama
 
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 16 << 30}
 """Room for keys and values of one batch. Fixed: batches, and so rounding, must not depend on free memory."""
@@ -178,6 +178,9 @@ class LocalSpec:
 
     def notice(self, model: str, answers: int) -> None:
         """Nothing leaves this machine."""
+
+    def check_adapter(self, adapter: AdapterRef) -> None:
+        """Every adapter that can be read is applied in full."""
 
     def open(self, model: LazyBase, kept: Path | None = None) -> LocalEngine:
         """The engine on the loaded model."""

@@ -42,7 +42,7 @@ from puretune.inference._choose import stream_seed
 from puretune.inference._group import check_decoding
 from puretune.inference._journal import Journal
 from puretune.inference._types import Answer, Decoding, Finish, Request, Takes
-from puretune.models import LazyBase
+from puretune.models import AdapterRef, LazyBase
 from puretune.store import key_of
 
 _WORK = "answer"
@@ -155,6 +155,9 @@ class OpenAISpec:
     def notice(self, model: str, answers: int) -> EngineNotice:
         """What will be sent where."""
         return EngineNotice(self.base_url, self.model or model, self.endpoint.loopback, answers)
+
+    def check_adapter(self, adapter: AdapterRef) -> None:
+        """It is given none: models are named."""
 
     def open(self, model: LazyBase, kept: Path | None = None) -> OpenAIEngine:
         """The engine; ``kept`` is the file of replies so far."""

@@ -43,6 +43,7 @@ from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
 from puretune.models._resolve import is_hub_id, pinned, resolve_model_path
 from puretune.models._size import is_small, parameters_per_token
+from puretune.models._targets import check_targets
 from puretune.models._types import AdapterRef, Dtype, ModelSpec, Quantization, served_ref
 from puretune.models._weights import WeightsAbsent
 
@@ -76,6 +77,7 @@ __all__ = [
     "check_loaded",
     "check_own_tokenizer",
     "check_rows",
+    "check_targets",
     "context_length",
     "described",
     "estimate_tokens",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from puretune.errors import InputError, unknown
 from puretune.models._adapter_config import ADAPTER_CONFIG
 from puretune.models._adapter_files import ADAPTER_WEIGHTS, PREFIX, AdapterFiles, read_adapter
+from puretune.models._targets import ALL_LINEAR, is_named
 from puretune.store import write_bytes, write_text
 from puretune.visible import one_line
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 Drop = Callable[[str, "Tensor"], "Tensor"]
 """(layer's name, its input [..., inputs]) -> the input with dropout."""
-_ALL_LINEAR = "all-linear"
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def target_modules(model: Any, targets: Sequence[str]) -> dict[str, Module]:
     linear = {name: m for name, m in model.named_modules() if _is_linear(m)}
     head = model.get_output_embeddings()
     for target in targets:
-        if target != _ALL_LINEAR and not any(_named(name, target) for name in linear):
+        if target != ALL_LINEAR and not any(is_named(name, target) for name in linear):
             ends = {name.rpartition(".")[2] for name in linear}
-            raise unknown("target layer", target, [*ends, _ALL_LINEAR], where="recipe.targets")
+            raise unknown("target layer", target, [*ends, ALL_LINEAR], where="recipe.targets")
     return {
         name: module
         for name, module in linear.items()
-        if any(_named(name, t) or (t == _ALL_LINEAR and module is not head) for t in targets)
+        if any(is_named(name, t) or (t == ALL_LINEAR and module is not head) for t in targets)
     }
 
 
@@ -148,7 +148,7 @@ def save_lora(directory: Path, lora: Lora, model: Any, base: str, revision: str 
         "r": lora.rank,
         "lora_alpha": int(lora.alpha) if float(lora.alpha).is_integer() else lora.alpha,
         "lora_dropout": 0.0,
-        "target_modules": list(lora.targets) if _ALL_LINEAR not in lora.targets else sorted(lora.pairs),
+        "target_modules": list(lora.targets) if ALL_LINEAR not in lora.targets else sorted(lora.pairs),
         "bias": "none",
         "fan_in_fan_out": transposed,
         "use_rslora": lora.scaling != lora.alpha / lora.rank,
@@ -220,7 +220,7 @@ def _targeted(config: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
     targets = config["target_modules"]
     plain = isinstance(targets, list) and not (config.get("exclude_modules") or _has_layers(config))
     if plain:
-        yield from (name for name in names if any(_named(name, target) for target in targets))
+        yield from (name for name in names if any(is_named(name, target) for target in targets))
         return
     from peft import LoraConfig
     from peft.tuners.tuners_utils import check_target_module_exists
@@ -247,10 +247,6 @@ def _pair(a: Tensor, b: Tensor, device: Any) -> tuple[Parameter, Parameter]:
     from torch.nn import Parameter
 
     return Parameter(a.to(device)), Parameter(b.to(device))
-
-
-def _named(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")
 
 
 def _is_linear(module: Any) -> bool:

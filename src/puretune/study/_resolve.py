@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 
 from puretune.data import Example, Overlap, SourceSpec, offered_sources
 from puretune.errors import EnvironmentFault, InputError
@@ -18,9 +17,6 @@ from puretune.models import (
     ModelSpec,
     RemoteBase,
     WeightsAbsent,
-    check_adapter,
-    check_own_tokenizer,
-    check_rows,
     fingerprint,
     pinned,
     provisional_fingerprint,
@@ -32,6 +28,7 @@ from puretune.models import (
 )
 from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_named
 from puretune.study._analysis import Contrast
+from puretune.study._base import Base, check_adapters, check_tuning
 from puretune.study._budget import Allowance, allowance
 from puretune.study._conditions import Condition, Training, conditions, entry_of, plain
 from puretune.study._contrasts import planned_contrasts
@@ -44,21 +41,6 @@ from puretune.study._spec import Study
 from puretune.study._templates import distinct, templates_of
 from puretune.study._tested import Cells, cells_of
 from puretune.templates import Renderer
-
-
-@dataclass(frozen=True)
-class Base:
-    """The base model's identity, found without loading it."""
-
-    spec: ModelSpec
-    fingerprint: str
-    device: str
-    dtype: str
-    directory: Path | None
-    """Its files (of a hub model perhaps only the small ones), for sources that belong to a model; None: the
-    model is known to an endpoint only."""
-    lacking: str = ""
-    """Why the weights' fingerprint could not be had; only where a study is resolved ``dry``."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +128,8 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     check_conditions(study, engine, needed.values())
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
-    unchecked = () if base.lacking else _check_adapters(study, needed.values(), base)
+    unchecked = check_adapters(study, needed.values(), base, engine)
+    check_tuning(study, needed.values(), base)
     read, parts = early or read_data(study, sources, mixes, base.directory, defined)
     needed = {
         name: _with_mix(one, parts[data[name][0]]) if name in data else one for name, one in needed.items()
@@ -240,22 +223,6 @@ def _model_spec(model: str | ModelSection) -> ModelSpec:
         return ModelSpec(model)
     spec = plain(ModelSpec, model)
     return replace(spec, model=str(model.path)) if model.path else spec
-
-
-def _check_adapters(study: Study, needed: Iterable[Condition], base: Base) -> tuple[str, ...]:
-    """InputError where an adapter is not of this base, or brings another tokenizer unnoticed; returns what
-    could not be checked, and what was accepted."""
-    notes = []
-    for condition in needed:
-        start = condition.training.start if condition.training else None
-        for ref in (start, condition.existing):
-            if isinstance(ref, AdapterRef):
-                with study.at(*condition.place):
-                    notes.append(check_adapter(ref, base.spec))
-                    if base.directory is not None:
-                        check_rows(ref, base.spec)
-                        notes.append(check_own_tokenizer(ref, base.spec, condition.base_tokenizer))
-    return tuple(note for note in notes if note)
 
 
 def _suite(study: Study, number: int) -> Suite:

@@ -28,6 +28,7 @@ from puretune.store import make_directory, publish_directory, set_aside, tempora
 from puretune.tuning._about import inputs_digest, manifest
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, stream
+from puretune.tuning._sound import check_start, require_finite
 from puretune.tuning._types import Condition
 from puretune.visible import one_line
 
@@ -69,18 +70,13 @@ def initial_lora(condition: Condition, base: BaseModel) -> Lora:
     if condition.start is None:
         generator = torch.Generator().manual_seed(stream(condition.seed, "init"))
         return new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
-    if condition.start.kind == "checkpoint":
-        raise InputError(
-            f"condition {condition.name!r} starts from the full checkpoint {condition.start.path}. "
-            "Name that checkpoint as the study's model, and train without `start`."
-        )
+    check_start(condition.start, recipe)
     check_adapter(condition.start, base.spec)
     lora = load_lora(condition.start.path, base.model)
-    layers = set(target_modules(base.model, recipe.targets))
-    if (lora.rank, lora.alpha, set(lora.pairs)) != (recipe.rank, recipe.alpha, layers):
+    if set(lora.pairs) != set(target_modules(base.model, recipe.targets)):
         raise InputError(
-            f"condition {condition.name!r} goes on from {condition.start.path}, which has rank {lora.rank}, "
-            f"alpha {lora.alpha:g} and targets {', '.join(lora.targets)}. Set the same in the recipe."
+            f"condition {condition.name!r} starts from {condition.start.path}, which has the targets "
+            f"{', '.join(lora.targets)}. Set the same in recipe.targets."
         )
     return lora
 
@@ -138,7 +134,11 @@ def existing(directory: Path, inputs: str, on_event: EventSink = ignore) -> Adap
 
 
 def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> AdapterRef:
-    """Writes the adapter as it is after ``step`` optimiser steps, whole or not at all."""
+    """Writes the adapter as it is after ``step`` optimiser steps, whole or not at all.
+
+    CheckFailed where it is not finite.
+    """
+    require_finite(job.condition, lora.parameters, step)
 
     def write(directory: Path) -> None:
         save_lora(directory, lora, base.model, base.spec.model, base.spec.revision)

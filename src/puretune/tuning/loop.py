@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from puretune.errors import CheckFailed
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import AdapterRef, BaseModel, Lora, attached
 from puretune.store import remove_sound, sweep
@@ -23,6 +22,7 @@ from puretune.tuning._loop_state import load_state, save_state
 from puretune.tuning._memory import in_pieces, require_room, telling
 from puretune.tuning._rows import Batch, batch
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._sound import check_number_format, require_finite, require_finite_loss
 from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
 from puretune.tuning._types import Condition, NoOptions
@@ -49,8 +49,9 @@ class LoopTuner:
 
         All conditions are checked before the first step. What is there already is not made again, and an
         interrupted training goes on to bit-identical adapters. InputError for rows or recipes that cannot be
-        trained, CheckFailed where the loss is not a number.
+        trained, CheckFailed where the loss or a weight is not finite.
         """
+        check_number_format(self.name, self.base.dtype_name, self.base.device_type)
         require_room(self.base, conditions)
         maker = f"{self.name} {self.version}"
         jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
@@ -92,6 +93,7 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
         loss = in_pieces(attempt, fits, telling(on_event, work, step))
         yield step + 1, loss
         if step + 1 < last and pace.due(step + 1):
+            require_finite(job.condition, _numbers(optimizer), step + 1)
             save_state(job.resume, lora.parameters, optimizer, step + 1, job.inputs)
             pace.saved()
         on_event(Advanced(work, step + 1, f"loss {loss:.3f}, {meter.rate:,.0f} tokens/s"))
@@ -120,17 +122,19 @@ def _step(
             part_loss = token_losses(base.model, part).sum() / trained
         part_loss.backward()  # type: ignore[no-untyped-call]
         loss += part_loss.item()
-    if not math.isfinite(loss):
-        raise CheckFailed(
-            f"condition {job.condition.name!r}: the loss is {loss} at step {step + 1}. "
-            "Lower recipe.learning_rate, or use dtype float32."
-        )
+    require_finite_loss(job.condition, loss, step + 1)
     if recipe.clip is not None:
         torch.nn.utils.clip_grad_norm_(lora.parameters, recipe.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     meter.count(sum(len(row.ids) for row in rows))
     return loss
+
+
+def _numbers(optimizer: Optimizer) -> Iterator[Tensor]:
+    """The weights and what the optimiser remembers of them."""
+    for parameter in optimizer.param_groups[0]["params"]:
+        yield from (parameter, *optimizer.state[parameter].values())
 
 
 def token_losses(model: Any, part: Batch) -> Tensor:

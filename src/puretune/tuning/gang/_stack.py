@@ -49,6 +49,11 @@ class Stack:
     def __len__(self) -> int:
         return len(self.weights)
 
+    @property
+    def numbers(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights and both moments, each [adapters, numbers per adapter]."""
+        return self.weights, self.first, self.second
+
     def leaves(self, first: int, last: int) -> Leaves:
         """Adapters ``first`` to ``last`` (exclusive) as views that ask for a gradient."""
         pieces = self._pieces(self.weights.detach()[first:last])

@@ -6,11 +6,9 @@ and random streams are the same, per adapter. Here they are only computed togeth
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from puretune.errors import CheckFailed
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import AdapterRef, BaseModel
 from puretune.store import remove_sound, sweep
@@ -18,6 +16,7 @@ from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish, readied
 from puretune.tuning._memory import require_room
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._sound import check_number_format, require_finite, require_finite_loss
 from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
 from puretune.tuning._types import Condition
@@ -50,8 +49,9 @@ class GangTuner:
         Each adapter is the one that ``LoopTuner`` makes, up to rounding. All conditions are checked before
         the first step. What is there already is not made again, and an interrupted training goes on to
         bit-identical adapters. InputError for rows or recipes that cannot be trained, CheckFailed where a
-        loss is not a number, EnvironmentFault where memory does not suffice for one row.
+        loss or a weight is not finite, EnvironmentFault where memory does not suffice for one row.
         """
+        check_number_format(self.name, self.base.dtype_name, self.base.device_type)
         require_room(self.base, conditions)
         maker = f"{self.name} {self.version}"
         jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
@@ -134,13 +134,21 @@ class _Gang:
         losses: list[float] = []
         while self.stack.done < last:
             losses = self._step()
+            due = self.stack.done < last and pace.due(self.stack.done)
+            if due or any(self.stack.done in job.missing for job in self.jobs):
+                self._require_finite()
             self._publish(losses)
-            if self.stack.done < last and pace.due(self.stack.done):
+            if due:
                 save_state(self.jobs, self.stack, self.passes.limits.to_json())
                 pace.saved()
             on_event(Advanced(work, self.stack.done, f"{_span(losses)}, {self.meter.rate:,.0f} tokens/s"))
         note = f"{self.meter.tokens:,} tokens in {self.meter.seconds:.1f} s"
         on_event(Finished(work, f"{_span(losses)}, {note}"))
+
+    def _require_finite(self) -> None:
+        """CheckFailed, with the condition's name, where a weight or a moment is not finite."""
+        for job, *numbers in zip(self.jobs, *self.stack.numbers, strict=True):
+            require_finite(job.condition, numbers, self.stack.done)
 
     def _publish(self, losses: Sequence[float]) -> None:
         for number, (job, loss) in enumerate(zip(self.jobs, losses, strict=True)):
@@ -152,11 +160,7 @@ class _Gang:
         """One optimiser step of everybody; returns each adapter's mean loss per trained token, in nats."""
         losses, gradients = self._gradients(self.stack.done)
         for job, loss in zip(self.jobs, losses, strict=True):
-            if not math.isfinite(loss):
-                raise CheckFailed(
-                    f"condition {job.condition.name!r}: the loss is {loss} at step {self.stack.done + 1}. "
-                    "Lower recipe.learning_rate, or use dtype float32."
-                )
+            require_finite_loss(job.condition, loss, self.stack.done + 1)
         self.stack.step(gradients, [_rate(job, self.stack.done) for job in self.jobs], self.recipes)
         return losses
 

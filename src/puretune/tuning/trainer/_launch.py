@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from puretune.errors import EnvironmentFault, InputError
+from puretune.errors import CheckFailed, EnvironmentFault, InputError, PuretuneError
 from puretune.events import Advanced, EventSink, Warned
 from puretune.models import BaseModel, Dtype, ModelSpec, load_base
 from puretune.store import write_bytes, write_text
@@ -38,6 +38,8 @@ end_with_parent(int(sys.argv[1]))
 del sys.argv[:2]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+_KINDS = {kind.__name__: kind for kind in (CheckFailed, EnvironmentFault, InputError, PuretuneError)}
+"""What a worker may end with, by name."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def train_on_several(
             keep(_taken(Path(said["path"])), said["kept"], said["loss"])
         elif "warned" in said:
             on_event(Warned(said["warned"]))
+        elif "failed" in said:
+            raise _KINDS[said["kind"]](said["failed"])
         elif "memory" in said:
             memory.append(said["memory"])
         else:
@@ -154,6 +158,9 @@ def work(order: Path) -> None:
     except torch.OutOfMemoryError as error:
         _say(memory=str(error))
         os._exit(1)  # the others wait for this one in a collective; the launcher ends them
+    except PuretuneError as error:
+        _say(failed=str(error), kind=type(error).__name__)
+        os._exit(1)
     state.wait_for_everyone()  # who leaves the group first may abort those that are still in it
     state.destroy_process_group()
 

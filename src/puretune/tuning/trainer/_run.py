@@ -13,6 +13,7 @@ from puretune.events import Advanced, Event, EventSink, Finished, Started
 from puretune.models import BaseModel, quiet, save_lora
 from puretune.tuning._jobs import Job, publish_files
 from puretune.tuning._memory import in_pieces
+from puretune.tuning._sound import require_finite
 from puretune.tuning.trainer._apart import require_rows_apart
 from puretune.tuning.trainer._model import Where, aside, trained_lora, training_model
 from puretune.tuning.trainer._options import TrainerOptions
@@ -108,9 +109,13 @@ def keeper(job: Job, base: BaseModel, options: TrainerOptions) -> Keep:
     """Writes the adapter or, where all weights are tuned, the checkpoint, with its manifest."""
 
     def keep(weights: dict[str, Any], step: int, loss: float) -> None:
+        require_finite(job.condition, weights.values(), step)
+
         def write(directory: Path) -> None:
             if job.lora is None:
-                _save_checkpoint(directory, base, weights)
+                trained = {name: one.to("cpu", base.model.dtype) for name, one in weights.items()}
+                require_finite(job.condition, trained.values(), step)
+                _save_checkpoint(directory, base, trained)
             else:
                 lora = trained_lora(job.lora, weights)
                 save_lora(directory, lora, base.model, base.spec.model, base.spec.revision)
@@ -120,12 +125,8 @@ def keeper(job: Job, base: BaseModel, options: TrainerOptions) -> Keep:
     return keep
 
 
-def _save_checkpoint(directory: Path, base: BaseModel, weights: dict[str, Any]) -> None:
-    """All weights in the base's own type; configuration and tokenizer are the base's."""
-    import torch
-
-    dtype = getattr(torch, base.dtype_name)
-    trained = {name: value.to("cpu", dtype) for name, value in weights.items()}
+def _save_checkpoint(directory: Path, base: BaseModel, trained: dict[str, Any]) -> None:
+    """All weights, in the base's own type; configuration and tokenizer are the base's."""
     # tied weights have several names in a state, and one among the parameters
     named = {value.data_ptr(): name for name, value in base.model.named_parameters()}
     state = base.model.state_dict()

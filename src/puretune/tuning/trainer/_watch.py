@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from puretune.errors import CheckFailed
-from puretune.events import Advanced, EventSink
+from puretune.events import Advanced, EventSink, Warned
 from puretune.tuning._jobs import Job, Meter
 from puretune.tuning._schedule import rows_of_step
+from puretune.tuning._sound import require_finite, require_finite_loss
 from puretune.tuning._states import Pace
 from puretune.tuning.trainer._resume import mark_whole
 from puretune.tuning.trainer._sft import checkpoint_directory
@@ -46,11 +46,10 @@ class Watch:
         # each process has its own tokens' loss, scaled by the number of processes
         self.loss = float(accelerator.reduce(sum(self._parts), reduction="mean"))
         self._parts = []
-        if not math.isfinite(self.loss):
-            raise CheckFailed(
-                f"condition {self._job.condition.name!r}: the loss is {self.loss} at step {step}. "
-                "Lower recipe.learning_rate, or use dtype float32."
-            )
+        require_finite_loss(self._job.condition, self.loss, step)
+        norms = accelerator.reduce(_norm(self.trainer), reduction="sum")
+        require_finite(self._job.condition, [norms], step)
+        self._tell_if_skipped(step)
         if step in self._job.missing:
             weights = _gathered(self.trainer)
             if accelerator.is_main_process:
@@ -67,6 +66,13 @@ class Watch:
         if self.trainer.accelerator.is_main_process:
             mark_whole(checkpoint_directory(Path(self.trainer.args.output_dir), step), self._job.inputs)
 
+    def _tell_if_skipped(self, step: int) -> None:
+        """In float16 a step whose scaled gradients overflow changes nothing."""
+        accelerator = self.trainer.accelerator
+        if accelerator.optimizer_step_was_skipped and accelerator.is_main_process:
+            name = self._job.condition.name
+            self._on_event(Warned(f"condition {name!r}: step {step} changed nothing (float16 overflowed)."))
+
     def _tell(self, step: int) -> None:
         condition, rows = self._job.condition, self._job.rows
         chosen = rows_of_step(condition.recipe, len(rows), condition.seed, step - 1)
@@ -80,6 +86,16 @@ def _flag(accelerator: Any, late: bool) -> Tensor:
     import torch
 
     return torch.tensor(float(late and accelerator.is_main_process), device=accelerator.device)
+
+
+def _norm(trainer: Any) -> Tensor:
+    """[1] The norm of all trained weights that this process holds; NaN or infinite where one of them is."""
+    import torch
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    held = [p.to_local() if hasattr(p, "to_local") else p for p in model.parameters() if p.requires_grad]
+    norms = torch._foreach_norm([one.detach() for one in held])
+    return torch.stack([one.float() for one in norms]).sum().reshape(1)
 
 
 def _gathered(trainer: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from puretune.events import EventSink, ignore
 from puretune.models import AdapterRef, BaseModel, adapter_ref
 from puretune.store import remove_sound
 from puretune.tuning._jobs import Job, initial_lora, prepare
+from puretune.tuning._sound import check_number_format
 from puretune.tuning._types import Condition
 from puretune.tuning.trainer._launch import train_on_several
 from puretune.tuning.trainer._options import TrainerOptions, check_machine
@@ -39,9 +40,11 @@ class TrainerTuner:
         All conditions are checked before the first step. What is there already is not made again, and an
         interrupted training goes on from its last resume point. InputError for rows, recipes or options that
         cannot be trained, EnvironmentFault for a missing library, a full disk or too little memory,
-        CheckFailed where the loss is not a number.
+        CheckFailed where the loss or a weight is not finite.
         """
         check_machine(self.options)
+        several = self.options.launch is not None
+        check_number_format(self.name, self.base.dtype_name, self.base.device_type, several)
         described = json.dumps(self.options.inputs(), sort_keys=True)
         start = initial_lora if self.options.method != "full" else _no_lora
         tuner = f"{self.name} {self.version} {described}"

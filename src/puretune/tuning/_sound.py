@@ -1,0 +1,75 @@
+"""Whether a training can be right: its number format, where it starts, and numbers that stay finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from puretune.errors import CheckFailed, InputError
+from puretune.models import AdapterRef, read_adapter
+from puretune.tuning._types import Condition, Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TUNERS = ("gang", "loop", "trainer")
+
+
+def check_number_format(tuner: str, dtype: str, device: str, processes: bool = False) -> None:
+    """InputError for float16, in which small gradients become zero, unless the tuner scales its loss: the
+    trainer does on one CUDA device (``processes``: it is not on one alone)."""
+    scales = tuner == "trainer" and device.startswith("cuda") and not processes
+    if tuner in _TUNERS and dtype == "float16" and not scales:
+        raise InputError(
+            f"tuner {tuner!r} does not scale its loss here, so in float16 small gradients would become zero. "
+            "Tune with the model's `dtype: bfloat16` or `float32`; on one GPU `tuner: trainer` takes float16."
+        )
+
+
+def check_start(start: AdapterRef, recipe: Recipe, all_weights: bool = False) -> None:
+    """InputError where training cannot go on from an adapter as it is: from plain LoRA of the recipe's rank
+    and alpha. A training of ``all_weights`` starts from a checkpoint."""
+    if all_weights:
+        if start.kind != "checkpoint":
+            raise InputError(
+                f"all weights are tuned, and {start.path} is an adapter. Merge it into a checkpoint, or "
+                "use method lora."
+            )
+        return
+    if start.kind != "adapter":
+        what = f"the full checkpoint {start.path}" if start.kind == "checkpoint" else f"{start.served!r}"
+        raise InputError(
+            f"tuning cannot start from {what}. Name it as the study's model, and train without `start`."
+        )
+    files = read_adapter(start.path)
+    if files.more:
+        raise InputError(
+            f"{start.path}: not a plain LoRA adapter ({files.more}); training cannot go on from it. Merge it "
+            "into a checkpoint, and name that as the study's model."
+        )
+    rank, alpha = files.config["r"], float(files.config["lora_alpha"])
+    if (rank, alpha) != (recipe.rank, recipe.alpha):
+        raise InputError(
+            f"{start.path} has rank {rank} and alpha {alpha:g}, and the recipe rank {recipe.rank} and alpha "
+            f"{recipe.alpha:g}. Set the same in the recipe."
+        )
+
+
+def require_finite_loss(condition: Condition, loss: float, step: int) -> None:
+    """CheckFailed where the loss of a step (counted from 1) is NaN or infinite."""
+    if not math.isfinite(loss):
+        raise CheckFailed(_said(condition, f"the loss is {loss} at step {step}"))
+
+
+def require_finite(condition: Condition, tensors: Iterable[Tensor], step: int) -> None:
+    """CheckFailed where a weight, or what the optimiser remembers of it, is not finite after a step."""
+    if not all(bool(one.isfinite().all()) for one in tensors):
+        raise CheckFailed(_said(condition, f"the weights are not finite (NaN or infinite) after step {step}"))
+
+
+def _said(condition: Condition, what: str) -> str:
+    return (
+        f"condition {condition.name!r}: {what}, and nothing of that step is kept. Lower recipe.learning_rate "
+        f"(now {condition.recipe.learning_rate:g}), or use the model's `dtype: float32`."
+    )
