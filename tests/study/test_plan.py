@@ -223,6 +223,11 @@ def test_a_finished_plan_imports_nothing_heavy(tmp_path: Path, model: Path) -> N
         ({"tuning": {"data": "asked.jsonl"}}, "has no answer to train on"),
         ({"tuning": {"data": "broken.jsonl"}}, "broken.jsonl:2"),
         ({"tuning": {"data": "sums.jsonl", "recipe": {"steps": 2, "keep": [5]}}}, "tuning.recipe.keep"),
+        (
+            {"tuning": {"data": "sums.jsonl", "recipe": {"targets": ["q_pro"]}}},
+            "tuning.recipe.targets: unknown target layer 'q_pro'. Did you mean 'q_proj'?",
+        ),
+        ({"model": {"path": "./model", "dtype": "float16"}}, "model: tuner 'gang' does not scale its loss"),
         ({"templates": {"calm": {"user": "no place"}}}, "templates.calm.user: the user wrapper"),
         (
             {"templates": {"CL": {"own_system": "drop"}}},

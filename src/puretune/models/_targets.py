@@ -35,7 +35,7 @@ _HEAD = "lm_head"
 """Has no tensor of its own where it is tied to the embedding."""
 
 
-def check_targets(spec: ModelSpec, targets: Sequence[str]) -> None:
+def check_targets(spec: ModelSpec, targets: Sequence[str], where: str = "recipe.targets") -> None:
     """InputError with the nearest name where a target names no linear layer of the base.
 
     Nothing is said where the files do not tell (another family of models, weights that are not here).
@@ -52,7 +52,7 @@ def check_targets(spec: ModelSpec, targets: Sequence[str]) -> None:
     for target in targets:
         if target != ALL_LINEAR and not any(is_named(name, target) for name in layers):
             ends = {name.rpartition(".")[2] for name in layers}
-            raise unknown("target layer", target, [*ends, ALL_LINEAR], where="recipe.targets")
+            raise unknown("target layer", target, [*ends, ALL_LINEAR], where)
 
 
 def is_named(layer: str, target: str) -> bool:

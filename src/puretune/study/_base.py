@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from puretune.errors import InputError
 from puretune.inference import EngineSpec
 from puretune.models import (
     AdapterRef,
@@ -16,7 +17,7 @@ from puretune.models import (
     check_targets,
     read_adapter,
 )
-from puretune.study._conditions import Condition
+from puretune.study._conditions import Condition, Training, entry_of
 from puretune.study._spec import Study
 from puretune.tuning import check_number_format, check_start
 
@@ -53,20 +54,43 @@ def check_adapters(
     return tuple(note for note in notes if note)
 
 
-def check_tuning(study: Study, conditions: Iterable[Condition], base: Base) -> None:
+def check_tuning(study: Study, conditions: Mapping[str, Condition], base: Base) -> None:
     """InputError where a tuner cannot train in the base's number format or from where it is to start, or the
     base has no layer of a name in a recipe's targets, as far as its files say it."""
-    for condition in conditions:
+    for condition in conditions.values():
         how = condition.training
         if how is None or how.tuner.remote or base.directory is None:
             continue
         with study.at("model"):
             check_number_format(how.tuner.name, base.dtype, base.device)
+        if not base.lacking:
+            with study.at(*_place_of_targets(study, condition)):
+                check_targets(base.spec, how.recipe.targets, where="")
         with study.at(*condition.place):
-            if isinstance(how.start, AdapterRef):
-                check_start(how.start, how.recipe, getattr(how.tuner.options, "method", None) == "full")
-            if not base.lacking:
-                check_targets(base.spec, how.recipe.targets)
+            _check_start(how, conditions)
+
+
+def _place_of_targets(study: Study, condition: Condition) -> tuple[str | int, ...]:
+    own = entry_of(study, condition).recipe
+    place = (*condition.place, "recipe") if own and "targets" in own.model_fields_set else ("tuning", "recipe")
+    return *place, "targets"
+
+
+def _check_start(how: Training, conditions: Mapping[str, Condition]) -> None:
+    """InputError where a tuner cannot go on from an adapter, or from that of another condition."""
+    whole = getattr(how.tuner.options, "method", None) == "full"
+    if isinstance(how.start, AdapterRef):
+        check_start(how.start, how.recipe, whole)
+    before = conditions[how.start].training if isinstance(how.start, str) else None
+    if before is None or whole or getattr(before.tuner.options, "method", None) == "full":
+        return
+    for name in ("rank", "alpha", "targets"):
+        one, other = getattr(before.recipe, name), getattr(how.recipe, name)
+        if one != other and (name != "targets" or set(one) != set(other)):
+            raise InputError(
+                f"it starts from condition {how.start!r}, whose recipe has {name} {one}, and its own has "
+                f"{other}. Set the same."
+            )
 
 
 def _adapter_notes(ref: AdapterRef, condition: Condition, base: Base) -> list[str]:

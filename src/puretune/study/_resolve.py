@@ -12,7 +12,6 @@ from puretune.data import Example, Overlap, SourceSpec, offered_sources
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
-    AdapterRef,
     MessagesRenderer,
     ModelSpec,
     RemoteBase,
@@ -129,7 +128,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
     unchecked = check_adapters(study, needed.values(), base, engine)
-    check_tuning(study, needed.values(), base)
+    check_tuning(study, needed, base)
     read, parts = early or read_data(study, sources, mixes, base.directory, defined)
     needed = {
         name: _with_mix(one, parts[data[name][0]]) if name in data else one for name, one in needed.items()
