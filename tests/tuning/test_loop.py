@@ -217,7 +217,7 @@ def test_training_goes_on_from_an_adapter(llama: Any, tmp_path: Path) -> None:
 
 def test_an_adapter_of_another_shape_cannot_be_the_start(llama: Any, tmp_path: Path) -> None:
     first = last(llama, condition(tmp_path / "a"))
-    with pytest.raises(InputError, match="has rank 4, alpha 8 and targets q_proj, v_proj"):
+    with pytest.raises(InputError, match="has rank 4 and alpha 8"):
         tune(llama, condition(tmp_path / "b", start=first, rank=2))
 
 

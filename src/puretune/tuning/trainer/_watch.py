@@ -47,8 +47,8 @@ class Watch:
         self.loss = float(accelerator.reduce(sum(self._parts), reduction="mean"))
         self._parts = []
         require_finite_loss(self._job.condition, self.loss, step)
-        norms = accelerator.reduce(_norm(self.trainer), reduction="sum")
-        require_finite(self._job.condition, [norms], step)
+        largest = accelerator.reduce(_largest(self.trainer), reduction="sum")
+        require_finite(self._job.condition, [largest], step)
         self._tell_if_skipped(step)
         if step in self._job.missing:
             weights = _gathered(self.trainer)
@@ -88,14 +88,16 @@ def _flag(accelerator: Any, late: bool) -> Tensor:
     return torch.tensor(float(late and accelerator.is_main_process), device=accelerator.device)
 
 
-def _norm(trainer: Any) -> Tensor:
-    """[1] The norm of all trained weights that this process holds; NaN or infinite where one of them is."""
+def _largest(trainer: Any) -> Tensor:
+    """[1] The largest number of the trained weights that this process holds, without its sign; NaN or infinite
+    where one of them is."""
     import torch
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     held = [p.to_local() if hasattr(p, "to_local") else p for p in model.parameters() if p.requires_grad]
-    norms = torch._foreach_norm([one.detach() for one in held])
-    return torch.stack([one.float() for one in norms]).sum().reshape(1)
+    held = [one.detach() for one in held if one.numel()]
+    largest = torch._foreach_norm(held, math.inf) if held else [torch.zeros((), device=model.device)]
+    return torch.stack([one.float() for one in largest]).max().reshape(1)
 
 
 def _gathered(trainer: Any) -> dict[str, Any]:
