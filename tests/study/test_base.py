@@ -92,3 +92,10 @@ def test_a_start_that_tuning_cannot_go_on_from_is_named(
 def test_a_sound_start_is_planned(adapter: Path, model: Path, tmp_path: Path) -> None:
     entry = {"template": "CV", "start": "adapter"}
     assert plan(Study.load(small_study(tmp_path, model, train=[entry], tuning=recipe())), dry=True).tune
+
+
+def test_a_condition_that_starts_from_another_has_its_rank_and_targets(model: Path, tmp_path: Path) -> None:
+    train = ["CV", {"template": "CL", "name": "again", "start": "CV", "recipe": {"rank": 2}}]
+    study = Study.load(small_study(tmp_path, model, train=train, tuning=recipe()))
+    with pytest.raises(InputError, match=r"train\[1\].*starts from condition '.*', whose recipe has rank 4"):
+        plan(study, dry=True)

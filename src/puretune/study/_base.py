@@ -72,7 +72,9 @@ def check_tuning(study: Study, conditions: Mapping[str, Condition], base: Base) 
 
 def _place_of_targets(study: Study, condition: Condition) -> tuple[str | int, ...]:
     own = entry_of(study, condition).recipe
-    place = (*condition.place, "recipe") if own and "targets" in own.model_fields_set else ("tuning", "recipe")
+    place = (
+        (*condition.place, "recipe") if own and "targets" in own.model_fields_set else ("tuning", "recipe")
+    )
     return *place, "targets"
 
 

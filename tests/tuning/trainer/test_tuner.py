@@ -216,6 +216,6 @@ def test_wrong_options_are_named(llama: Any, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_a_number_fails_with_its_step(llama: Any, tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match=r"the loss is (nan|inf) at step \d"):
+    with pytest.raises(CheckFailed, match=r"the (loss is|weights are not finite).* step \d"):
         train(llama, condition(tmp_path, steps=30, learning_rate=1e30, clip=None, schedule="constant"))
     assert not list(tmp_path.glob("step-*"))

@@ -89,7 +89,7 @@ def _flag(accelerator: Any, late: bool) -> Tensor:
 
 
 def _largest(trainer: Any) -> Tensor:
-    """[1] The largest number of the trained weights that this process holds, without its sign; NaN or infinite
+    """[1] The largest number of the trained weights in this process, without its sign; NaN or infinite
     where one of them is."""
     import torch
 
