@@ -3,7 +3,6 @@
 from puretune.scoring._agreement import Agreement, FlipRate, agreement, flip_rate
 from puretune.scoring._bertscore import BertScore
 from puretune.scoring._by_arm import (
-    STYLE_WARNING,
     Arm,
     CorrectedDifference,
     arms_of,
@@ -72,7 +71,6 @@ __all__ = [
     "BUILTIN_SCORERS",
     "BUILTIN_SUITES",
     "GSM8K",
-    "STYLE_WARNING",
     "THOUGHTS_VERSION",
     "Agreement",
     "Arm",

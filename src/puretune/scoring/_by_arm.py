@@ -16,12 +16,6 @@ from puretune.scoring._labels import Labelled
 from puretune.scoring._types import Verdict
 from puretune.statistics import Interval
 
-STYLE_WARNING = (
-    "No answers of these conditions were labelled by people, so a scorer that reads one condition's style "
-    "better than the other's may explain part of a difference."
-)
-"""What a report says of a difference that no labels correct."""
-
 
 @dataclass(frozen=True)
 class Arm:
