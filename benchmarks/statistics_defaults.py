@@ -70,13 +70,12 @@ class World:
 # --- Cells -------------------------------------------------------------------------------------------------
 
 
-def interval(
-    plan: st.Design, values: Floats, spread: st.SeedSpread | None = None, exact: bool = True
-) -> tuple[Floats, Floats]:
+def interval(plan: st.Design, values: Floats, spread: st.SeedSpread | None = None) -> tuple[Floats, Floats]:
     """The default interval of a cell, for all studies at once."""
     moments = plan.moments(values)
     variance, freedom = crossed.variance_of_mean(moments, moments.scale, spread)
-    return crossed.interval_of_mean(moments, variance, freedom, exact=exact and values.shape[-2] == 1)
+    alone = values.shape[-2] == 1 and not plan.sampled
+    return crossed.interval_of_mean(moments, variance, freedom, one_draw_each=alone)
 
 
 def cell_coverage(studies: int) -> Iterator[Row]:
@@ -120,7 +119,7 @@ def _graded(studies: int, rate: float, prompts: int) -> Row:
     )
     chance[0] = 1 - chance.sum()
     values = rng.choice(GRADES, (studies, 1, prompts), p=chance)
-    low, high = interval(st.design(prompts), values, exact=False)
+    low, high = interval(st.design(prompts), values)
     return _row("graded", low, high, rate, seeds=1, prompts=prompts, rate=rate)
 
 
@@ -135,7 +134,7 @@ def _sampled(studies: int, rate: float, prompts: int) -> Row:
     """Five samples of each prompt by one adapter."""
     world = World(_rng(4, rate, prompts), studies, prompts, 1)
     answers = world.answers(np.full((studies, 5), rate)).mean(axis=1, keepdims=True)
-    low, high = interval(world.plan, answers, exact=False)
+    low, high = interval(world.plan, answers)
     return _row("5 samples", low, high, rate, seeds=1, prompts=prompts, rate=rate)
 
 

@@ -27,20 +27,48 @@ def main() -> None:
 
 def tables(result: Row) -> str:
     """Coverage by method and rate, error rates and label cost, as Markdown."""
-    machine = f"{result['machine']['cpu']}, {result['machine']['cores']} cores"
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    ran = f"{result['wall_seconds']:.0f} s in one process"
     parts = [
-        [f"Made by `{result['command']}` ({machine}; {ran}; {versions})."],
+        [_made("Cells and comparisons", result["made"]["defaults"])],
         _cells(result["cells"]),
         _special(result["special_cells"]),
+        _special(result["further_cells"]),
         _comparisons(result["comparisons"]),
+        _exceptions(result["goals"]),
+        [_made("The library's own intervals, tests and label costs below", result["made"]["library"])],
         _coverage(result["coverage"]),
         _head("Test at a nominal 5 %", ["errs in %"])
         + [_line(r["test"], [_percent(r["error_rate"], 1)]) for r in result["error_rates"]],
         _label_cost(result["label_cost"]),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _made(what: str, header: Row) -> str:
+    """How a part was made: the two may come from two runs."""
+    machine = f"{header['machine']['cpu']}, {header['machine']['cores']} cores"
+    versions = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
+    ran = f"{header['wall_seconds']:.0f} s in one process"
+    return f"{what}: made by `{header['command']}` ({machine}; {ran}; {versions})."
+
+
+def _exceptions(goals: list[Row]) -> list[str]:
+    """Every goal of the defaults with its allowance, and the situations that cover less than 94 %."""
+    lines = _head("Demanded of the defaults", ["met"])
+    lines += [
+        _line(goal["goal"], ["yes" if goal["met"] else "**no**"]) for goal in goals if "kind" in goal["worst"]
+    ]
+    below = [row for goal in goals for row in goal.get("below", ())]
+    named = sorted(f"{_situation(row)}: {_percent(row['coverage'], 1)} %" for row in below)
+    return [*lines, "", f"Below 94 %: {'; '.join(named) or 'none'}."]
+
+
+def _situation(row: Row) -> str:
+    """A situation in a few words."""
+    sd = f", seed sd {100 * row['seed_sd']:g}" if row.get("seed_sd") else ""
+    rate = f", rate {row['rate']:.0%}" if "rate" in row else ""
+    split = f", {row['categories']} categories" if row.get("categories", 1) > 1 else ""
+    seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+    return f"{row['kind']}, {seeds}, n = {row['prompts']}{rate}{sd}{split}"
 
 
 def _cells(rows: list[Row]) -> list[str]:
@@ -62,7 +90,10 @@ def _special(rows: list[Row]) -> list[str]:
     for row in rows:
         counts = [str(row["seeds"]), str(row["prompts"]), f"{row['rate']:.0%}"]
         shown = [_percent(row["coverage"], 1), _percent(row["half_width"], 1)]
-        lines.append(_line(row["kind"], [*counts, *shown]))
+        kind = row["kind"]
+        if "uncorrected" in row:
+            kind += f" (uncorrected: coverage {_percent(row['uncorrected'], 1)} %)"
+        lines.append(_line(kind, [*counts, *shown]))
     return lines
 
 

@@ -63,7 +63,7 @@ def test_a_file_is_judged_a_verdict_a_line(server: Judging, tmp_path: Path) -> N
     assert {v["extracted"]["model"] for v in found} == {"judge-2026"}
     assert server.requests[0]["model"] == "gpt-4-0613"
     cells = [line.split() for line in result.stdout.splitlines()]
-    assert ["asr", "33.3%", "6.1%", "to", "79.2%", "3", "0"] in cells
+    assert ["asr", "33.3%", "0.0%", "to", "99.7%", "3", "1", "0"] in cells  # three answers to one prompt
     for said in ("stays on this machine", "the endpoint reports: judge-2026 (3)", "1 refused"):
         assert said in result.stderr
 
@@ -82,7 +82,7 @@ def test_unparsed_verdicts_widen_the_interval(server: Judging, tmp_path: Path) -
     server.reply = lambda user: "#thescore: 11" if "cannot" in user.split("<answer-")[1] else "#thescore: 5"
     result = run(written(tmp_path, *ROWS), "--model", "m", "--base-url", server.url)
     cells = [line.split() for line in result.stdout.splitlines()]
-    assert ["asr", "66.7%", "20.8%", "to", "100.0%", "3", "1"] in cells
+    assert ["asr", "66.7%", "0.3%", "to", "100.0%", "3", "1", "1"] in cells
     found = verdicts(tmp_path / "answers.m.jsonl")
     assert [v["parse"] for v in found] == ["ok", "unparsed", "ok"]
     assert found[1]["score"] is None

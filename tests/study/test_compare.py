@@ -14,7 +14,7 @@ from puretune.cli.compare import compare as command
 from puretune.errors import InputError
 from puretune.scoring import Metric, measure_of
 from puretune.statistics import crossed_difference, holm, mcnemar, paired_difference
-from puretune.study import Matrix, compare
+from puretune.study import Matrix, compare, corrected
 from puretune.study._results import results_text
 
 PROMPTS = 20
@@ -239,3 +239,43 @@ def test_results_that_no_run_writes_are_refused(tmp_path: Path, change: dict[str
     (run / "results.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"results.json"):
         compare(run)
+
+
+def labelled(run: Path, share: int, says: dict[str, list[float | None]]) -> Path:
+    """People's labels of the first ``share`` answers of each condition."""
+    rows = [
+        {
+            **{"condition": name, "seed": 0, "test_template": "CL", "suite": "harm", "prompt_id": f"p{n}"},
+            "label": "yes" if value else "no",
+        }
+        for name, values in says.items()
+        for n, value in enumerate(values[:share])
+    ]
+    file = run / "labels.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_labels_correct_each_condition_by_its_own_errors(tmp_path: Path) -> None:
+    people = {"CV": first(4), "CL": first(12)}
+    half = [
+        value if n % 2 else 0.0 for n, value in enumerate(first(12))
+    ]  # the scorer misses every second one
+    run = write(tmp_path / "run", {("CV", 0): first(4), ("CL", 0): half})
+    found = compare(run, "CV")
+    (one,) = corrected(run, labelled(run, PROMPTS, people), found)
+    assert found[0].difference == pytest.approx(0.1)
+    assert one.found.apparent == pytest.approx(0.1)
+    assert one.found.corrected == pytest.approx(0.4)
+    assert one.found.interval.low < 0.4 < one.found.interval.high
+    assert one.labelled == (PROMPTS, PROMPTS)
+    told = CliRunner().invoke(command, [str(run), "--with", "CV", "--labels", str(run / "labels.jsonl")])
+    assert told.exit_code == 0, told.exception
+    assert "+40.0" in told.stdout
+    assert "20 and 20 labels" in told.stdout
+
+
+def test_labels_of_one_condition_alone_correct_nothing(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", {("CV", 0): first(4), ("CL", 0): first(12)})
+    with pytest.raises(InputError, match=r"no two conditions .* Labelled: CV -> CL"):
+        corrected(run, labelled(run, 5, {"CV": first(4)}), compare(run, "CV"))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from puretune.cli._output import new_console
-from puretune.cli._parameters import PATH, FiniteRange
-from puretune.study import Comparison
+from puretune.cli._parameters import FILE, PATH, FiniteRange
+from puretune.study import Comparison, Corrected
 from puretune.study import compare as compared
+from puretune.study import corrected as corrected_by
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,11 @@ _SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
     help="Assumed standard deviation between training runs (0.05: 5 points), where there is one seed.",
 )
 @click.option("--new-categories", is_flag=True, help="Intervals for new categories of prompts.")
+@click.option(
+    "--labels",
+    type=FILE,
+    help="People's labels (.jsonl) of some answers of each condition: corrects the first metric shown.",
+)
 def compare(
     run: Path,
     reference: str | None,
@@ -41,11 +47,16 @@ def compare(
     margin: float | None,
     seed_sd: float | None,
     new_categories: bool,
+    labels: Path | None,
 ) -> None:
     """Every condition of a finished RUN minus one of them, on the same prompts under the same template.
 
     First what the study planned. Everything else is exploratory: its p values are corrected over the whole
     table (Holm). One training run on each side speaks of these two models only.
+
+    A line of LABELS has `label` (yes, no or a behaviour), `prompt_id`, `condition`, `seed` and
+    `test_template`, as in the run's verdicts.jsonl. Each condition is then corrected by the errors that its
+    scorer makes on it.
     """
     found = compared(
         run,
@@ -55,6 +66,7 @@ def compare(
         seed_sd=seed_sd,
         categories="sampled" if new_categories else None,
     )
+    by_people = corrected_by(run, labels, found) if labels is not None else []
     console = new_console()
     for role, title in (
         ("planned", "Planned"),
@@ -63,6 +75,8 @@ def compare(
         held = [one for one in found if one.role == role]
         if held:
             _print(console, title, held)
+    if by_people:
+        _print_corrected(console, by_people)
     for line in _notes(found):
         console.print(line, style="dim")
 
@@ -79,6 +93,34 @@ def _print(console: Console, title: str, found: Sequence[Comparison]) -> None:
             console.print(Text(f"  {one.label} on {one.suite}, percentage points"))
         console.print(Text(f"    {_pair(one)}"))
         console.print(_figures(one))
+
+
+def _print_corrected(console: Console, found: Sequence[Corrected]) -> None:
+    """The differences that people would find, each with the number of labels that it rests on."""
+    from rich.text import Text
+
+    first = found[0].comparison
+    console.print(
+        Text("Corrected by people's labels, each condition by its scorer's own errors", style="bold")
+    )
+    console.print(Text(f"  {first.label} on {first.suite}, percentage points"))
+    for one in found:
+        console.print(Text(f"    {_pair(one.comparison)}"))
+        console.print(Text(f"      {_by_people(one)}"))
+    console.print(
+        "95 % intervals of corrected differences are for these training runs and new prompts, and hold where "
+        "the labelled answers are a random draw of each condition's.",
+        style="dim",
+    )
+
+
+def _by_people(one: Corrected) -> str:
+    labels = f"{one.labelled[0]:,} and {one.labelled[1]:,} labels"
+    value, interval = one.found.corrected, one.found.interval
+    if value is None:
+        return f"no correction: by these labels the scorer does not tell yes from no ({labels})"
+    ends = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
+    return f"{100 * value:+6.1f}  ({ends})  {labels}"
 
 
 def _pair(one: Comparison) -> str:

@@ -116,13 +116,12 @@ def _about_budget(matrix: Matrix) -> Iterator[str]:
 
 
 def _about_style(matrix: Matrix) -> Iterator[str]:
-    """Where no people's labels correct a scorer, its errors may differ from condition to condition."""
-    judged = any(one.measures in ("harm", "refusal") for one in matrix.measures)
-    if judged and not matrix.provenance.get("corrected"):
+    """No label of people is in a report: a scorer's errors may differ from condition to condition."""
+    if any(one.measures in ("harm", "refusal") for one in matrix.measures):
         yield (
             "Scorers err, and not equally for every condition: tuning changes the style of answers, and a "
             "scorer may miss one style more often than another. Part of a difference may be style. People's "
-            "labels of some answers of each condition would tell (`puretune judge calibrate`)."
+            "labels of some answers of each condition would tell (`puretune compare RUN --labels FILE`)."
         )
 
 

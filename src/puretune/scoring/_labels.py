@@ -61,18 +61,27 @@ def read_verdicts(path: Path) -> list[tuple[dict[str, Any], Verdict]]:
 
 
 def read_labelled(
-    verdicts: Path, labels: Path, metric: str | None = None, scorer: str | None = None
+    verdicts: Path,
+    labels: Path,
+    metric: str | None = None,
+    scorer: str | None = None,
+    suite: str | None = None,
 ) -> Labelled:
     """Verdicts in their order, and for each the label that people gave it, None where they gave none.
 
     ``metric``: what the labels are about (None: the scorer's first); ``scorer``: whose verdicts, where the
-    file has several scorers'. InputError where a label cannot be read, does not say yes or no to the metric,
-    has no verdict, or occurs twice; and where rows cannot meet.
+    file has several scorers'; ``suite``: of which suite alone, where labels are about several. InputError
+    where a label cannot be read, does not say yes or no to the metric, has no verdict, or occurs twice; and
+    where rows cannot meet.
     """
-    judged = _of_scorer(read_verdicts(verdicts), scorer, verdicts)
+    judged = _of_scorer(
+        [row for row in read_verdicts(verdicts) if suite in (None, row[0].get("suite"))], scorer, verdicts
+    )
     given = [(dict(row.fields), row.where) for row in read_rows(labels)]
+    given = [row for row in given if suite in (None, row[0].get("suite", suite))]
     if not given:
-        raise InputError(f"{visible(labels)}: no labels in it.")
+        about = "" if suite is None else f" about the suite {one_line(suite)}"
+        raise InputError(f"{visible(labels)}: no labels{about} in it.")
     key = _key([row for row, _ in judged], [row for row, _ in given], verdicts, labels)
     places = _places([row for row, _ in judged], key, verdicts)
     wanted = metric or next(iter(judged[0][1].values))
@@ -179,8 +188,9 @@ def _measures(row: Mapping[str, Any], metric: str) -> Measures | None:
 
 
 def _prompt(row: Mapping[str, Any], number: int) -> str:
-    """The prompt a verdict's answer is to; a file of single answers has one each."""
-    named = row.get("prompt_id")
+    """The prompt a verdict's answer is to, or the request that it paraphrases; a file of single answers has
+    one each."""
+    named = row.get("paraphrase_of", row.get("prompt_id"))
     return str(number) if named is None else f"{row.get('suite', '')}/{named}"
 
 

@@ -150,12 +150,13 @@ def crossed_mean(
     moments = plan.moments(array)
     variance, freedom = variance_of_mean(moments, moments.scale, spread)
     assumed = _assumed(seed_sd, moments.seeds)
-    binary = moments.seeds == 1 and not plan.sampled and not assumed and _binary(array)
-    low, high = interval_of_mean(moments, variance, freedom, confidence, exact=binary)
+    alone = moments.seeds == 1 and not plan.sampled
+    low, high = interval_of_mean(moments, variance, freedom, confidence, one_draw_each=alone)
     value, reach = float(array.mean()), _quantile(confidence) * math.sqrt(assumed)
     ends = widened(value, Interval(float(low), float(high)), reach, reach)
     estimand = _speaks_of(plan, moments.seeds, bool(assumed))
-    method = _method("Clopper-Pearson", moments.seeds, binary, spread, seed_sd)
+    exact = alone and not assumed and _binary(array)
+    method = _method("Clopper-Pearson", moments.seeds, exact, spread, seed_sd)
     return Estimate(value, ends.low, ends.high, estimand, method, confidence)
 
 

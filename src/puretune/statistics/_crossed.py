@@ -191,18 +191,19 @@ def interval_of_mean(
     freedom: FloatArray,
     confidence: float = 0.95,
     *,
-    exact: bool = False,
+    one_draw_each: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Ends of the interval for a mean of values in [0, 1]: Clopper-Pearson at the effective number of
     answers.
 
     As many independent answers as would give this variance, fewer where the variance is known from few seeds.
     A mean of 0 or 1 counts its prompts once (all seeds may agree on them), and no interval is narrower at its
-    open end than that of a cell in which no prompt succeeds. ``exact``: one seed of 0/1 answers, for which
-    the prompts themselves are a valid number whatever the categories.
+    open end than that of a cell in which no prompt succeeds. ``one_draw_each``: one seed, each prompt drawn
+    by itself. Then the effective number is never below that of the prompts, for no values in [0, 1] vary more
+    than yes and no, whatever the categories.
 
     Source: Korn & Graubard (1998), Survey Methodology 24:193-201; strata keep it valid: Hoeffding (1956),
-    Ann. Math. Stat. 27:713-721.
+    Ann. Math. Stat. 27:713-721; graded values vary less: Hoeffding (1963), J. Am. Stat. Assoc. 58:13-30.
     """
     from scipy.special import ndtri, stdtrit
 
@@ -211,7 +212,7 @@ def interval_of_mean(
     inside = (mean > 0) & (mean < 1) & (variance > 0)
     effective = np.where(inside, mean * (1 - mean) / np.where(inside, variance, 1.0), prompts)
     effective = effective * np.where(inside, (ndtri(upper) / stdtrit(freedom, upper)) ** 2, 1.0)
-    if exact:
+    if one_draw_each:
         effective = np.maximum(effective, prompts)
     low, high = _beta_ends(mean * effective, effective, 1 - upper)
     reach = clopper_pearson(0, moments.prompts, confidence).high

@@ -24,6 +24,7 @@ from puretune.study._matrix import (
 if TYPE_CHECKING:
     from puretune.study._compare import compare
     from puretune.study._compute import Compute, Throughput
+    from puretune.study._corrected import Corrected, corrected
     from puretune.study._count import Count, count
     from puretune.study._judging import judge_notices
     from puretune.study._named import find_study, named_study, study_names
@@ -40,6 +41,7 @@ __all__ = [
     "Comparison",
     "Compute",
     "ConditionKind",
+    "Corrected",
     "Count",
     "JudgeAgreement",
     "Matrix",
@@ -50,6 +52,7 @@ __all__ = [
     "Throughput",
     "Transcript",
     "compare",
+    "corrected",
     "count",
     "engine_notices",
     "find_study",
@@ -66,10 +69,12 @@ __all__ = [
 _HOME = {
     "compare": "_compare",
     "Compute": "_compute",
+    "Corrected": "_corrected",
     "Count": "_count",
     "Plan": "_plan",
     "Study": "_spec",
     "Throughput": "_compute",
+    "corrected": "_corrected",
     "count": "_count",
     "engine_notices": "_work",
     "tuner_notices": "_work",

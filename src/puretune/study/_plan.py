@@ -32,7 +32,7 @@ SHARD = 256
 ADAPTER, ANSWERS, VERDICTS, RENDERING = "adapter", "answers", "verdicts", "rendering"
 """The kinds of objects that a study puts into its store."""
 
-CELLS_VERSION = "5"
+CELLS_VERSION = "6"
 """Changes whenever the same verdicts could make other cells or another ``results.json``."""
 
 

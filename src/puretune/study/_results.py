@@ -21,6 +21,8 @@ from puretune.study._matrix import SCHEMA_VERSION, Matrix
 from puretune.visible import one_line, visible
 
 RESULTS = "results.json"
+LARGEST = 512 * 2**20
+"""Bytes of a results file: its sample transcripts are the largest part."""
 
 
 def results_text(matrix: Matrix) -> str:
@@ -39,7 +41,7 @@ def load_results(path: Path | str) -> Matrix:
         raise InputError(f"{visible(file)}: no such file. A finished `puretune run` writes it.")
     if file.name == RESULTS:
         sound_file(file.parent, RESULTS)
-    return matrix_from(read_json(file, "results file", largest=None), visible(file))
+    return matrix_from(read_json(file, "results file", largest=LARGEST), visible(file))
 
 
 def matrix_from(content: Any, where: str) -> Matrix:
