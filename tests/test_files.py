@@ -93,3 +93,10 @@ def test_what_is_visible_has_nothing_that_steers_a_terminal(text: str) -> None:
 def test_escapes_are_readable_and_letters_stay() -> None:
     assert visible("naïve 漢字 🙂\tx\n") == "naïve 漢字 🙂\tx\n"
     assert visible("\x1b[2J\u202e\u200b\ud800") == "\\x1b[2J\\u202e\\u200b\\ud800"
+
+
+def test_tags_are_named_as_people_type_them() -> None:
+    with pytest.raises(InputError, match=r"the tag !!set is not supported"):
+        parse_yaml("a: !!set {x}", "file.yaml")
+    with pytest.raises(InputError, match=r"the tag !mine is not supported"):
+        parse_yaml("a: !mine x", "file.yaml")

@@ -15,6 +15,7 @@ import puretune
 ROOT = Path(puretune.__file__).parent
 ORDER = [
     "visible",
+    "names",
     "errors",
     "events",
     "memory",

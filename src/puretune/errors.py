@@ -6,8 +6,10 @@ The exit codes are part of the command line's contract: 0 done, 1 a check failed
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from puretune.names import listed, nearest
+from puretune.visible import quoted
 
 
 class PuretuneError(Exception):
@@ -33,9 +35,11 @@ class EnvironmentFault(PuretuneError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
-    """The error for an unknown name: the nearest known name, then all known names."""
+    """The error for an unknown name: the nearest known name, then the known names (the first hundred)."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, names, cutoff=0.5)
+    hint = f"Did you mean {near!r}? " if near else ""
     place = f"{where}: " if where else ""
-    return InputError(f"{place}unknown {kind} {name!r}. {hint}Known: {', '.join(names) or 'none'}.")
+    return InputError(
+        f"{place}unknown {kind} {quoted(name, 60)}. {hint}Known: {listed(names, 100) or 'none'}."
+    )

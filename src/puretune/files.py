@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of a JSON configuration file (a tokenizer's are the largest): more is an error."""
@@ -37,21 +37,17 @@ def checked_path(value: str | os.PathLike[str], what: str = "path") -> Path:
     if not text:
         raise InputError(f"{what}: the path is empty.")
     if "\0" in text:
-        raise InputError(f"{what} {one_line(text)!r}: a path cannot contain a NUL character.")
+        raise InputError(f"{what} {quoted(text)}: a path cannot contain a NUL character.")
     try:
         encoded = os.fsencode(text)
     except UnicodeEncodeError:
-        raise InputError(
-            f"{what} {one_line(text)!r}: not valid Unicode (half of a character pair)."
-        ) from None
+        raise InputError(f"{what} {quoted(text)}: not valid Unicode (half of a character pair).") from None
     if len(encoded) > 4000 or any(len(part) > 255 for part in encoded.split(b"/")):
-        raise InputError(f"{what} {one_line(text, 60)!r}: the path is too long ({len(encoded):,} bytes).")
+        raise InputError(f"{what} {quoted(text, 60)}: the path is too long ({len(encoded):,} bytes).")
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise InputError(
-            f"{what} {one_line(text)!r}: there is no such user. Write the path in full."
-        ) from None
+        raise InputError(f"{what} {quoted(text)}: there is no such user. Write the path in full.") from None
 
 
 def working_directory() -> Path:
@@ -161,10 +157,9 @@ def kind_of(value: Any) -> str:
     if isinstance(value, int | float):
         return f"the number {one_line(value, 30)}"
     if isinstance(value, str):
-        return f"the text {one_line(value, 40)!r}"
-    return (
-        "a list" if isinstance(value, list | tuple) else "a mapping" if isinstance(value, dict) else "a value"
-    )
+        return f"the text {quoted(value, 40)}"
+    named = ((list | tuple, "a list"), (dict, "a mapping"), (bytes, "bytes, not text"))
+    return next((said for kind, said in named if isinstance(value, kind)), "a value")
 
 
 def parse_yaml(text: str, where: str) -> tuple[Any, yaml.Node | None]:
@@ -247,7 +242,7 @@ class _Values:
             if key in content:
                 raise self.fault(
                     key_node,
-                    f"duplicate key {one_line(key)!r}, first on line {lines[key]}. Remove one of them",
+                    f"duplicate key {quoted(key)}, first on line {lines[key]}. Remove one of them",
                 )
             lines[key] = key_node.start_mark.line + 1
             content[key] = self.value(value_node, depth + 1)
@@ -266,26 +261,24 @@ class _Values:
             return self.date(node, text)
         if kind in ("str", "value") or (kind == "!" and node.style):
             if not is_text(text):
-                raise self.fault(node, f"{one_line(text, 60)!r} has half a character or a NUL in it")
+                raise self.fault(node, f"{quoted(text, 60)} has half a character or a NUL in it")
             return text
         if kind == "null":
             return None
         if kind == "bool":
             if text.lower() in ("true", "yes", "on", "false", "no", "off"):
                 return text.lower() in ("true", "yes", "on")
-            raise self.fault(node, f"{one_line(text)!r} is not true or false")
+            raise self.fault(node, f"{quoted(text)} is not true or false")
         if kind in ("int", "float"):
             return self.number(node, text, kind)
-        raise self.fault(node, f"the tag {one_line(node.tag)!r} is not supported here. Write plain values")
+        raise self.fault(node, f"the tag {_tag(node)} is not supported here. Write plain values")
 
     def date(self, node: yaml.ScalarNode, text: str) -> str:
         """The text of a date, where it is one."""
         try:
             yaml.constructor.SafeConstructor().construct_yaml_timestamp(node)
         except (ValueError, OverflowError, AttributeError):
-            raise self.fault(
-                node, f"{one_line(text)!r} is no date. If it is text, put it in quotes"
-            ) from None
+            raise self.fault(node, f"{quoted(text)} is no date. If it is text, put it in quotes") from None
         return text
 
     def number(self, node: yaml.ScalarNode, text: str, kind: str) -> int | float:
@@ -295,17 +288,21 @@ class _Values:
             made = yaml.constructor.SafeConstructor()
             value = made.construct_yaml_int(node) if kind == "int" else made.construct_yaml_float(node)
         except (ValueError, IndexError, OverflowError, KeyError):
-            raise self.fault(node, f"{one_line(text)!r} is not a number") from None
+            raise self.fault(node, f"{quoted(text)} is not a number") from None
         return value
 
     def plain(self, node: yaml.Node, tag: str) -> None:
         if node.tag != tag:
-            raise self.fault(
-                node, f"the tag {one_line(node.tag)!r} is not supported here. Write plain values"
-            )
+            raise self.fault(node, f"the tag {_tag(node)} is not supported here. Write plain values")
 
     def fault(self, node: yaml.Node, what: str) -> InputError:
         return InputError(f"{self.where}:{node.start_mark.line + 1}: {what}.")
+
+
+def _tag(node: yaml.Node) -> str:
+    """A tag as people type it: ``!!int``, ``!mine``."""
+    standard = "tag:yaml.org,2002:"
+    return one_line(f"!!{node.tag.removeprefix(standard)}" if node.tag.startswith(standard) else node.tag, 60)
 
 
 def _syntax(where: str, error: yaml.MarkedYAMLError) -> str:
@@ -337,7 +334,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for number, key in enumerate(keys) if key in keys[:number])
-        raise ValueError(f"duplicate key {one_line(twice, 60)!r}")
+        raise ValueError(f"duplicate key {quoted(twice, 60)}")
     return made
 
 

@@ -27,7 +27,7 @@ def validated(
     known = list(getattr(kind, "__dataclass_fields__", ()))
     for name in given:
         if name not in known:
-            raise unknown(word, one_line(name), [*known, *also], where)
+            raise unknown(word, name, [*known, *also], where)
     try:
         return TypeAdapter(kind).validate_json(_as_json(given, where), strict=True)
     except ValidationError as error:
@@ -56,7 +56,7 @@ def _first(error: Any) -> str:
     place = ".".join(one_line(part, 60) for part in first["loc"])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"unknown key {place!r}"
-    said = first["msg"].removesuffix(".")
+    said = first["msg"].removeprefix("Input ").removesuffix(".")
     if first["type"] in ("missing", "json_invalid"):
         return f"{place}: {said}" if place else said
     return f"{place}: {said} (given: {one_line(repr(first['input']), 80)})"

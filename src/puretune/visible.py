@@ -25,6 +25,16 @@ def one_line(text: object, longest: int = 200) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def quoted(text: object, longest: int = 200) -> str:
+    """``text`` as :func:`one_line` shows it, in quotes: a backslash is one, blanks at the ends stay."""
+    whole = str(text)[: 20 * longest]
+    line = one_line(whole, longest)
+    if whole[:1].isspace() or whole[-1:].isspace():
+        line = visible(whole, kept="")
+        line = line if len(line) <= longest else line[: longest - 1] + "…"
+    return f'"{line}"' if "'" in line and '"' not in line else f"'{line}'"
+
+
 def _is_shown(char: str, kept: str) -> bool:
     return (
         char in kept or (char.isascii() and char.isprintable()) or unicodedata.category(char) not in _HIDDEN

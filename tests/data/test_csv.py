@@ -98,3 +98,30 @@ def test_layout_settings_are_for_csv_alone(tmp_path: Path) -> None:
 def test_a_spreadsheets_header_twice_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names column 'answer' twice"):
         read_source(spec_of(tmp_path, "question,answer,answer\na,b,c\n"))
+
+
+def test_a_first_row_that_reads_like_the_columns_numbers_is_a_row(tmp_path: Path) -> None:
+    rows = read_source(
+        spec_of(tmp_path, "1,2\n3,4\n", header=False, columns={"prompt": "1", "completion": "2"})
+    )
+    assert [(row.query, row.reference) for row in rows] == [("1", "2"), ("3", "4")]
+
+
+def test_blanks_around_a_columns_name_do_not_belong_to_it(tmp_path: Path) -> None:
+    assert queries(tmp_path, " prompt , completion \n Bake? ,Yes\n") == [" Bake? "]
+    with pytest.raises(InputError, match="names column 'prompt' twice"):
+        read_source(spec_of(tmp_path, "prompt, prompt\na,b\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('prompt,completion\na,b\n"c,d\ne,f\n', r"mine\.csv:3: .*that no quote ends"),
+        ('prompt,completion\n"a "b" c",d\n', r"mine\.csv:2: .*text follows the quote"),
+    ],
+)
+def test_a_quote_that_is_wrong_is_named_with_the_line_where_its_row_begins(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        read_source(spec_of(tmp_path, text))

@@ -201,3 +201,37 @@ def test_a_wrong_format_or_mapping_is_told_with_the_nearest_name(
 def test_columns_of_two_formats_ask_which_is_meant(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'prompt-completion' or 'question-answer'; say which"):
         read(tmp_path, {"prompt": "a", "question": "b"})
+
+
+@pytest.mark.parametrize("kind", ["text", "input_text", "output_text"])
+def test_text_parts_are_one_text(tmp_path: Path, kind: str) -> None:
+    parts = [{"type": kind, "text": "How "}, {"type": kind, "text": "many?"}]
+    (row,) = read(tmp_path, {"messages": [{"role": "user", "content": parts}, *turns(CHAT[2])]})
+    assert row.messages == (ASK, SAY)
+
+
+def test_a_part_that_is_no_text_is_named_by_its_type(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    with pytest.raises(InputError, match=r"mine\.jsonl:1: turn 1: 'content' has a part of type 'image_url'"):
+        read(tmp_path, {"messages": [{"role": "user", "content": parts}]})
+
+
+@pytest.mark.parametrize("name", ["conversation", "chosen", "dialog"])
+def test_a_conversation_under_another_name_is_read_as_the_error_says(tmp_path: Path, name: str) -> None:
+    row = {name: turns(*CHAT)}
+    with pytest.raises(InputError, match=rf"columns {{messages: {name}}}"):
+        read(tmp_path, row)
+    assert read(tmp_path, row, columns={"messages": name})[0].messages == (SYSTEM, ASK, SAY)
+
+
+def test_a_column_of_another_format_is_not_suggested(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, {"question": "a", "answer": "b"}, {"prompt": "c", "completion": "d"})
+    assert "Map it" not in str(caught.value)
+
+
+def test_json_over_several_lines_under_the_name_jsonl_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps([{"prompt": "a", "completion": "b"}], indent=1))
+    with pytest.raises(InputError, match=r"name this file \.json"):
+        read_source(SourceSpec(str(path)))

@@ -222,3 +222,20 @@ def test_an_analysis_that_makes_no_sense_is_refused(analysis: dict[str, Any], sa
 def test_a_contrast_is_two_cells(contrast: str, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         contrasts_of(AnalysisSection(contrast=contrast))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"note": "a\0"}, {"note": "\ud800"}, {"engine": {"name": "local", "x": "\0"}}, {"pairs": ["\0"]}],
+    ids=["nul", "half a character", "an option", "a pair"],
+)
+def test_a_text_that_study_yaml_could_not_hold_is_an_error_in_python_too(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"^Study: {next(iter(wrong))}.*(NUL|half a character)"):
+        Study(name="a", model="lab", train=["untuned"], test=["CV"], suites=["lab-maths"], **wrong)
+
+
+def test_an_option_that_contains_itself_is_an_error() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(InputError, match="too deeply"):
+        Study(name="a", model="lab", suites=["lab-maths"], engine={"name": "local", "x": loop})

@@ -26,7 +26,7 @@ from puretune.data import (
     offered_sources,
 )
 from puretune.errors import CheckFailed, InputError
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 _PROBLEMS_SHOWN = 20
 _MARKUP = "keep: texts that carry turn markup ([INST], <|im_start|>) are meant to."
@@ -135,7 +135,7 @@ def _spec(*, format_: str | None, columns: tuple[str, ...], **more: Any) -> Sour
         canonical, equals, theirs = pair.partition("=")
         if not (canonical and equals and theirs):
             raise InputError(
-                f"--columns {one_line(pair)!r}: write CANONICAL=YOURS, such as --columns question=frage."
+                f"--columns {quoted(pair)}: write CANONICAL=YOURS, such as --columns question=frage."
             )
         mapping[canonical] = theirs
     return SourceSpec(format=format_, columns=mapping, **more)

@@ -10,7 +10,6 @@ from puretune.data._markup import Mark, marks_in, special_tokens
 from puretune.data._messages import plain_text
 from puretune.data._not_read import NotRead
 from puretune.data._read import ENTRY_POINTS, draw_source, is_local, offered_sources, read_source
-from puretune.data._row import listed
 from puretune.data._source import Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
 
@@ -32,7 +31,6 @@ __all__ = [
     "data_digest",
     "draw_source",
     "is_local",
-    "listed",
     "marks_in",
     "notes_on",
     "offered_sources",

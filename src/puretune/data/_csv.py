@@ -14,9 +14,10 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from puretune.data._row import OnProblem, Row, listed
+from puretune.data._row import OnProblem, Row
 from puretune.errors import InputError
-from puretune.visible import one_line, visible
+from puretune.names import listed
+from puretune.visible import quoted, visible
 
 _LONGEST_CELL = 2**31 - 1
 """Characters in a CSV cell: Python's own limit of 131,072 is too small for long answers."""
@@ -48,8 +49,8 @@ def csv_rows(path: Path, text: str, layout: CsvLayout, on_problem: OnProblem) ->
     for cells in _filled_lines(lines, name):
         where = f"{name}:{lines.line_num}"
         if header is None:
-            header = _header(cells, where, layout, separator)
-            if header == cells:
+            header, is_row = _header(cells, where, layout, separator)
+            if not is_row:
                 continue
         count += 1
         if len(cells) == len(header):
@@ -61,15 +62,24 @@ def csv_rows(path: Path, text: str, layout: CsvLayout, on_problem: OnProblem) ->
 def _filled_lines(lines: Iterator[list[str]], name: str) -> Iterator[list[str]]:
     """The lines that are not blank, csv's errors in our words."""
     while True:
+        start = lines.line_num + 1  # type: ignore[attr-defined]
         try:
             cells = next(lines)
         except StopIteration:
             return
         except csv.Error as error:
-            number = getattr(lines, "line_num", "?")
-            raise InputError(f"{name}:{number}: not CSV: {error}. Check the quotes.") from error
+            raise InputError(f"{name}:{start}: not CSV: {_wrong_quotes(error)}") from error
         if cells:
             yield cells
+
+
+def _wrong_quotes(error: csv.Error) -> str:
+    """What csv found, in our words."""
+    if "expected after" in str(error):
+        return "text follows the quote that ends a cell. Write a quote inside a quoted cell twice."
+    if "unexpected end" in str(error):
+        return "a quote begins a cell here that no quote ends. Write a quote inside a quoted cell twice."
+    return f"{visible(error)}. Check the quotes."
 
 
 def _other_number(cells: list[str], header: list[str], separator: str) -> str:
@@ -79,22 +89,21 @@ def _other_number(cells: list[str], header: list[str], separator: str) -> str:
     )
 
 
-def _header(cells: list[str], where: str, layout: CsvLayout, separator: str) -> list[str]:
-    """The columns' names: the first line's cells, or others where that line is data."""
+def _header(cells: list[str], where: str, layout: CsvLayout, separator: str) -> tuple[list[str], bool]:
+    """The columns' names, and whether the first line is a row: then they are none of its cells."""
     if layout.delimiter is None:
         _check_separator(cells, where, layout, separator)
     if layout.header is False:
-        return [str(number) for number in range(1, len(cells) + 1)]
+        return [str(number) for number in range(1, len(cells) + 1)], True
     if layout.header is None and not _names_columns(cells, layout):
         if layout.sole is not None and len(cells) == 1 and " " in cells[0]:
-            return [layout.sole]
+            return [layout.sole], True
         raise InputError(_missing_header(cells, where))
-    if len(set(cells)) < len(cells):
-        twice = next(cell for number, cell in enumerate(cells) if cell in cells[:number])
-        raise InputError(
-            f"{where}: the header names column {one_line(twice, 60)!r} twice. Rename one of them."
-        )
-    return cells
+    names = [cell.strip() for cell in cells]
+    if len(set(names)) < len(names):
+        twice = next(name for number, name in enumerate(names) if name in names[:number])
+        raise InputError(f"{where}: the header names column {quoted(twice, 60)} twice. Rename one of them.")
+    return names, False
 
 
 def _names_columns(cells: list[str], layout: CsvLayout) -> bool:
@@ -122,7 +131,7 @@ def _missing_header(cells: list[str], where: str) -> str:
     mapped = "" if len(cells) == 1 else " and number the columns: `columns: {prompt: 1, completion: 2}`"
     options = "--no-header" + ("" if len(cells) == 1 else " --columns prompt=1 --columns completion=2")
     return (
-        f"{where}: the header line seems to be missing: the first line reads {one_line(cells[0], 60)!r}. If "
+        f"{where}: the header line seems to be missing: the first line reads {quoted(cells[0], 60)}. If "
         f"it is data, add `header: false`{mapped} (data check: {options}); if it names the columns, add "
         "`header: true` (--header)."
     )

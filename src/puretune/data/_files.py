@@ -59,11 +59,21 @@ def _jsonl_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterato
             if not text:
                 continue
             count += 1
-            fields = _object(parse_json(text, where, unique=True), where)
+            fields = _object(_line_value(text, where), where)
         except InputError as problem:
             on_problem(problem)
             continue
         yield Row(where, count, fields)
+
+
+def _line_value(text: str, where: str) -> Any:
+    """The value of one line; InputError, with what a .jsonl file is, for a line that is not JSON alone."""
+    try:
+        return parse_json(text, where, unique=True)
+    except InputError as error:
+        if text in ("[", "{"):
+            raise InputError(f"{error} A .jsonl file has one object a line; name this file .json.") from None
+        raise
 
 
 def _lines(path: Path) -> Iterator[bytes]:

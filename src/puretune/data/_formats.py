@@ -20,11 +20,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from puretune.data._messages import checked_value, conversation, fields_not_read, plain_text
-from puretune.data._row import Row, WatchedFields, listed, nearest
+from puretune.data._row import Row, WatchedFields
 from puretune.errors import InputError, unknown
 from puretune.files import kind_of
+from puretune.names import listed, nearest
 from puretune.templates import Message
-from puretune.visible import one_line
+from puretune.visible import one_line, quoted
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def format_of(row: Row, format: str | None = None) -> Converter:
 def known_columns(format: str | None) -> tuple[str, ...]:
     """The canonical columns of a format (of all, for None); InputError for an unknown format."""
     if format is not None and format not in FORMATS:
-        raise unknown("format", one_line(format, 60), FORMATS)
+        raise unknown("format", format, FORMATS)
     own: list[str] = [column for name, column in _TURNS.items() if format in (None, name)]
     for name, names in _SINGLE.items():
         if format in (None, name):
@@ -96,11 +97,11 @@ def rename(row: Row, columns: Mapping[str, str], known: Iterable[str] | None = N
     """
     for canonical, theirs in columns.items():
         if known is not None and canonical not in known:
-            raise unknown("column", one_line(canonical, 60), known, where="columns (canonical: the file's)")
+            raise unknown("column", canonical, known, where="columns (canonical: the file's)")
         if theirs not in row.fields:
             near = nearest(theirs, row.fields)
-            hint = f" Did you mean {one_line(near)!r}?" if near else ""
-            raise InputError(f"{row.where}: no column {one_line(theirs, 60)!r}.{hint} {_columns_of(row)}")
+            hint = f" Did you mean {quoted(near)}?" if near else ""
+            raise InputError(f"{row.where}: no column {quoted(theirs, 60)}.{hint} {_columns_of(row)}")
     taken = set(columns.values())
     fields = {name: value for name, value in row.fields.items() if name not in taken}
     fields.update({canonical: row.fields[theirs] for canonical, theirs in columns.items()})
@@ -119,7 +120,7 @@ def required(row: Row, *names: str) -> None:
     """InputError, with the nearest column, for the first of ``names`` that the row does not have."""
     for name in names:
         if name not in row.fields:
-            near = nearest(name, row.fields, cutoff=0.5)
+            near = nearest(name, row.fields)
             hint = f" Did you mean {near!r}? Map it: columns {{{name}: {near}}}." if near else ""
             raise InputError(f"{row.where}: no column {name!r}.{hint} {_columns_of(row)}")
 
@@ -272,6 +273,10 @@ def _advice(row: Row) -> str:
     """What to do with columns that no format has; a mapping here is one that reads the file."""
     if {"role", "content"} <= set(row.fields) or {"from", "value"} <= set(row.fields):
         return 'A row holds one turn; it must hold a conversation: {"messages": [{role, content}, ...]}.'
+    turns = next((name for name, value in row.fields.items() if _holds_turns(value)), None)
+    if turns is not None:
+        said = f"columns {{messages: {one_line(turns, 60)}}}"
+        return f"If {quoted(turns, 60)} is the conversation, map it: {said}."
     texts = [name for name, value in row.fields.items() if isinstance(value, str) and name not in _COMMON]
     if not texts:
         return "None of them holds text. Formats: " + ", ".join(FORMATS) + "."
@@ -285,6 +290,13 @@ def _advice(row: Row) -> str:
         f"{{{', '.join(f'{ours}: {one_line(theirs, 60)}' for ours, theirs in mapping.items())}}}. "
         f"Formats: {', '.join(FORMATS)}."
     )
+
+
+def _holds_turns(value: Any) -> bool:
+    """Whether a value is a conversation: a list of turns with role and content, or from and value."""
+    first = value[0] if isinstance(value, list) and value else None
+    names = set(first) if isinstance(first, Mapping) else set()
+    return {"role", "content"} <= names or {"from", "value"} <= names
 
 
 def _like(wanted: Iterable[str], names: list[str]) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from puretune.data._files import SUFFIXES
 from puretune.errors import EnvironmentFault, InputError
 from puretune.files import checked_path
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 
 def files_of(
@@ -43,9 +43,7 @@ def _of_config(path: Path, config: str) -> Path:
     """The sub-directory of a configuration that was asked for."""
     folder = checked_path(path / config, "config")
     if not folder.is_dir():
-        raise InputError(
-            f"{visible(path)} has no directory {one_line(config, 60)!r} (`config`). Leave it out."
-        )
+        raise InputError(f"{visible(path)} has no directory {quoted(config, 60)} (`config`). Leave it out.")
     return folder
 
 
@@ -65,7 +63,7 @@ def _check_not_another(path: Path, split: str | None, splits: Iterable[str]) -> 
     named = _words(path) & set(splits)
     if split is not None and named and split not in named:
         raise InputError(
-            f"{visible(path)}: split {one_line(split, 60)!r} is asked for, but the file's name says "
+            f"{visible(path)}: split {quoted(split, 60)} is asked for, but the file's name says "
             f"{', '.join(sorted(named))!r}. Give the directory with a file per split, or the right file."
         )
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from puretune.data._row import is_empty, listed
+from puretune.data._row import is_empty
 from puretune.errors import InputError, unknown
 from puretune.files import kind_of
+from puretune.names import listed
 from puretune.templates import Message, Role
-from puretune.visible import one_line
+from puretune.visible import one_line, quoted
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -27,6 +28,8 @@ _PAIRS = (("role", "content"), ("from", "value"))
 """The two spellings of a turn's fields; either is read in either column."""
 _READ = ("weight", "train")
 _PART_READ = ("type", "text")
+_TEXT_PARTS = ("text", "input_text", "output_text")
+"""Types of a part that is text, in OpenAI's chat and responses interfaces."""
 
 
 def conversation(turns: Sequence[Any], where: str) -> tuple[Message, ...]:
@@ -97,8 +100,8 @@ def _message(turn: Any, where: str) -> Message:
     role, content = names
     name = turn[role]
     if not isinstance(name, str) or name not in _ROLES:
-        raise unknown("role", one_line(name, 60), _ROLES, where=where)
-    text = plain_text(_joined(turn[content]), f"{where}: {content!r}")
+        raise unknown("role", name, _ROLES, where=where)
+    text = plain_text(_joined(turn[content], f"{where}: {content!r}"), f"{where}: {content!r}")
     return Message(_ROLES[name], text, train=_trained(turn, _ROLES[name], where))
 
 
@@ -113,15 +116,21 @@ def _left_in(fields: Mapping[str, Any], read: Sequence[str]) -> set[str]:
     return {str(name) for name, value in fields.items() if name not in read and not is_empty(value)}
 
 
-def _joined(content: Any) -> Any:
-    """OpenAI's list of text parts as one text; anything else as it is."""
-    if isinstance(content, list) and content and all(_is_text_part(part) for part in content):
-        return "".join(part["text"] for part in content)
-    return content
+def _joined(content: Any, where: str) -> Any:
+    """OpenAI's list of text parts as one text; what is no list as it is; InputError for another part."""
+    if not isinstance(content, list) or not content:
+        return content
+    other = next((part for part in content if not _is_text_part(part)), None)
+    if other is not None:
+        said = f"of type {quoted(other.get('type'), 40)}" if isinstance(other, Mapping) else kind_of(other)
+        raise InputError(
+            f'{where} has a part {said}; only text parts are read: {{"type": "text", "text": ...}}.'
+        )
+    return "".join(part["text"] for part in content)
 
 
 def _is_text_part(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
+    return isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str)
 
 
 def _trained(turn: Mapping[str, Any], role: Role, where: str) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from puretune.data._formats import Draft
 from puretune.data._row import Row, WatchedFields, is_empty
 from puretune.errors import InputError
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 SAYS_NOTHING = frozenset(
     {
@@ -71,7 +71,7 @@ class NotRead:
         """``'context' (column, 12 rows)``."""
         parts = [("column", self.columns.get(name)), ("message field", self.fields.get(name))]
         said = ", ".join(f"{kind}, {rows:,} row{'s'[: rows > 1]}" for kind, rows in parts if rows)
-        return f"{one_line(name, 60)!r} ({said})"
+        return f"{quoted(name, 60)} ({said})"
 
 
 def check_all_read(found: NotRead, own: Collection[str], ignore: Collection[str]) -> None:
@@ -81,7 +81,7 @@ def check_all_read(found: NotRead, own: Collection[str], ignore: Collection[str]
     used = [name for name in own if name in found.used and name not in found.columns]
     if used:
         raise InputError(
-            f"`ignore` names {one_line(used[0], 60)!r}, which is read here. Remove it from the list."
+            f"`ignore` names {quoted(used[0], 60)}, which is read here. Remove it from the list."
         )
     names = found.must_be_said({*own, *ignore})
     if names:

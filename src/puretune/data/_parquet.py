@@ -8,7 +8,7 @@ from pathlib import Path
 from puretune.data._csv import CsvLayout
 from puretune.data._row import OnProblem, Row
 from puretune.errors import EnvironmentFault, InputError
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 
 def parquet_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
@@ -37,4 +37,4 @@ def parquet_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterat
 def _check_names(names: list[str], path: Path) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{visible(path)}: two columns are called {one_line(twice)!r}. Rename one of them.")
+        raise InputError(f"{visible(path)}: two columns are called {quoted(twice)}. Rename one of them.")

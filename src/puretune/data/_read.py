@@ -24,7 +24,7 @@ from puretune.data._source import READING, SETTINGS_READ, Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.files import checked_path, kind_of
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 ENTRY_POINTS = "puretune.sources"
 """Entry-point group in which packages offer sources of their own; the value is a :data:`Source`."""
@@ -162,7 +162,7 @@ def _split_of(row: Row, named: NamedSource) -> str:
     split = row.fields[named.split_column]
     if not isinstance(split, str) or split not in named.splits:
         where = f"{row.where}: {named.split_column!r}"
-        raise unknown("split", one_line(split, 60), named.splits, where=where)
+        raise unknown("split", split, named.splits, where=where)
     return split
 
 
@@ -176,7 +176,7 @@ def _base_split(named: NamedSource, spec: SourceSpec) -> str:
         return next(iter(named.splits))
     split = spec.split or next(iter(named.splits))
     if split not in named.splits:
-        error = unknown("split", one_line(split, 60), named.splits, where=named.name)
+        error = unknown("split", split, named.splits, where=named.name)
         raise InputError(f"{error} With hold_out: SHARE, one split is cut into train and test.")
     return split
 
@@ -200,7 +200,7 @@ def _unnamed_table(spec: SourceSpec, offered: Iterable[str], on_problem: OnProbl
         rows = hub_rows(spec.source, spec.config, split, spec.revision)
         prefix = spec.source.rpartition("/")[2] + (f"-{split}" if split else "")
         return _Table(rows, prefix, None, names)
-    error = unknown("source", one_line(spec.source), [*NAMED_SOURCES, *offered])
+    error = unknown("source", spec.source, [*NAMED_SOURCES, *offered])
     raise InputError(f"{error} A file's name ends in {', '.join(sorted(SUFFIXES))}; a hub id is owner/name.")
 
 
@@ -299,7 +299,7 @@ def _columns_of_bare(row: Row, spec: SourceSpec, sole: str) -> dict[str, str]:
 def _check_new(id: str, row: Row, places: dict[str, str]) -> None:
     if id in places:
         raise InputError(
-            f"{row.where}: duplicate id {one_line(id, 60)!r}, first used in {places[id]}. Ids must differ; "
+            f"{row.where}: duplicate id {quoted(id, 60)}, first used in {places[id]}. Ids must differ; "
             "rename one, or drop the id column to have rows numbered."
         )
     places[id] = row.where

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.visible import one_line, visible
+from puretune.names import nearest
+from puretune.visible import visible
 
 OnProblem = Callable[[InputError], None]
 """What happens with a row that cannot be read."""
-
-_MOST_CANDIDATES, _LONGEST_CANDIDATE, _MOST_SHOWN = 200, 60, 20
 
 
 @dataclass(frozen=True)
@@ -58,20 +56,6 @@ def is_empty(value: Any) -> bool:
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and value != value)
-
-
-def nearest(name: str, candidates: Iterable[Any], cutoff: float = 0.6) -> str | None:
-    """The candidate that ``name`` most resembles; long or very many candidates are not compared."""
-    names = [str(one) for one in candidates if len(str(one)) <= _LONGEST_CANDIDATE][:_MOST_CANDIDATES]
-    found = difflib.get_close_matches(name[:_LONGEST_CANDIDATE], names, 1, cutoff)
-    return found[0] if found else None
-
-
-def listed(names: Iterable[Any]) -> str:
-    """Names for a message: the first twenty, safe to show."""
-    shown = [one_line(name, _LONGEST_CANDIDATE) for name in names]
-    more = f", ... ({len(shown):,} in all)" if len(shown) > _MOST_SHOWN else ""
-    return ", ".join(shown[:_MOST_SHOWN]) + more
 
 
 def present_file(path: Path) -> None:

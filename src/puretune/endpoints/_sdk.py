@@ -14,7 +14,7 @@ import openai
 from puretune import __version__
 from puretune.endpoints._address import Endpoint
 from puretune.endpoints._reply import Trouble
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 if TYPE_CHECKING:
     import httpx2
@@ -75,9 +75,7 @@ class _Body:
 
     def __init__(self, packed: str, most: int) -> None:
         if packed not in ("", "identity", *_PACKED):
-            raise Trouble(
-                "failed", f"its reply is packed as {one_line(packed, 40)!r}, which nobody asked for"
-            )
+            raise Trouble("failed", f"its reply is packed as {quoted(packed, 40)}, which nobody asked for")
         self._unpack = zlib.decompressobj(wbits=47) if packed in _PACKED else None
         self._most = most
         self.content = bytearray()

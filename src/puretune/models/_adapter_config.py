@@ -17,7 +17,7 @@ from typing import Any
 
 from puretune.errors import InputError
 from puretune.files import kind_of, parse_json, read_text
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -139,7 +139,7 @@ def _check_known(where: str, config: Mapping[str, Any]) -> None:
         unknown = [key for key in unknown if key not in known]
     if unknown:
         raise InputError(
-            f"{where}: PEFT {metadata.version('peft')} has no field {one_line(unknown[0], 60)!r} "
+            f"{where}: PEFT {metadata.version('peft')} has no field {quoted(unknown[0], 60)} "
             f"(here {_said(config[unknown[0]])}), so what it does to the adapter is not known. Update PEFT, "
             "or remove the field if this is the value that it has when it is not used."
         )

@@ -27,7 +27,7 @@ from puretune.models._resolve import check_weights, resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.models._weights import TensorInfo, tensors_of
 from puretune.templates import Renderer, markup_named
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 UNLIMITED = 1 << 30
 """The context of a model that states none, in tokens."""
@@ -181,7 +181,7 @@ def _config_fault(path: Path, error: Exception) -> PuretuneError:
         return memory.shortage(f"load {visible(path)}", SMALLER)
     if kind not in CONFIG_MAPPING:
         return InputError(
-            f"{file}: transformers {__version__} does not know the `model_type` {one_line(kind, 60)!r}. "
+            f"{file}: transformers {__version__} does not know the `model_type` {quoted(kind, 60)}. "
             "Update transformers, or correct it."
         )
 
@@ -245,7 +245,7 @@ def _check_vocabulary(path: Path, tokenizer: Any) -> None:
         first = min(beyond, key=lambda token: beyond[token])
         raise InputError(
             f"{visible(path)}: the tokenizer has {len(ids):,} tokens, and the model's embedding has only "
-            f"{rows:,} rows (`vocab_size` in config.json): token {one_line(first, 60)!r} has id "
+            f"{rows:,} rows (`vocab_size` in config.json): token {quoted(first, 60)} has id "
             f"{beyond[first]:,}. Resize the model's embedding to the tokenizer, or restore the tokenizer "
             "that the model was made with."
         )

@@ -24,7 +24,7 @@ from puretune.models._fields import (
 from puretune.models._quantize import require_readable
 from puretune.models._types import ModelSpec
 from puretune.models._weights import embedding_rows, tensors_of, weight_files
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 GROUP = "puretune.models"
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md", "LICENSE*")
@@ -87,9 +87,7 @@ def require_hub_id(spec: ModelSpec) -> None:
     """InputError unless the name has a hub id's form."""
     name = spec.model
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise InputError(
-            f"model {one_line(name)!r}: no such directory. Check the path in the study's `model`."
-        )
+        raise InputError(f"model {quoted(name)}: no such directory. Check the path in the study's `model`.")
     if not _HUB_ID.fullmatch(name) or len(name) > 96 or name.endswith(".git"):
         raise unknown(
             "model",
@@ -121,9 +119,7 @@ def hub_fault(spec: ModelSpec, error: Exception) -> InputError | EnvironmentFaul
     """What a hub client's error means for the user."""
     from huggingface_hub import errors
 
-    name = f"model {one_line(spec.model)!r}" + (
-        f" at revision {one_line(spec.revision)!r}" if spec.revision else ""
-    )
+    name = f"model {quoted(spec.model)}" + (f" at revision {quoted(spec.revision)}" if spec.revision else "")
     if isinstance(error, errors.GatedRepoError):
         return EnvironmentFault(
             f"{name} is gated: accept its licence on the hub, then log in (`hf auth login`, or set HF_TOKEN)."

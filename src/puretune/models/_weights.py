@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from puretune.errors import InputError
 from puretune.files import kind_of, parse_json
 from puretune.models._fields import optional_mapping
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -158,7 +158,7 @@ def _tensor(path: Path, name: str, entry: Any) -> TensorInfo:
         if isinstance(dtype, str) and _are_whole(shape) and _are_whole(place) and len(place) == 2:
             return TensorInfo(tuple(shape), dtype)
     raise InputError(
-        f"{visible(path)}: the header's entry of tensor {one_line(name, 100)!r} is damaged (it needs dtype, "
+        f"{visible(path)}: the header's entry of tensor {quoted(name, 100)} is damaged (it needs dtype, "
         f"shape and data_offsets). {_COPY}"
     )
 

@@ -24,7 +24,7 @@ from puretune.scoring._named import scorer_named
 from puretune.scoring._types import Scorer
 from puretune.scoring.judges import BUILTIN_JUDGES, Judge, judge_spec, read_judge
 from puretune.scoring.local import FORMATS, LocalJudge, local_judge, read_rubric, strongreject_format
-from puretune.visible import one_line, visible
+from puretune.visible import visible
 
 _FILES = (".yaml", ".yml")
 _STRONGREJECT = "strongreject"
@@ -63,7 +63,7 @@ def _of_kind(kind: object, settings: Mapping[str, Any], where: str) -> Scorer:
     if kind == Coherence.name:
         return _coherence(settings, where)
     if kind not in BUILTIN_JUDGES:
-        raise unknown("judge", one_line(kind), [*BUILTIN_JUDGES, *FORMATS, _STRONGREJECT, Coherence.name])
+        raise unknown("judge", kind, [*BUILTIN_JUDGES, *FORMATS, _STRONGREJECT, Coherence.name])
     return Judge(judge_spec(settings, where))
 
 

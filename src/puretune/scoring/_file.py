@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from puretune.data import Example, listed, plain_text, question, read_rows
+from puretune.data import Example, plain_text, question, read_rows
 from puretune.errors import InputError
 from puretune.files import kind_of
 from puretune.inference import Answer, Finish
+from puretune.names import listed
 from puretune.scoring._errors import score_answers
 from puretune.scoring._thoughts import shown, split
 from puretune.scoring._types import Scorer, Verdict, metric_names

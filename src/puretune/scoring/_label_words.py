@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from puretune.errors import InputError, unknown
 from puretune.scoring._metric import Measures
-from puretune.visible import one_line
+from puretune.visible import one_line, quoted
 
 _PLAIN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _WORDS: Mapping[str, Mapping[str, bool]] = {
@@ -37,7 +37,7 @@ def label_of(label: object, metric: str, measures: Measures | None, where: str) 
         return words[word]
     if word in _KNOWN:
         raise InputError(
-            f"{where}: the label {word!r} does not say yes or no to the metric {one_line(metric)!r}, which "
+            f"{where}: the label {word!r} does not say yes or no to the metric {quoted(metric)}, which "
             f"{_what(measures)}. Write yes where the answer has what the metric counts, and no elsewhere."
         )
     raise unknown("label", one_line(str(label), 60), (*_PLAIN, *words), where=where)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.visible import one_line, visible
+from puretune.visible import quoted, visible
 
 _OURS = re.compile(r"\..*\.puretune-([0-9a-f]{6})-([0-9]+)-[0-9a-f]{8}\.tmp", re.DOTALL)
 """A temporary name that :func:`temporary_name` made: machine and process."""
@@ -37,7 +37,7 @@ def encoded(text: str, path: Path) -> bytes:
     except UnicodeEncodeError as error:
         near = text[max(0, error.start - 20) : error.end + 20]
         raise InputError(
-            f"{visible(path)}: half of a character pair cannot be written as UTF-8, near {one_line(near)!r}. "
+            f"{visible(path)}: half of a character pair cannot be written as UTF-8, near {quoted(near)}. "
             "Correct that name, path or text."
         ) from None
 

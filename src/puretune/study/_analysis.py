@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from puretune.errors import InputError
 from puretune.statistics import Categories
 from puretune.study._bounds import Share
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 MARGIN = 0.05
 
@@ -86,16 +86,16 @@ def _contrast(text: str) -> Contrast:
     sides = text.split(" minus ")
     if len(sides) != 2:
         raise InputError(
-            f"contrast {one_line(text)!r}: write `CONDITION -> TEMPLATE minus CONDITION -> TEMPLATE`."
+            f"contrast {quoted(text)}: write `CONDITION -> TEMPLATE minus CONDITION -> TEMPLATE`."
         )
     first, second = (_cell(side, text) for side in sides)
     if first == second:
-        raise InputError(f"contrast {one_line(text)!r}: both sides are the same cell. Name two cells.")
+        raise InputError(f"contrast {quoted(text)}: both sides are the same cell. Name two cells.")
     return Contrast(first, second)
 
 
 def _cell(side: str, text: str) -> CellName:
     condition, arrow, template = (part.strip() for part in side.partition("->"))
     if not (condition and arrow and template):
-        raise InputError(f"contrast {one_line(text)!r}: {one_line(side)!r} is not `CONDITION -> TEMPLATE`.")
+        raise InputError(f"contrast {quoted(text)}: {quoted(side)} is not `CONDITION -> TEMPLATE`.")
     return CellName(condition, template)

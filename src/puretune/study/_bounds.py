@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 
 def _no_bool(value: Any) -> Any:
@@ -23,9 +23,7 @@ def _no_bool(value: Any) -> Any:
 def _one_line(value: str) -> str:
     wrong = next((char for char in value if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")), None)
     if wrong is not None:
-        raise ValueError(
-            f"{one_line(value, 60)!r} has a character that no name can have (U+{ord(wrong):04X})."
-        )
+        raise ValueError(f"{quoted(value, 60)} has a character that no name can have (U+{ord(wrong):04X}).")
     if not value.strip():
         raise ValueError("the name is empty.")
     return value

@@ -12,7 +12,7 @@ from puretune.study._mix import Part, check_size, weighted
 from puretune.study._sections import DataSection
 from puretune.study._spec import Study
 from puretune.study._templates import Templates, template_named
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 Examples = tuple[Example, ...]
 Place = tuple[str | int, ...]
@@ -68,7 +68,7 @@ def leakage(
     found = {name: overlap(examples, trained) for name, examples in suites.items()} if trained else {}
     found = {name: one for name, one in found.items() if one.ids}
     if found and study.leakage == "refuse":
-        told = "; ".join(f"suite {one_line(name, 60)!r}: {one}" for name, one in found.items())
+        told = "; ".join(f"suite {quoted(name, 60)}: {one}" for name, one in found.items())
         with study.at("suites"):
             raise InputError(f"{told}. Take them out of the tuning data, or say `leakage: warn`.")
     return found
@@ -97,14 +97,12 @@ def _examples(study: Study, place: Place, source: SourceSpec, directory: Path | 
     with study.at(*place):
         examples = read_source(source, directory, study.ignore)
         if not examples:
-            raise InputError(
-                f"{one_line(source.source)!r} has no examples. Check the file, `split` and `limit`."
-            )
+            raise InputError(f"{quoted(source.source)} has no examples. Check the file, `split` and `limit`.")
         seen: set[str] = set()
         for example in examples:
             if example.id in seen:
                 raise InputError(
-                    f"{one_line(source.source)!r}: two examples have the id {one_line(example.id, 60)!r}. "
+                    f"{quoted(source.source)}: two examples have the id {quoted(example.id, 60)}. "
                     "Ids must differ."
                 )
             seen.add(example.id)
@@ -116,8 +114,7 @@ def _check_answered(study: Study, place: Place, examples: Examples) -> None:
         for example in examples:
             if example.reference is None:
                 raise InputError(
-                    f"example {one_line(example.id, 60)!r} has no answer to train on. "
-                    "Tuning data needs answers."
+                    f"example {quoted(example.id, 60)} has no answer to train on. Tuning data needs answers."
                 )
 
 

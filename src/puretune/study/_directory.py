@@ -16,7 +16,7 @@ from pathlib import Path
 from puretune.errors import CheckFailed, InputError
 from puretune.files import read_mapping
 from puretune.store import Say, encoded, faults, json_text, set_aside, sha256_file, write_bytes
-from puretune.visible import one_line, visible
+from puretune.visible import quoted, visible
 
 RECORD = "run.json"
 FILES = ("study.yaml", "plan.json", "answers.jsonl", "verdicts.jsonl", "results.json")
@@ -76,7 +76,7 @@ class RunDirectory:
             found = Record(study)
         if found.study != study:
             raise InputError(
-                f"{visible(self.path)} holds the run of the study {one_line(found.study)!r}, not of "
+                f"{visible(self.path)} holds the run of the study {quoted(found.study)}, not of "
                 f"{study!r}. Choose another --out directory for {study!r}, or remove that one."
             )
         if not (self.path / RECORD).exists():

@@ -28,6 +28,7 @@ _SAID = {
     "missing_argument": _MISSING,
     "path_type": "{given} should be a path.",
     "string_type": "{given} should be text.",
+    "string_unicode": "{given} has half a character in it (a lone surrogate). Remove it.",
     "tuple_type": "{given} should be a list. Write `{key}: [...]`.",
     "dict_type": _MAPPING,
     "model_type": _MAPPING,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from puretune.errors import InputError
 from puretune.files import checked_path
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 if TYPE_CHECKING:
     from puretune.study._spec import Study
@@ -50,6 +50,6 @@ def _missing(path: Path, known: list[str]) -> str:
     near = difflib.get_close_matches(path.name, [*known, *beside], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
-        f"no study {one_line(path)!r}: there is no file {one_line(tried)}, and no installed package offers "
+        f"no study {quoted(path)}: there is no file {one_line(tried)}, and no installed package offers "
         f"that name.{hint} Named studies: {', '.join(known) or 'none'}."
     )

@@ -12,8 +12,8 @@ The same fields make the YAML (``Study.load``) and the Python object (``Study(..
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,10 +30,11 @@ from pydantic import (
 from puretune.errors import InputError
 from puretune.events import EventSink
 from puretune.events import ignore as unwatched
+from puretune.files import DEEPEST, is_text
 from puretune.scoring import Consent, loopback_only
 from puretune.study._analysis import AnalysisSection
 from puretune.study._bounds import Label, Note
-from puretune.study._messages import Placed, explain
+from puretune.study._messages import Placed, explain, where
 from puretune.study._sections import (
     FORBID,
     BudgetMapping,
@@ -50,6 +51,7 @@ from puretune.study._sections import (
 )
 from puretune.study._yaml import Origin, read_yaml
 from puretune.templates import OwnSystem, TemplateFields
+from puretune.visible import quoted
 
 if TYPE_CHECKING:
     import pandas
@@ -106,6 +108,7 @@ class Study(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise InputError(explain(error, type(self))) from error
+        _check_texts(fields)
 
     @classmethod
     def load(cls, path: Path | str) -> Study:
@@ -165,3 +168,22 @@ class Study(BaseModel):
     def at(self, *place: str | int) -> Placed:
         """A block whose InputErrors say where in the study they come from."""
         return Placed(place, self._origin)
+
+
+def _check_texts(value: Any, place: tuple[str | int, ...] = ()) -> None:
+    """InputError for a text in a study's fields (a key, a path) that its ``study.yaml`` could not hold."""
+    if len(place) > DEEPEST:
+        raise InputError(f"{where(place[:3], None)}: nested too deeply (more than {DEEPEST} levels).")
+    if isinstance(value, str | Path) and not is_text(str(value)):
+        raise InputError(
+            f"{where(place, None)}: {quoted(value, 60)} has half a character or a NUL in it. Remove it."
+        )
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_texts(str(key), place)
+            _check_texts(item, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _check_texts(item, (*place, number))

@@ -9,7 +9,7 @@ from typing import Any
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.files import checked_path, kind_of, parse_json
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 _ADVICE = "Run the study again: it writes the file anew."
 _TEXTS = ("condition", "test_template", "suite", "scorer", "prompt_id")
@@ -48,7 +48,7 @@ def read_verdicts(path: Path) -> Iterator[VerdictRow]:
         first = lines.setdefault((*key, row.sample), number)
         if first != number:
             raise InputError(
-                f"{where}: {one_line(row.scorer)!r} judged answer {one_line(row.prompt_id)!r} (sample "
+                f"{where}: {quoted(row.scorer)} judged answer {quoted(row.prompt_id)} (sample "
                 f"{row.sample}) twice, first on line {first}. {_ADVICE}"
             )
         yield row
@@ -102,7 +102,7 @@ def _values(content: Mapping[str, Any], where: str) -> dict[str, float | None]:
     if not isinstance(values, dict):
         raise _wrong(where, "'values'", values, "a mapping of metrics")
     unparsed = content.get("parse") == "unparsed"
-    return {name: _value(value, f"{where}: {one_line(name)!r}", unparsed) for name, value in values.items()}
+    return {name: _value(value, f"{where}: {quoted(name)}", unparsed) for name, value in values.items()}
 
 
 def _value(value: Any, what: str, unparsed: bool) -> float | None:

@@ -16,7 +16,7 @@ from puretune.study._answers import answers_of, publishing
 from puretune.study._judging import items_of, prepared
 from puretune.study._plan import VERDICTS, DrawStep, Plan, ScoreStep
 from puretune.study._prompts import shard_of, suites_of
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 
 def score(plan: Plan, store: Store, on_event: EventSink) -> None:
@@ -86,8 +86,8 @@ def check_references(scorer: Scorer, examples: Iterable[Example]) -> None:
     for example, verdict in zip(tried, scorer.score(answers), strict=True):
         if not any(verdict.values.get(name) for name in right):
             raise InputError(
-                f"scorer {scorer.name!r} calls the reference of example {one_line(example.id)!r} wrong: "
-                f"{one_line(example.reference or '', 80)!r}. Use a scorer that fits the references, or "
+                f"scorer {scorer.name!r} calls the reference of example {quoted(example.id)} wrong: "
+                f"{quoted(example.reference or '', 80)}. Use a scorer that fits the references, or "
                 "correct the reference."
             )
 

@@ -18,7 +18,7 @@ from puretune.templates._budget import Exceeded
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup, digest
 from puretune.templates._message import MARK, DefaultSystem, Message
 from puretune.templates._sandbox import run_chat_template
-from puretune.visible import one_line
+from puretune.visible import one_line, quoted
 
 _NO_DAY = "the model's chat template writes today's date"
 _OTHERWISE = f"Use an explicit markup ({', '.join(MARKUPS)}) in the study's `model: {{markup: ...}}`."
@@ -137,7 +137,7 @@ def _clock(pinned: Any) -> Callable[[str], str]:
         day = datetime.fromisoformat(str(pinned))
     except ValueError:
         raise InputError(
-            f"the template's argument {CLOCK!r} is {one_line(pinned, 40)!r}; give a day as 2024-07-26."
+            f"the template's argument {CLOCK!r} is {quoted(pinned, 40)}; give a day as 2024-07-26."
         ) from None
     return day.strftime
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from puretune.errors import InputError, unknown
 from puretune.files import kind_of
 from puretune.templates._message import GUARD, MARK, Mode, OwnSystem
-from puretune.visible import one_line, visible
+from puretune.visible import one_line, quoted, visible
 
 LONGEST_NAME = 100
 """Characters of a template's name."""
@@ -71,7 +71,7 @@ def _optional_text(value: Any) -> str | None:
 def _wrapper(value: Any) -> str:
     text = _text(value)
     if "%s" not in text:
-        raise ValueError(f"the user wrapper {one_line(text, 60)!r} has no %s. Put %s where the text goes.")
+        raise ValueError(f"the user wrapper {quoted(text, 60)} has no %s. Put %s where the text goes.")
     return text
 
 
@@ -204,7 +204,7 @@ def checked_fields(fields: Mapping[Any, Any], where: Callable[[str], str]) -> Te
         details = error.errors(include_url=False, include_input=False)[0]
         key = str(details["loc"][0]) if details["loc"] else ""
         if details["type"] == "extra_forbidden":
-            raise unknown("key", one_line(key), TemplateFields.model_fields, where=where(key)) from None
+            raise unknown("key", key, TemplateFields.model_fields, where=where(key)) from None
         said = details["msg"].removeprefix("Value error, ")
         raise InputError(f"{where(key)}: {key}: {said}") from None
 

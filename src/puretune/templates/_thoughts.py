@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from puretune.errors import InputError
 from puretune.templates._message import Message
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 Thoughts = Literal["refuse", "strip", "train"]
 """``refuse``: an error where there are any; ``strip``: left out; ``train``: part of the trained response."""
@@ -91,7 +91,7 @@ def closing_of(opened: str) -> str:
 def checked_policy(policy: str) -> Thoughts:
     """The policy; InputError for a word that is none."""
     if policy not in get_args(Thoughts):
-        raise InputError(f"thoughts: {one_line(policy)!r} is not one of {', '.join(get_args(Thoughts))}.")
+        raise InputError(f"thoughts: {quoted(policy)} is not one of {', '.join(get_args(Thoughts))}.")
     return policy  # type: ignore[return-value]
 
 
@@ -108,7 +108,7 @@ def _answer_of(message: Message, policy: Thoughts) -> Message:
         return message
     if policy == "refuse":
         raise InputError(
-            f"an assistant message has thoughts, {one_line(block.text, 60)!r} before {block.closes}, and "
+            f"an assistant message has thoughts, {quoted(block.text, 60)} before {block.closes}, and "
             f"nothing says what to do with them. {CHOICES}"
         )
     if not answer.strip():

@@ -12,7 +12,7 @@ from typing import Any
 from puretune.errors import InputError
 from puretune.templates._fields import TemplateFields, checked_fields, checked_name
 from puretune.templates._message import Message, Mode, OwnSystem
-from puretune.visible import one_line
+from puretune.visible import quoted
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class PromptTemplate:
         if own and self.own_system in (None, "forbid"):
             raise InputError(
                 f"template {self.name!r}: the example has a system message, "
-                f"{one_line(own[0].content, 60)!r}, and nothing says what to do with it. {self._advice()}"
+                f"{quoted(own[0].content, 60)}, and nothing says what to do with it. {self._advice()}"
             )
         kept = [m.content for m in own] if self.own_system == "keep" else []
         return "\n\n".join([self.system, *kept] if self.system else kept)

@@ -211,7 +211,7 @@ def test_wrong_options_are_named(llama: Any, tmp_path: Path) -> None:
         train(llama, condition(tmp_path), report_to=["tensorbord"])
     with pytest.raises(InputError, match="launch: there is no file"):
         train(llama, condition(tmp_path), launch=str(tmp_path / "none.yaml"))
-    with pytest.raises(InputError, match="method: Input should be"):
+    with pytest.raises(InputError, match=r"method: should be .lora., .qlora. or .full. .given: .dora.."):
         train(llama, condition(tmp_path), method="dora")
 
 

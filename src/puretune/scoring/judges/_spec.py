@@ -27,7 +27,7 @@ from puretune.endpoints import (
 from puretune.errors import InputError, unknown
 from puretune.files import checked_path, kind_of, read_yaml_value
 from puretune.options import validated
-from puretune.visible import one_line, visible
+from puretune.visible import visible
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def judge_spec(settings: Mapping[str, Any], where: str = "judge") -> JudgeSpec:
     given = dict(settings)
     kind = given.pop("judge", "openai")
     if not isinstance(kind, str) or kind not in BUILTIN_JUDGES:
-        raise unknown("judge", one_line(kind), BUILTIN_JUDGES, where)
+        raise unknown("judge", kind, BUILTIN_JUDGES, where)
     usual = dict(BUILTIN_JUDGES[kind])
     if given.get("model", usual.get("model")) != usual.get("model"):
         usual = {key: value for key, value in usual.items() if key not in _OF_THE_MODEL}
