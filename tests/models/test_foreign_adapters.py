@@ -41,6 +41,8 @@ LORA: dict[str, dict[str, Any]] = {
     "pissa": {"init_lora_weights": "pissa"},
     "olora": {"init_lora_weights": "olora"},
     "orthogonal": {"init_lora_weights": "orthogonal"},
+    "eva": {"init_lora_weights": "eva", "eva_config": peft.EvaConfig()},
+    "parameters": {"target_modules": [], "target_parameters": ["self_attn.q_proj.weight"]},
     "tokens": {"trainable_token_indices": [5, 9]},
 }
 OTHERS: dict[str, peft.PeftConfig] = {
@@ -215,6 +217,7 @@ CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"peft_type": None}, "peft_type null is not supported"),
     ({"peft_type": "PROMPT_TUNING"}, "peft_type is PROMPT_TUNING"),
     ({"init_lora_weights": "corda"}, 'init_lora_weights "corda" is not supported.*plain LoRA'),
+    ({"init_lora_weights": "loftq"}, r"init_lora_weights \"loftq\" is not supported.*merge_and_unload"),
     ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights"),
     ({"alora_invocation_tokens": [4]}, "alora_invocation_tokens"),
     ({"use_qalora": True}, "use_qalora true is not supported"),

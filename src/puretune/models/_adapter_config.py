@@ -41,7 +41,7 @@ _WHERE = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pa
 """Which layers are changed: compared with the tensors when they are loaded."""
 _PLAIN_STARTS = (True, False, "gaussian")
 """Values of ``init_lora_weights`` that leave the base as it is."""
-_PEFT_STARTS = ("pissa", "olora", "loftq", "eva", "orthogonal")
+_PEFT_STARTS = ("pissa", "olora", "eva", "orthogonal")
 """Those that PEFT makes again, in the same way, when it loads the adapter."""
 _PEFT_FIELDS = (
     "alpha_pattern",
@@ -67,6 +67,7 @@ _CONVERT = (
     "Save it as plain LoRA where it was trained: save_pretrained(..., "
     "path_initial_model_for_weight_conversion=...)."
 )
+_CONVERTIBLE = ("pissa", "corda", "lora_ga")
 _NO_MERGE = "It does not live in the base's layers and is not supported. Train a LoRA adapter."
 _PROMPTS = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT", "ADAPTION_PROMPT")
 _MOST = 1 << 16
@@ -103,7 +104,8 @@ def check_config(path: Path, config: Mapping[str, Any]) -> None:
         _check_numbers(where, config)
         for key in config:
             if not (_is_plain(key, config[key]) or _is_for_peft(key, config[key])):
-                raise InputError(f"{where}: {key} {_said(config[key])} is not supported. {_advice(key)}")
+                advice = _advice(key, config[key])
+                raise InputError(f"{where}: {key} {_said(config[key])} is not supported. {advice}")
 
 
 def obstacle(config: Mapping[str, Any]) -> str | None:
@@ -172,8 +174,8 @@ def _are_names(targets: Any) -> bool:
     return isinstance(targets, str) and bool(targets)
 
 
-def _advice(key: str) -> str:
-    if key == "init_lora_weights":
+def _advice(key: str, value: Any) -> str:
+    if key == "init_lora_weights" and str(value).startswith(_CONVERTIBLE):
         return _CONVERT
     if key == "alora_invocation_tokens":
         return (
