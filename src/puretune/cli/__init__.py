@@ -13,18 +13,35 @@ from puretune.cli._output import say, tolerant_streams
 from puretune.errors import unknown
 from puretune.processes import stop_cleanly
 
-_COMMANDS = {
-    "show": ("puretune.cli.show:show", "Show what a model sees of a template, token by token."),
-    "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
-    "run": ("puretune.cli.run:run", "Run a study: tune, answer, score, report. Resumes when interrupted."),
-    "compare": ("puretune.cli.compare:compare", "Compare conditions of a finished run, prompt by prompt."),
-    "templates": ("puretune.cli.templates:templates", "List prompt templates; show one with all its fields."),
-    "data": ("puretune.cli.data:data", "List sources; show and check examples."),
-    "score": ("puretune.cli.score:score", "Score a file of answers."),
-    "judge": ("puretune.cli.judge:judge", "Judge a file of answers; say before what it costs."),
-    "schema": ("puretune.cli.run:schema", "Print the JSON Schema of a study file, for editors."),
-    "lab": ("puretune.cli.lab:lab", "Build the tiny aligned model from nothing."),
+_GROUPS = {
+    "Start": {
+        "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
+        "show": ("puretune.cli.show:show", "Show what a model sees of a template, token by token."),
+    },
+    "Data": {
+        "data": ("puretune.cli.data:data", "List sources; show and check examples."),
+        "templates": ("puretune.cli.templates:templates", "List prompt templates; show one in full."),
+    },
+    "Run": {
+        "run": (
+            "puretune.cli.run:run",
+            "Run a study: tune, answer, score, report. Resumes when interrupted.",
+        ),
+        "score": ("puretune.cli.score:score", "Score a file of answers."),
+        "judge": ("puretune.cli.judge:judge", "Judge a file of answers; see first what it costs."),
+    },
+    "Decide": {
+        "compare": (
+            "puretune.cli.compare:compare",
+            "Compare the conditions of a finished run, prompt by prompt.",
+        ),
+    },
+    "More": {
+        "lab": ("puretune.cli.lab:lab", "Build the tiny aligned model from scratch."),
+        "schema": ("puretune.cli.run:schema", "Print the JSON Schema of a study file, for editors."),
+    },
 }
+_COMMANDS = {name: found for group in _GROUPS.values() for name, found in group.items()}
 
 
 class _Commands(click.Group):
@@ -45,8 +62,10 @@ class _Commands(click.Group):
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+        widest = max(map(len, _COMMANDS))
+        for title, group in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), line) for name, (_, line) in group.items()])
 
 
 @click.group(
