@@ -114,7 +114,7 @@ def formats(repeats: int) -> list[dict[str, Any]]:
 
 
 def _new_adapter(base: BaseModel, directory: Path) -> AdapterRef:
-    recipe = plan(named_study("lab-demo")).resolved.recipe
+    recipe = next(iter(plan(named_study("lab-demo")).resolved.tuned.values())).recipe
     generator = torch.Generator().manual_seed(0)
     lora = new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
     save_lora(directory, lora, base.model, base.spec.model, None)

@@ -33,10 +33,11 @@ class Matrix:
 def matrix(steps: int | None = None, prompts: int | None = None) -> Matrix:
     """The study of ``puretune demo``; ``steps`` and ``prompts`` (per suite) cut slices out of it."""
     resolved = plan(named_study("lab-demo")).resolved
-    recipe = replace(resolved.recipe, steps=steps or resolved.recipe.steps)
+    training = next(iter(resolved.tuned.values()))  # all have the study's own data and recipe
+    recipe = replace(training.recipe, steps=steps or training.recipe.steps)
     # As many examples as are trained on: whoever renders rows beforehand renders none in vain
     needed = (recipe.steps or 1) * recipe.batch_size * recipe.accumulation
-    examples = tuple(example for part in resolved.parts for example in part.examples)
+    examples = tuple(example for part in training.mix for example in part.examples)
     tuned = {way.name: way.template for way, _ in resolved.cells if way.template is not None}
     return Matrix(
         model=resolved.base.spec.model,
