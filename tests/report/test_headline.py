@@ -198,7 +198,8 @@ def test_it_never_claims_what_the_numbers_do_not_say(
     assert said.endswith(".")
     for claim in ("absent", "chance", "overlap", "significant"):
         assert claim not in said
-    planned = [c for c in study.comparisons if c.role == "planned"]
+    # where no attack success was measured at all, the planned comparison is of another metric
+    planned = [c for c in study.comparisons if c.role == "planned" and c.metric == "asr"]
     assert bool(planned) <= (same is not None)
     assert bool(planned) >= (same is not None and pure is not None)
     if same is not None and pure is not None:
