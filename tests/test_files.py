@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from puretune.errors import InputError
 from puretune.files import checked_path, parse_json, parse_yaml, read_bytes, read_text, read_yaml_value
+from puretune.store import sha256_file
 from puretune.visible import one_line, visible
 
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -30,6 +32,18 @@ def test_directories_missing_files_and_bytes_that_are_no_text_are_named(tmp_path
             read_text(path)
     with pytest.raises(InputError, match="too much"):
         read_bytes(tmp_path / "latin", largest=2)
+
+
+def test_what_never_ends_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    for name in ("pipe", "zeros"):
+        with pytest.raises(InputError, match=f"{name}: a device or a pipe"):
+            read_bytes(tmp_path / name)
+        with pytest.raises(OSError, match="it is a device or a pipe"):
+            sha256_file(tmp_path / name)
+    with pytest.raises(IsADirectoryError):
+        sha256_file(tmp_path)
 
 
 @pytest.mark.parametrize(

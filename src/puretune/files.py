@@ -6,9 +6,11 @@ content: limits on size and depth hold for every reader.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,16 @@ def working_directory() -> Path:
         raise EnvironmentFault(
             f"the current directory is missing ({error.strerror}). Change to one that exists."
         ) from None
+
+
+def regular(path: Path) -> Path:
+    """``path``, where reading it ends; IsADirectoryError for a directory, OSError for a pipe or a device."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory", os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe", os.fspath(path))
+    return path
 
 
 def read_bytes(path: str | os.PathLike[str], what: str = "file", largest: int | None = None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,12 @@ def become_directory(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [halve, flip, nest, become_directory])
+def become_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("damage", [halve, flip, nest, become_directory, become_pipe])
 def test_all_that_was_damaged_in_a_finished_run_is_made_again_at_once(
     copied: tuple[Path, Path], damage: Callable[[Path], None]
 ) -> None:
@@ -116,7 +122,7 @@ def test_a_damaged_record_of_the_run_is_made_again(
     assert run(study, out).warned == []
 
 
-@pytest.mark.parametrize("damage", [halve, flip, become_directory])
+@pytest.mark.parametrize("damage", [halve, flip, become_directory, become_pipe])
 def test_all_damaged_objects_are_computed_again_in_the_same_run(
     copied: tuple[Path, Path], damage: Callable[[Path], None]
 ) -> None:
@@ -152,8 +158,6 @@ def test_what_was_changed_is_not_read(copied: tuple[Path, Path]) -> None:
 
 
 def test_a_report_is_of_the_results_beside_it_whatever_the_clock_says(copied: tuple[Path, Path]) -> None:
-    import os
-
     study, out = copied
     for name in ("report.md", "report.html"):
         os.utime(out / name, (4e9, 4e9))

@@ -16,7 +16,7 @@ from puretune.data._csv import CsvLayout, csv_rows
 from puretune.data._parquet import parquet_rows
 from puretune.data._row import OnProblem, Row, present_file, strict
 from puretune.errors import InputError, unknown
-from puretune.files import checked_path, kind_of, parse_json, read_bytes
+from puretune.files import checked_path, kind_of, parse_json, read_bytes, regular
 from puretune.visible import one_line, visible
 
 LARGEST_FILE = 8 * 2**30
@@ -78,7 +78,7 @@ def _line_value(text: str, where: str) -> Any:
 
 def _lines(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             while line := file.readline(LONGEST_LINE + 1):
                 if len(line) > LONGEST_LINE:
                     raise InputError(f"{visible(path)}: a line of more than {LONGEST_LINE:,} bytes.")

@@ -16,6 +16,7 @@ from typing import Any
 
 from puretune.endpoints import Reply
 from puretune.errors import EnvironmentFault
+from puretune.files import regular
 from puretune.store import Say, json_lines, key_of, make_directory, set_aside, write_text
 from puretune.visible import visible
 
@@ -67,7 +68,7 @@ def mend_journals(directory: Path, say: Say) -> None:
         if whole and _cut_off(file):
             whole.pop()
         damaged = len(whole) - sum(1 for _ in _sound(whole))
-        if file.is_dir() or damaged:
+        if damaged or not file.is_file():
             set_aside(file, f"{damaged:,} of {len(whole):,} lines are not what was written", say)
             write_text(file, "".join(_line(ask, reply) for ask, reply in sound.items()))
 
@@ -79,8 +80,8 @@ def _line(ask: str, reply: Reply) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except (FileNotFoundError, IsADirectoryError):
+        return regular(path).read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
         return []
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from puretune.errors import InputError
-from puretune.files import kind_of, parse_json
+from puretune.files import kind_of, parse_json, regular
 from puretune.models._fields import optional_mapping
 from puretune.visible import one_line, quoted, visible
 
@@ -131,7 +131,7 @@ def _without_weights(directory: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _tensors(path: Path, size: int, changed: int) -> Mapping[str, TensorInfo]:
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length <= min(size, _LONGEST_HEADER) else b""
     content = parse_json(header, f"{visible(path)}: the header of this safetensors file") if header else None

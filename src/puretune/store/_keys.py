@@ -9,6 +9,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from puretune.files import regular
+
 
 def key_of(inputs: Mapping[str, Any]) -> str:
     """SHA-256 (64 hex digits) over the canonical JSON of ``inputs``. Same inputs, same key, on any machine.
@@ -27,8 +29,8 @@ def canonical(value: Any) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
+    """SHA-256 of a file's bytes, 64 hex digits; OSError where there is no file that ends."""
+    with regular(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.files import checked_path, kind_of, parse_json
+from puretune.files import checked_path, kind_of, parse_json, regular
 from puretune.visible import one_line, quoted, visible
 
 _ADVICE = "Run the study again: it writes the file anew."
@@ -59,7 +59,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     if file.is_dir():
         raise InputError(f"{visible(path)}: this is a directory, not the verdicts of a run. {_ADVICE}")
     try:
-        with file.open("rb") as lines:
+        with regular(file).open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, line

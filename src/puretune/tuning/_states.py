@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from puretune.events import EventSink, Warned
+from puretune.files import regular
 from puretune.store import canonical, set_aside, write_bytes
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def read_state(file: Path, on_event: EventSink) -> tuple[dict[str, Any], dict[st
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors import safe_open
 
-    with safe_open(file, framework="pt", device="cpu") as content:
+    with safe_open(regular(file), framework="pt", device="cpu") as content:
         about = dict(content.metadata() or {})
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     digest = about.pop("sha256", None)

@@ -207,12 +207,13 @@ def test_a_line_of_other_types_with_a_valid_digest_does_not_count(tmp_path: Path
         assert len(ledger.damaged) == 4
 
 
-def test_a_directory_in_the_place_of_a_segment_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_in_the_place_of_a_segment_is_named(tmp_path: Path, make: Any) -> None:
     edited(tmp_path, lambda lines: lines)
-    (tmp_path / "segments" / "other.jsonl").mkdir()
+    make(tmp_path / "segments" / "other.jsonl")
     with Ledger(tmp_path) as ledger:
         assert set(ledger.find("abc")) == set("abc")
-        assert "other.jsonl (a directory)" in ledger.damaged[0]
+        assert "other.jsonl (not a file)" in ledger.damaged[0]
 
 
 def test_a_directory_in_the_place_of_the_index_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from puretune.errors import EnvironmentFault
-from puretune.files import checked_path
+from puretune.files import checked_path, regular
 from puretune.models import cache_directory
 from puretune.scoring.judges._judgement import Judgement, from_line, to_line
 from puretune.visible import visible
@@ -214,8 +214,8 @@ class Ledger:
 
     def _scan(self, path: Path, start: int) -> None:
         """Read a segment from ``start`` on; from 0, what the index knew of it is forgotten."""
-        if path.is_dir():
-            self.damaged.append(f"{visible(path)} (a directory)")
+        if not path.is_file():
+            self.damaged.append(f"{visible(path)} (not a file)")
             return
         with _faults(path), path.open("rb") as file, self._transaction():
             changed = os.fstat(file.fileno()).st_mtime_ns
@@ -273,7 +273,7 @@ class Ledger:
     def _line(self, segment: str, start: int, size: int, ask: str) -> Judgement | None:
         """The judgement at a place, if it is still the one that the index knows."""
         try:
-            with (self._segments / f"{segment}.jsonl").open("rb") as file:
+            with regular(self._segments / f"{segment}.jsonl").open("rb") as file:
                 file.seek(start)
                 judgement = from_line(file.read(size))
         except OSError:
