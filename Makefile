@@ -5,13 +5,17 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-vllm check format bench bench-full clean
+.PHONY: demo test fuzz test-vllm check format bench bench-full clean
 
 demo: .venv/installed
 	$(BIN)/puretune demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Thousands of broken and hostile inputs to every command, about ten minutes.
+fuzz: .venv/installed-dev
+	PURETUNE_FUZZ=400 $(BIN)/python -m pytest tests/fuzz -n 2
 
 # vLLM needs an environment of its own (2 GB); these tests start it for real, on a CPU.
 test-vllm: .venv-vllm/installed
@@ -26,7 +30,7 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Beside TRL, transformers and (after `make test-vllm`) vLLM; goes on where it was interrupted.
+# Beside TRL, transformers and (after `make test-vllm`) vLLM; resumes when interrupted.
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.speed.tables
