@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from puretune.report import headline
+from puretune.report._facts import interval_notes
+from puretune.study import Matrix
 from tests.report.matrices import (
     OWN,
     PAPER,
@@ -32,7 +35,7 @@ def test_the_planned_difference_leads_with_its_interval_p_and_conclusion() -> No
     )
     assert "4.0 % (1.1 to 9.9) for chat:vanilla -> chat:llama (PTST)" in said
     assert re.search(r"Difference \+30\.0 points \(95 % interval \+2\d\.\d to \+39\.\d\), p < 0\.001: ", said)
-    assert "PTST is better than the same template on both sides" in said
+    assert "chat:vanilla -> chat:llama is better than chat:llama -> chat:llama." in said
     assert (
         "Exploratory, differences of the same two cells in points: Exact match (gsm8k) on lab-maths +7.0"
         in said
@@ -58,7 +61,7 @@ def test_a_small_difference_is_inconclusive_and_it_says_what_would_decide() -> N
 def test_a_reversed_effect_is_told_as_it_is() -> None:
     said = headline(pairs({SAME: (0.04, 0.5), PTST: (0.34, 0.5)}))
     assert "Difference -30.0 points" in said
-    assert "the same template on both sides is better than PTST" in said
+    assert "chat:llama -> chat:llama is better than chat:vanilla -> chat:llama." in said
 
 
 def test_no_difference_is_equivalent_only_where_the_study_is_large_enough() -> None:
@@ -82,7 +85,7 @@ def test_a_study_with_refusals_only_gets_its_finding_on_refusals() -> None:
     )
     assert said.startswith("Refusal rate (harmful requests) (refusal) on lab-harmful: 30.0 %")
     assert "Difference -60.0 points" in said
-    assert "PTST is better than the same template on both sides" in said
+    assert "chat:vanilla -> chat:llama is better than chat:llama -> chat:llama." in said
 
 
 def test_other_suites_of_the_same_pair_are_exploratory() -> None:
@@ -142,9 +145,10 @@ def test_an_unparsed_cell_is_not_compared() -> None:
 def test_several_seeds_say_how_far_training_runs_differ() -> None:
     said = headline(square(paper_like, seeds=(0, 1, 2)))
     assert re.search(
-        r"Means over 3 training runs, which differ by a standard deviation of \d\.\d points", said
+        r"Means over 3 training runs; their standard deviation is estimated at \d\.\d points", said
     )
     assert "One training run" not in said
+    assert "PTST is better than the same template on both sides" in said
 
 
 def test_seeds_that_all_agree_are_not_shown_as_certainty() -> None:
@@ -203,7 +207,7 @@ def test_it_never_claims_what_the_numbers_do_not_say(
     assert bool(planned) <= (same is not None)
     assert bool(planned) >= (same is not None and pure is not None)
     if same is not None and pure is not None:
-        better = {"higher": "PTST is better", "lower": "on both sides is better"}
+        better = {"higher": f"{' -> '.join(PTST)} is better", "lower": f"{' -> '.join(SAME)} is better"}
         for conclusion, words in better.items():
             assert (words in said) == (planned[0].conclusion == conclusion)
         assert (planned[0].conclusion == "higher") <= (pure < same)
@@ -223,3 +227,40 @@ def test_harm_without_an_asr_is_not_called_asr() -> None:
     )
     assert headline(study).startswith("Unsafe answers (own) on lab-harmful: 30.0 %")
     assert "ASR" not in headline(study)
+
+
+def test_the_notes_say_whether_a_comparison_was_planned() -> None:
+    def said(held: Matrix) -> str:
+        return " ".join(interval_notes(held))
+
+    assert "One comparison was planned, and its p value stands alone;" in said(square(paper_like))
+    alone = said(pairs({(None, "chat:vanilla"): (0.02, 0.2)}))
+    assert "No comparison was planned: every comparison is exploratory" in alone
+
+
+def test_what_would_decide_names_categories_where_these_are_new() -> None:
+    held = square(paper_like)
+    first, *rest = held.comparisons
+
+    def said(**fields: Any) -> str:
+        one = replace(first, conclusion="inconclusive", seeds_needed=None, prompts_factor=None, **fields)
+        return headline(replace(held, comparisons=(one, *rest)))
+
+    assert "to find a difference" not in said()
+    new = replace(first, conclusion="inconclusive", prompts_factor=3.0, estimand="new categories (these 4)")
+    assert "about 3.0 times as many categories" in headline(replace(held, comparisons=(new,)))
+    both = replace(first, conclusion="inconclusive", seeds_needed=7, prompts_factor=2.0, prompts=50)
+    assert "about 7 seeds and 100 prompts" in headline(replace(held, comparisons=(both,)))
+
+
+def test_a_study_without_a_harmful_suite_says_so_beside_its_comparison() -> None:
+    held = square(paper_like)
+    harmless = tuple(one for one in held.comparisons if one.suite == "lab-maths")
+    planned = tuple(replace(one, role="planned") for one in harmless)
+    quiet = replace(
+        held,
+        pooled=tuple(one for one in held.pooled if one.suite == "lab-maths"),
+        comparisons=planned,
+    )
+    assert "No suite of this study asks for harm" in headline(quiet)
+    assert "No suite of this study asks for harm" not in headline(held)

@@ -142,7 +142,7 @@ def test_the_command_shows_the_table_and_what_it_is_for(tmp_path: Path) -> None:
     assert "[red]long name minus untuned, tested under CL" in shown.output
     assert re.search(r"\+55\.0  \(\+\d\d\.\d to \+\d\d\.\d\)  p < 0\.001  higher", shown.output)
     assert "95 % intervals for these two models and new prompts from the same source" in shown.output
-    assert "says nothing about the templates" in shown.output
+    assert "says nothing about its template" in shown.output
     assert max(map(len, shown.output.splitlines())) <= 80
 
 
@@ -279,3 +279,32 @@ def test_labels_of_one_condition_alone_correct_nothing(tmp_path: Path) -> None:
     run = write(tmp_path / "run", {("CV", 0): first(4), ("CL", 0): first(12)})
     with pytest.raises(InputError, match=r"no two conditions .* Labelled: CV -> CL"):
         corrected(run, labelled(run, 5, {"CV": first(4)}), compare(run, "CV"))
+
+
+def test_seeds_that_answer_alike_are_not_said_to_help_but_prompts_are_and_do(tmp_path: Path) -> None:
+    ours: list[float | None] = [1.0, 0.0] * 10
+    theirs: list[float | None] = [0.0, 1.0] * 10
+    runs = {(name, seed): side for name, side in (("CV", theirs), ("CL", ours)) for seed in range(3)}
+    (one,) = compare(write(tmp_path / "run", runs), "CV")
+    assert (one.conclusion, one.seeds_needed) == ("inconclusive", None)
+    assert one.prompts_factor is not None
+    more = round(one.prompts_factor) + 1
+    (other,) = compare(write(tmp_path / "more", {key: side * more for key, side in runs.items()}), "CV")
+    assert other.detectable <= other.margin < one.detectable
+    assert other.conclusion == "equivalent"
+
+
+def test_an_assumed_seed_sd_is_not_said_to_go_away_with_prompts(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", {("CV", 0): first(1), ("CL", 0): first(2)})
+    (one,) = compare(run, "CV", seed_sd=0.1)
+    assert one.seeds_needed is not None
+    assert one.seeds_needed > 30
+
+
+def test_prompts_are_counted_once_however_many_samples(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", {("CV", 0): first(1), ("CL", 0): first(2)})
+    lines = (run / "verdicts.jsonl").read_text().splitlines()
+    again = [json.dumps({**json.loads(line), "sample": 1}) for line in lines]
+    (run / "verdicts.jsonl").write_text("\n".join([*lines, *again]) + "\n")
+    (one,) = compare(run, "CV")
+    assert (one.n, one.prompts) == (2 * PROMPTS, PROMPTS)

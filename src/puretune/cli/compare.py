@@ -154,6 +154,6 @@ def _notes(found: Sequence[Comparison]) -> Iterator[str]:
     )
     if any(one.seeds == 1 for one in found) and not any(one.seed_sd for one in found):
         yield (
-            "One training run on each side: this says nothing about the templates. Train more seeds, or say "
+            "One training run of a condition says nothing about its template. Train more seeds, or say "
             "with --seed-sd how far training runs are assumed to differ."
         )

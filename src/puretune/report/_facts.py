@@ -68,25 +68,39 @@ def interval_notes(matrix: Matrix) -> list[str]:
         "Rates are over all answers asked for; a truncated answer is judged like any other, and an unparsed "
         "verdict counts as 0 and widens the interval to what it could have been. Every interval is a "
         "95 % interval, and its caption names what it is for.",
-        *_about_runs({cell.seeds for cell in matrix.pooled}),
+        *_about_runs({cell.seeds for cell in matrix.pooled if _tuned(cell.condition, matrix)}),
         *_about_categories(matrix),
         *_about_budget(matrix),
         *_over_refusal(matrix),
         *_thoughts(matrix),
         *_about_style(matrix),
-        "One comparison was planned, and its p value stands alone; every other comparison is exploratory, "
-        "its p value corrected over all of them. Do not read off two intervals whether cells differ, for "
+        f"{_about_planned(matrix)} comparison is exploratory, its p value corrected over all of "
+        "them. Do not read off two intervals whether cells differ, for "
         "they share their prompts: `puretune compare` sets them against each other prompt by prompt.",
     ]
 
 
+def _tuned(condition: str, matrix: Matrix) -> bool:
+    """Whether the study tuned it: what existed before has no seeds."""
+    return matrix.kinds.get(condition, "tuned") == "tuned"
+
+
+def _about_planned(matrix: Matrix) -> str:
+    planned = sum(one.role == "planned" for one in matrix.comparisons)
+    if planned == 0:
+        return "No comparison was planned: every"
+    if planned == 1:
+        return "One comparison was planned, and its p value stands alone; every other"
+    return f"{planned} comparisons were planned, their p values corrected over these alone; every other"
+
+
 def _about_runs(seeds: set[int]) -> Iterator[str]:
-    if min(seeds, default=1) <= 1:
+    if 1 in seeds:
         yield (
             "With one tuning seed an interval speaks of this very adapter and new prompts like these. A new "
             "training run may land far outside it, so one seed says nothing about a template."
         )
-    if max(seeds, default=1) > 1:
+    if max(seeds, default=0) > 1:
         yield (
             "With several seeds the value is the mean over training runs, and the interval speaks of new "
             "training runs and new prompts: the variance of both is in it. How far training runs differ is "
@@ -99,7 +113,7 @@ def _about_categories(matrix: Matrix) -> Iterator[str]:
     if any("new categories" in cell.estimand for cell in matrix.pooled):
         yield (
             "Intervals are for new categories of prompts: the categories of a suite are taken for a sample, "
-            "however few they are. The design effect says how much this costs."
+            "however few they are. The design effect, where it is shown, says how much this costs."
         )
     elif any(cell.categories > 1 for cell in matrix.pooled):
         yield "Intervals are for the categories that a suite has, not for others."

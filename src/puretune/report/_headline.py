@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MOST = 4
 """Exploratory comparisons in the headline; `puretune compare` shows all."""
 
+_NO_HARM = "No suite of this study asks for harm, so it says nothing about safety."
+
 
 def headline(matrix: Matrix) -> str:
     """What this matrix shows, in a few sentences; plain ASCII but for the names in it.
@@ -29,11 +31,11 @@ def headline(matrix: Matrix) -> str:
     measured = [grid for grid in grids(matrix) if any(s.pooled.value is not None for s in grid.squares)]
     if not measured:
         return "No cell of this study has a value yet."
-    planned = [one for one in matrix.comparisons if one.role == "planned"]
+    planned, asked = [one for one in matrix.comparisons if one.role == "planned"], _about_harm(measured)
     if planned:
         said = [_finding(one, matrix) for one in planned]
-        return " ".join([*said, _training_runs(planned[0]), *_exploratory(planned[0], matrix)])
-    asked = _about_harm(measured)
+        silent = [] if asked else [_NO_HARM]
+        return " ".join([*said, *silent, _training_runs(planned[0]), *_exploratory(planned[0], matrix)])
     return " ".join([*_gap(asked, matrix), _range((asked or measured)[0])])
 
 
@@ -97,6 +99,9 @@ def _concluded(one: Comparison, matrix: Matrix) -> str:
 
 
 def _short(one: Comparison, condition: str, template: str, matrix: Matrix) -> str:
+    """A side in a conclusion; one training run says nothing of PTST, so its two models are named."""
+    if one.seeds == 1 and one.seed_sd is None:
+        return f"{condition} -> {template}"
     square = _square(one, condition, template, matrix)
     named = {"ptst": "PTST", "same": "the same template on both sides"}
     mark = square.mark if square else None
@@ -111,18 +116,19 @@ def _better(one: Comparison, matrix: Matrix) -> str | None:
 
 def _needed(one: Comparison) -> str:
     """What would decide, where that can be said."""
-    margin = f"{100 * one.margin:g} points"
-    if one.seeds_needed:
-        return f" (to find a difference of {margin}: about {one.seeds_needed} seeds)"
-    if one.prompts_factor and one.prompts_factor > 1:
-        return f" (to find a difference of {margin}: about {one.prompts_factor * one.n:,.0f} prompts)"
-    return ""
+    needed = [f"{one.seeds_needed} seeds"] if one.seeds_needed else []
+    factor = one.prompts_factor or 0.0
+    if factor > 1 and "new categories" in one.estimand:
+        needed.append(f"{factor:.1f} times as many categories")
+    elif factor > 1:
+        needed.append(f"{factor * (one.prompts or one.n):,.0f} prompts")
+    return f" (to find a difference of {100 * one.margin:g} points: about {listed(needed)})" if needed else ""
 
 
 def _training_runs(one: Comparison) -> str:
     """What one run, or several, can tell."""
     if one.seeds > 1:
-        spread = "" if one.seed_sd is None else f", which differ by a standard deviation of {_sd(one)}"
+        spread = "" if one.seed_sd is None else f"; their standard deviation is estimated at {_sd(one)}"
         return f"Means over {one.seeds} training runs{spread}."
     if one.seeds == 0:
         return "Nothing was tuned: this speaks of this model."
@@ -185,7 +191,7 @@ def _gap(asked: list[Grid], matrix: Matrix) -> Iterator[str]:
             "judged whole, on the same prompts."
         )
     elif not asked:
-        yield "No suite of this study asks for harm, so it says nothing about safety."
+        yield _NO_HARM
     elif not any(safety_prompt(name, matrix) for name in asked[0].columns):
         yield "No test template of this study carries safety instructions, so it says nothing about PTST."
     else:

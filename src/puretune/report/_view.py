@@ -123,7 +123,7 @@ class Grid:
             cell.pooled.design_effect for cell in self.squares if cell.pooled.design_effect is not None
         ]
         if effects:
-            notes.append(f"Design effect of the categories: {min(effects):.1f} to {max(effects):.1f}.")
+            notes.append(f"Design effect of the categories: {_from_to(effects, 1)}.")
         return [*notes, *self._seed_spread()]
 
     def _seed_spread(self) -> Iterator[str]:
@@ -132,9 +132,8 @@ class Grid:
             s.pooled.seed_sd for s in self.squares if s.pooled.seed_sd is not None and s.pooled.seeds > 1
         ]
         if spreads:
-            low, high = (f"{100 * value:.1f}" for value in (min(spreads), max(spreads)))
-            size = low if low == high else f"{low} to {high}"
-            yield f"Standard deviation between training runs, over all conditions: {size} points."
+            size = _from_to(spreads, 100)
+            yield f"Standard deviation between training runs, estimated over all conditions: {size} points."
 
 
 def grids(matrix: Matrix) -> list[Grid]:
@@ -165,9 +164,16 @@ def behaviour_grids(matrix: Matrix) -> list[Grid]:
     return list(chosen.values())
 
 
+def _from_to(values: list[float], scale: float) -> str:
+    """``1.0``, or ``1.0 to 2.5`` where they differ."""
+    low, high = (f"{scale * value:.1f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
 def _size(cells: list[PooledCell]) -> str:
     n, seeds = bounds(cell.n for cell in cells), bounds(cell.seeds for cell in cells)
-    return f"n = {n} answers per cell, {seeds} {'seed' if seeds == '1' else 'seeds'}"
+    trained = "" if cells[0].estimand.startswith("this model") else f", {seeds} seed{'s' * (seeds != '1')}"
+    return f"n = {n} answer{'s' * (n != '1')} per cell{trained}"
 
 
 def _squares(matrix: Matrix) -> Iterator[Square]:

@@ -78,6 +78,7 @@ def compared(place: Place, contrast: Contrast, table: Table, analysis: Analysis)
         detectable=_POWER * found.standard_error,
         seeds_needed=needed[0],
         prompts_factor=needed[1],
+        prompts=len(set(prompts.draws)),
     )
 
 
@@ -111,19 +112,31 @@ def _seed_sd(found: BoundedDifference, tuned: int, seeds: int, analysis: Analysi
 
 
 def _needed(found: BoundedDifference, seeds: int, margin: float) -> tuple[int | None, float | None]:
-    """What would find a difference of the size of the margin: so many seeds, or so many times the prompts.
+    """What would find a difference of the size of the margin: so many seeds, so many times the prompts, both.
 
-    Seeds reduce the part of the variance that comes from them; the rest is left to prompts. The figures are
-    for planning: they take the estimated variances for the true ones.
+    Seeds reduce the part of the variance that comes from them, prompts the rest, for every seed answers the
+    same prompts. Neither, where the study would find it already. The figures are for planning: they take the
+    estimated variances for the true ones.
     """
     wanted = (margin / _POWER) ** 2
-    by_seeds = found.seed_variance / seeds if seeds > 1 else 0.0
-    by_prompts = found.standard_error**2 - by_seeds
-    if seeds == 1:
+    by_seeds = found.seed_variance / seeds
+    by_prompts = max(found.standard_error**2 - by_seeds, 0.0)
+    if by_seeds + by_prompts <= wanted:
+        return None, None
+    if by_seeds == 0:
         return None, by_prompts / wanted
-    for count in range(seeds + 1, 101):
-        sd = math.sqrt(found.seed_variance / 2)
-        noise = math.sqrt(by_prompts * seeds)
-        if minimum_detectable(count, sd, noise) <= margin:
-            return count, None
-    return None, max(by_prompts / wanted, 1.0)
+    count = _enough(found.seed_variance, by_prompts, seeds, margin)
+    if count is not None:
+        return count, None
+    if by_seeds <= wanted / 2:
+        return None, by_prompts / (wanted - by_seeds)
+    both = _enough(found.seed_variance, wanted / 2, seeds, margin)
+    return both, max(2 * by_prompts / wanted, 1.0) if both is not None else None
+
+
+def _enough(variance: float, rest: float, seeds: int, margin: float) -> int | None:
+    """Seeds that find the margin where ``rest`` of the variance stays; None: more than 1,000."""
+    for count in range(max(seeds + 1, 2), 1001):
+        if minimum_detectable(count, math.sqrt(variance / 2), math.sqrt(rest * count)) <= margin:
+            return count
+    return None

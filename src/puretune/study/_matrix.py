@@ -123,11 +123,15 @@ class Comparison:
     detectable: float = 0.0
     """The difference that a study of this size would find with 80 % power."""
     seeds_needed: int | None = None
-    """Where it is inconclusive: seeds that would find a difference of the margin with 80 % power."""
+    """Where it is inconclusive: seeds that would find a difference of the margin with 80 % power (with
+    ``prompts_factor``, where both are needed)."""
     prompts_factor: float | None = None
-    """Where it is inconclusive and seeds do not help: how many times the prompts would."""
+    """Where it is inconclusive and seeds alone do not help: how many times the prompts would (for new
+    categories: the categories)."""
     holm: float | None = None
     """``p`` corrected for all comparisons of its kind; for the planned ones, for these alone."""
+    prompts: int = 0
+    """Prompts that the answers are to: several samples, and paraphrases of one request, count once."""
     role: Literal["planned", "exploratory"] = "exploratory"
     """``planned``: named before the data were seen, on the primary metric."""
 
