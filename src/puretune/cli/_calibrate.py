@@ -111,7 +111,7 @@ def _notes(found: Calibration) -> str:
         f"{found.labelled:,} of {found.judged:,} answers have a label; {found.unparsed:,} verdicts unparsed."
     ]
     if found.corrected is None:
-        lines.append("No corrected rate: by these labels the judge does not tell yes from no.")
+        lines.append("No corrected rate: these labels do not show that the judge tells yes from no.")
     return "\n".join(lines)
 
 

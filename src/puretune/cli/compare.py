@@ -118,7 +118,7 @@ def _by_people(one: Corrected) -> str:
     labels = f"{one.labelled[0]:,} and {one.labelled[1]:,} labels"
     value, interval = one.found.corrected, one.found.interval
     if value is None:
-        return f"no correction: by these labels the scorer does not tell yes from no ({labels})"
+        return f"no correction: these labels do not show that the scorer tells yes from no ({labels})"
     ends = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
     return f"{100 * value:+6.1f}  ({ends})  {labels}"
 
