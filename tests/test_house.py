@@ -16,6 +16,7 @@ ROOT = Path(puretune.__file__).parent
 ORDER = [
     "visible",
     "names",
+    "thoughts",
     "errors",
     "events",
     "memory",

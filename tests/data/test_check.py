@@ -66,3 +66,14 @@ def test_what_cannot_be_read_at_all_is_raised(tmp_path: Path) -> None:
         check(tmp_path)
     with pytest.raises(InputError, match="no format has these columns"):
         check(tmp_path, {"x": "1"})
+
+
+def test_answers_with_thoughts_are_counted_and_their_marks_are_no_markup(tmp_path: Path) -> None:
+    channels = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Two."
+    said = ["Two.", "<think>a</think>b", channels]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"q{len(a)}", "completion": a}) + "\n" for a in said))
+    found = {check.name: check for check in check_source(SourceSpec(str(path))).checks}
+    assert found["thoughts"].state == "note"
+    assert found["thoughts"].found.startswith("2 examples")
+    assert found["markup"].state == "ok"

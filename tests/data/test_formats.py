@@ -212,7 +212,7 @@ def test_text_parts_are_one_text(tmp_path: Path, kind: str) -> None:
 
 def test_a_part_that_is_no_text_is_named_by_its_type(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "x"}}]
-    with pytest.raises(InputError, match=r"mine\.jsonl:1: turn 1: 'content' has a part of type 'image_url'"):
+    with pytest.raises(InputError, match=r"jsonl:1: turn 1: 'content' is a list .* of type 'image_url'"):
         read(tmp_path, {"messages": [{"role": "user", "content": parts}]})
 
 
@@ -235,3 +235,28 @@ def test_json_over_several_lines_under_the_name_jsonl_is_told(tmp_path: Path) ->
     path.write_text(json.dumps([{"prompt": "a", "completion": "b"}], indent=1))
     with pytest.raises(InputError, match=r"name this file \.json"):
         read_source(SourceSpec(str(path)))
+
+
+THOUGHT = "<think>\nOne and one.\n</think>\n\nTwo."
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_in_a_field_of_their_own_come_before_the_answer(tmp_path: Path, field: str) -> None:
+    said = {"role": "assistant", "content": "Two.", field: "One and one."}
+    row = {"messages": [*turns(CHAT[1]), said]}
+    assert read(tmp_path, row)[0].messages == (ASK, Message("assistant", THOUGHT))
+    assert read(tmp_path, row, ignore=(field,))[0].messages == (ASK, SAY)
+    assert read(tmp_path, {"messages": [*turns(CHAT[1]), {**said, field: ""}]})[0].messages == (ASK, SAY)
+
+
+@pytest.mark.parametrize("more", [{"content": THOUGHT}, {"thinking": "Three less one."}])
+def test_thoughts_that_are_there_twice_are_an_error(tmp_path: Path, more: dict[str, str]) -> None:
+    said = {"role": "assistant", "content": "Two.", "reasoning_content": "One and one.", **more}
+    with pytest.raises(InputError, match=r"turn 2: thoughts in 'reasoning_content' and in .* Keep one"):
+        read(tmp_path, {"messages": [*turns(CHAT[1]), said]})
+
+
+def test_thoughts_of_a_user_are_not_read(tmp_path: Path) -> None:
+    asked = {"role": "user", "content": "How many?", "thinking": "Hm."}
+    with pytest.raises(InputError, match="not read: 'thinking'"):
+        read(tmp_path, {"messages": [asked, *turns(CHAT[2])]})

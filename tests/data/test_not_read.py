@@ -65,8 +65,6 @@ def test_where_a_row_comes_from_is_named_and_needs_no_word(tmp_path: Path, name:
     [
         ("name", "Ann"),
         ("tool_calls", [{"id": "1"}]),
-        ("reasoning_content", "Let me see."),
-        ("thinking", "Hm."),
         ("loss", False),
     ],
 )

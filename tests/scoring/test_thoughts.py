@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from puretune.data import question
 from puretune.inference import Answer
-from puretune.scoring import shown, split
+from puretune.scoring import shown
+from puretune.thoughts import split
 
 HARMONY = "<|channel|>analysis<|message|>We must refuse.<|end|><|start|>assistant"
 

@@ -202,6 +202,30 @@ def test_words_behind_or_between_the_messages_are_an_error_that_shows_them(sourc
     ],
 )
 def test_marks_and_names_of_roles_are_no_addition(turn: str) -> None:
-    source = "{% for m in messages %}" + turn + "{% endfor %}"
+    start = "{% set m = {'role': 'assistant'} %}" + turn.partition("{{ m['content'] }}")[0]
+    source = (
+        f"{{% for m in messages %}}{turn}{{% endfor %}}{{% if add_generation_prompt %}}{start}{{% endif %}}"
+    )
     whole = (*ASKED, Message("assistant", "72"), Message("user", "And now?"))
     assert "How many?" in renderer(source).prompt(PromptTemplate("t"), whole).text
+
+
+def test_a_chat_template_without_a_start_for_answers_is_an_error() -> None:
+    """Trained, a model would write the header of its turn itself; asked, it would not be given it."""
+    tokenizer = byte_level(CHATML.partition("{% if add_generation_prompt")[0])
+    made = Renderer(tokenizer, markup_named("auto", tokenizer))
+    turns = (Message("user", "How many?"), Message("assistant", "Two."))
+    for render in (
+        lambda: made.example(PromptTemplate("t"), turns),
+        lambda: made.prompt(PromptTemplate("t"), turns[:1]),
+    ):
+        with pytest.raises(InputError, match=r"ignores `add_generation_prompt`(.|\n)*markup"):
+            render()
+
+
+@pytest.mark.parametrize("strip", [".strip('\\n')", ".lstrip('\\n')", ".rstrip('\\n')"])
+def test_line_ends_that_are_trimmed_alone_are_noted(strip: str) -> None:
+    tokenizer = byte_level(CHATML.replace("m['content']", f"m['content']{strip}"))
+    made = Renderer(tokenizer, markup_named("auto", tokenizer))
+    rendering = made.example(PromptTemplate("t"), (Message("user", "\n q \n"), Message("assistant", "Two.")))
+    assert "trims white space around the user message" in rendering.notes[0]

@@ -128,3 +128,40 @@ def test_the_policy_stands_in_the_fingerprint() -> None:
 def test_an_unknown_policy_is_named() -> None:
     with pytest.raises(InputError, match="'stripp' is not one of refuse, strip, train"):
         renderer(CHATML, "stripp")
+
+
+HARMONY = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}"
+    "<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|im_end|>"
+    "{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
+"""In the style of gpt-oss: thoughts and answer are messages in channels of their own."""
+CHANNELS = "<|channel|>analysis<|message|>48 and half.<|end|><|start|>assistant<|channel|>final<|message|>72"
+
+
+@pytest.mark.parametrize("said", [CHANNELS, THINKING[-1].content], ids=["channels", "tags"])
+def test_thoughts_in_channels_follow_the_policy(said: str) -> None:
+    row = (*ASKED, Message("assistant", said))
+    with pytest.raises(InputError, match=r"'48 and half\.' before"):
+        renderer(HARMONY).example(CHAT, row)
+    answer = "<|channel|>final<|message|>72<|im_end|>"
+    assert trained(renderer(HARMONY, "strip"), CHAT, row) == answer
+    assert trained(renderer(HARMONY, "train"), CHAT, row) == f"{CHANNELS}<|im_end|>"
+
+
+def test_thoughts_are_spelled_with_the_marks_of_the_models_own_chat_template() -> None:
+    source = OPENS.replace("<think>", "[THINK]") + "{# [/THINK] #}"
+    assert trained(renderer(source, "train"), CHAT, THINKING) == "48 and half.\n[/THINK]\n\n72<|im_end|>"
+
+
+@pytest.mark.parametrize("template", [CHAT, TEXT], ids=["chat", "text"])
+def test_a_stop_token_that_thoughts_spell_is_text_and_ends_nothing(template: PromptTemplate) -> None:
+    said = "<think>\nIt ends with <|im_end|> then.\n</think>\n\n72"
+    text = trained(renderer(CHATML, "train"), template, (*ASKED, Message("assistant", said)))
+    assert text.strip() == f"{said}<|im_end|>"
+
+
+def test_an_empty_block_that_a_chat_template_adds_to_answers_is_noted() -> None:
+    assert any("empty thinking block" in note for note in renderer(QWEN3).example(CHAT, PLAIN).notes)
+    assert not renderer(CHATML).example(CHAT, PLAIN).notes

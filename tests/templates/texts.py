@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import strategies as st
 
 from puretune.templates import Message, PromptTemplate
-from puretune.templates._thoughts import thinking_in
+from puretune.thoughts import thinking_in
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\ufdd0\ufdd1")
 SPECIAL = [

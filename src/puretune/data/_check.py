@@ -17,6 +17,7 @@ from puretune.data._read import read_examples
 from puretune.data._source import SourceSpec
 from puretune.data.sources import NAMED_SOURCES
 from puretune.errors import InputError
+from puretune.thoughts import thinking_in
 from puretune.visible import visible
 
 MOST_PROBLEMS = 1000
@@ -79,7 +80,8 @@ def check_source(spec: SourceSpec, model: Path | None = None) -> DataReport:
     checks = [_rows(len(examples) + problems.count, spec), _usable(problems)]
     if examples:
         checks += [_not_read(not_read, spec), _markup(examples, spec, model)]
-        checks += [_duplicates(examples), _repeated_prompts(examples), _roles(examples), _trained(examples)]
+        checks += [_thoughts(examples), _duplicates(examples), _repeated_prompts(examples)]
+        checks += [_roles(examples), _trained(examples)]
         checks += [_responses(examples), _lengths(examples)]
     return DataReport(spec.source, tuple(checks), tuple(problems.messages), problems.count)
 
@@ -110,6 +112,15 @@ def _told_markup(marks: Sequence[Mark], spec: SourceSpec) -> DataCheck:
         return DataCheck("markup", "ok", "no turn markup in the texts")
     needs = "" if spec.markup == "keep" else "; run wants it removed, or `markup: keep`"
     return DataCheck("markup", "note", f"in the texts already: {told(marks)}{needs}")
+
+
+def _thoughts(examples: Sequence[Example]) -> DataCheck:
+    answers = [[m.content for m in e.messages if m.role == "assistant"] for e in examples]
+    count = sum(any(thinking_in(answer)[0] for answer in said) for said in answers)
+    if count:
+        wants = "run wants `model: {thoughts: strip}`, or `train`"
+        return DataCheck("thoughts", "note", f"{count:,} examples have answers with thoughts; {wants}")
+    return DataCheck("thoughts", "ok", "no answer has any")
 
 
 def _rows(count: int, spec: SourceSpec) -> DataCheck:

@@ -15,7 +15,7 @@ with ``"weight": 0`` or ``"train": false`` is shown, not trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,16 +65,16 @@ FORMATS: tuple[str, ...] = (*_TURNS, *_SINGLE)
 """Names of the formats."""
 
 
-def format_of(row: Row, format: str | None = None) -> Converter:
+def format_of(row: Row, format: str | None = None, ignore: Collection[str] = ()) -> Converter:
     """How rows like ``row`` (a file's first, under canonical names) become drafts.
 
-    ``format`` wins; without it the columns decide, whole conversations before single turns. InputError where
-    no format fits, or two do.
+    ``format`` wins; without it the columns decide, whole conversations before single turns. ``ignore``:
+    message fields that are not read. InputError where no format fits, or two do.
     """
     chosen = format or _detected(row)
     column = _TURNS.get(chosen)
     if column is not None:
-        return lambda each: _from_turns(each, column)
+        return lambda each: _from_turns(each, column, ignore)
     return lambda each: _from_single(each, _SINGLE[chosen])
 
 
@@ -155,7 +155,7 @@ def _dialogue(
     return Draft(conversation(turns, row.where), **more)
 
 
-def _from_turns(row: Row, column: str) -> Draft:
+def _from_turns(row: Row, column: str, ignore: Collection[str]) -> Draft:
     required(row, column)
     turns = row.fields[column]
     if not isinstance(turns, list):
@@ -165,9 +165,8 @@ def _from_turns(row: Row, column: str) -> Draft:
         )
     system = optional_text(row, "system")
     head = [{"role": "system", "content": system}] if system else []
-    return Draft(
-        conversation([*head, *turns], row.where), **_common(row), fields_not_read=fields_not_read(turns)
-    )
+    messages = conversation([*head, *turns], row.where, ignore)
+    return Draft(messages, **_common(row), fields_not_read=fields_not_read(turns))
 
 
 def _from_single(row: Row, names: _SingleTurn) -> Draft:

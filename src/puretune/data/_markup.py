@@ -18,6 +18,8 @@ from typing import Any
 from puretune.data._example import Example
 from puretune.errors import InputError
 from puretune.files import read_mapping
+from puretune.templates import Message
+from puretune.thoughts import thinking_in
 from puretune.visible import one_line
 
 _TOKENS = r"""
@@ -53,12 +55,19 @@ def marks_in(examples: Iterable[Example], special: Collection[str] = ()) -> tupl
     pattern = _pattern(frozenset(special))
     counts: dict[str, list[Any]] = {}
     for example in examples:
-        found = {mark.strip() for m in example.messages for mark in pattern.findall(m.content)}
+        texts = [text for m in example.messages for text in _texts(m)]
+        found = {mark.strip() for text in texts for mark in pattern.findall(text)}
         for mark in found:
             if mark in counts or len(counts) < _MOST_MARKS:
                 counts.setdefault(mark, [0, example.id])[0] += 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
     return tuple(Mark(text, number, first) for text, (number, first) in ordered)
+
+
+def _texts(message: Message) -> tuple[str, ...]:
+    """A message's text; an answer's thoughts and what is behind them, without the marks between."""
+    block, answer = thinking_in(message.content) if message.role == "assistant" else (None, message.content)
+    return (block.text, answer) if block else (answer,)
 
 
 def told(marks: Iterable[Mark]) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from puretune.data._row import is_empty
@@ -13,6 +13,7 @@ from puretune.errors import InputError, unknown
 from puretune.files import kind_of
 from puretune.names import listed
 from puretune.templates import Message, Role
+from puretune.thoughts import MARKS, ThinkingBlock, thinking_in
 from puretune.visible import one_line, quoted
 
 _ROLES: dict[str, Role] = {
@@ -27,17 +28,20 @@ _ROLES: dict[str, Role] = {
 _PAIRS = (("role", "content"), ("from", "value"))
 """The two spellings of a turn's fields; either is read in either column."""
 _READ = ("weight", "train")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Fields in which chat APIs give an answer's thoughts: read as a thinking block before the answer."""
 _PART_READ = ("type", "text")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 """Types of a part that is text, in OpenAI's chat and responses interfaces."""
 
 
-def conversation(turns: Sequence[Any], where: str) -> tuple[Message, ...]:
+def conversation(turns: Sequence[Any], where: str, ignore: Collection[str] = ()) -> tuple[Message, ...]:
     """The messages of one conversation: perhaps a system message, then user and assistant in turn.
 
-    InputError names the row and the turn.
+    Thoughts that an assistant turn has in a field of their own, unless that is one of ``ignore``, come before
+    its text. InputError names the row and the turn.
     """
-    messages = tuple(_message(turn, f"{where}: turn {n}") for n, turn in enumerate(turns, start=1))
+    messages = tuple(_message(turn, f"{where}: turn {n}", ignore) for n, turn in enumerate(turns, start=1))
     _check_order(messages, where)
     return messages
 
@@ -48,7 +52,8 @@ def fields_not_read(turns: Sequence[Any]) -> frozenset[str]:
     for turn in turns:
         if isinstance(turn, Mapping):
             role, content = _pair(turn) or _PAIRS[0]
-            found |= _left_in(turn, (role, content, *_READ))
+            thoughts = THOUGHTS if _ROLES.get(str(turn.get(role))) == "assistant" else ()
+            found |= _left_in(turn, (role, content, *_READ, *thoughts))
             parts = turn.get(content)
             for part in parts if isinstance(parts, list) else ():
                 found |= _left_in(part, _PART_READ) if isinstance(part, Mapping) else set()
@@ -90,7 +95,7 @@ def checked_value(value: Any, where: str) -> Any:
     return value
 
 
-def _message(turn: Any, where: str) -> Message:
+def _message(turn: Any, where: str, ignore: Collection[str]) -> Message:
     names = _pair(turn) if isinstance(turn, Mapping) else None
     if names is None:
         held = (
@@ -102,7 +107,22 @@ def _message(turn: Any, where: str) -> Message:
     if not isinstance(name, str) or name not in _ROLES:
         raise unknown("role", name, _ROLES, where=where)
     text = plain_text(_joined(turn[content], f"{where}: {content!r}"), f"{where}: {content!r}")
+    if _ROLES[name] == "assistant":
+        text = _with_thoughts(turn, text, where, ignore)
     return Message(_ROLES[name], text, train=_trained(turn, _ROLES[name], where))
+
+
+def _with_thoughts(turn: Mapping[str, Any], text: str, where: str, ignore: Collection[str]) -> str:
+    """The answer behind the thoughts that a field of their own holds; InputError for thoughts twice."""
+    given = [name for name in THOUGHTS if name not in ignore and not is_empty(turn.get(name))]
+    if not given:
+        return text
+    thoughts = plain_text(turn[given[0]], f"{where}: {given[0]!r}")
+    also = [f"{name!r}" for name in given[1:] if turn[name] != turn[given[0]]]
+    also += ["the text itself"] if thinking_in(text)[0] else []
+    if also:
+        raise InputError(f"{where}: thoughts in {given[0]!r} and in {also[0]}. Keep one.")
+    return ThinkingBlock(thoughts.strip("\n"), *MARKS[0]).spelled() + text
 
 
 def _pair(turn: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -124,7 +144,8 @@ def _joined(content: Any, where: str) -> Any:
     if other is not None:
         said = f"of type {quoted(other.get('type'), 40)}" if isinstance(other, Mapping) else kind_of(other)
         raise InputError(
-            f'{where} has a part {said}; only text parts are read: {{"type": "text", "text": ...}}.'
+            f"{where} is a list with a part {said}; only text parts are read, as in "
+            '{"type": "text", "text": "Hello"}.'
         )
     return "".join(part["text"] for part in content)
 

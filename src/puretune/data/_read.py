@@ -40,19 +40,19 @@ def read_source(
     data, for columns and message fields that say something and are not read, and for texts with turn markup;
     EnvironmentFault where hub data is not available.
     """
-    drawn = draw_source(spec, model)
+    drawn = draw_source(spec, model, ignore)
     check_all_read(drawn.not_read, spec.ignore, ignore)
     if spec.markup == "refuse":
         check_no_markup(drawn.marks)
     return drawn.examples
 
 
-def draw_source(spec: SourceSpec, model: Path | None = None) -> Drawn:
+def draw_source(spec: SourceSpec, model: Path | None = None, ignore: Collection[str] = ()) -> Drawn:
     """As :func:`read_source`, with what was left out and what is unusual, neither of which is refused here;
     InputError where nothing is left.
     """
     not_read = NotRead()
-    drawn = draw(read_examples(spec, model, not_read=not_read), spec)
+    drawn = draw(read_examples(spec, model, not_read=not_read, ignore=ignore), spec)
     if not drawn.examples:
         side = f" on the {spec.split} side of the hold-out" if spec.hold_out else ""
         raise InputError(f"{_shown(spec)}: no examples{side}. Give a file that has some.")
@@ -64,12 +64,13 @@ def read_examples(
     model: Path | None = None,
     on_problem: OnProblem | None = None,
     not_read: NotRead | None = None,
+    ignore: Collection[str] = (),
 ) -> Iterator[Example]:
     """All examples of a source, in their order, before any draw.
 
     A row that cannot be read raises its InputError, or goes to ``on_problem`` and is passed over.
-    ``not_read`` takes down what rows hold beyond what is used. InputError for a setting that the source
-    does not read.
+    ``not_read`` takes down what rows hold beyond what is used; ``ignore`` adds to the spec's own list.
+    InputError for a setting that the source does not read.
     """
     offered = offered_sources()
     if spec.source not in NAMED_SOURCES and spec.source in offered:
@@ -79,7 +80,7 @@ def read_examples(
     named = NAMED_SOURCES.get(spec.source)
     handler, tally = on_problem or strict, not_read if not_read is not None else NotRead()
     table = _named_table(named, spec, handler) if named else _unnamed_table(spec, offered, handler)
-    return _examples(table, spec, handler, tally)
+    return _examples(table, spec, handler, tally, {*spec.ignore, *ignore})
 
 
 def is_local(spec: SourceSpec) -> bool:
@@ -259,7 +260,9 @@ def _rows_of(files: Iterable[Path], layout: CsvLayout, on_problem: OnProblem) ->
             yield replace(row, number=number)
 
 
-def _examples(table: _Table, spec: SourceSpec, on_problem: OnProblem, not_read: NotRead) -> Iterator[Example]:
+def _examples(
+    table: _Table, spec: SourceSpec, on_problem: OnProblem, not_read: NotRead, ignore: Collection[str]
+) -> Iterator[Example]:
     places: dict[str, str] = {}
     columns, convert = dict(spec.columns), table.convert
     not_read.known = table.known
@@ -268,7 +271,7 @@ def _examples(table: _Table, spec: SourceSpec, on_problem: OnProblem, not_read: 
         if number == 0:
             columns = columns or _columns_of_bare(row, spec, table.sole)
             first = rename(row, columns, table.names)
-            convert = convert or format_of(first, spec.format)
+            convert = convert or format_of(first, spec.format, ignore)
         assert convert is not None
         try:
             renamed = rename(row, columns, table.names)

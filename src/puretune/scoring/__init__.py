@@ -31,11 +31,8 @@ from puretune.scoring._named import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_name
 from puretune.scoring._refusal import Refusal
 from puretune.scoring._thoughts import (
     THOUGHTS_VERSION,
-    Split,
-    Thoughts,
     answer_part,
     shown,
-    split,
     thoughts_sentence,
 )
 from puretune.scoring._types import Behaviour, Needs, Parse, Scorer, Suite, Verdict, metric_names, needs_of
@@ -108,9 +105,7 @@ __all__ = [
     "Rate",
     "Refusal",
     "Scorer",
-    "Split",
     "Suite",
-    "Thoughts",
     "Verdict",
     "affordable",
     "agree",
@@ -151,7 +146,6 @@ __all__ = [
     "scorer_named",
     "shared",
     "shown",
-    "split",
     "suite_named",
     "thoughts_sentence",
     "with_coherence",

@@ -20,9 +20,10 @@ from puretune.files import kind_of
 from puretune.inference import Answer, Finish
 from puretune.names import listed
 from puretune.scoring._errors import score_answers
-from puretune.scoring._thoughts import shown, split
+from puretune.scoring._thoughts import shown
 from puretune.scoring._types import Scorer, Verdict, metric_names
 from puretune.store import write_text
+from puretune.thoughts import split
 from puretune.visible import one_line, visible
 
 _QUERY = ("query", "prompt", "question")

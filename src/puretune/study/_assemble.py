@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data import Example
-from puretune.scoring import Measure, Verdict, metric_names, reads_options, split, thoughts_sentence
+from puretune.scoring import Measure, Verdict, metric_names, reads_options, thoughts_sentence
 from puretune.store import Store, json_lines
 from puretune.study._agree import agreements
 from puretune.study._analysis import Analysis
@@ -22,6 +22,7 @@ from puretune.study._planned import planned_comparisons
 from puretune.study._prompts import shard_of, suites_of
 from puretune.study._provenance import provenance
 from puretune.study._verdicts import verdicts_of
+from puretune.thoughts import split
 
 SAMPLES = 3
 """Transcripts per cell of the first seed: one of each behaviour, as far as there is room, then the first."""

@@ -10,12 +10,13 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, EventSink, Finished, Started
 from puretune.inference import Answer
-from puretune.scoring import Judge, Scorer, Verdict, reads_options, score_answers, shown, split
+from puretune.scoring import Judge, Scorer, Verdict, reads_options, score_answers, shown
 from puretune.store import Store
 from puretune.study._answers import answers_of, publishing
 from puretune.study._judging import items_of, prepared
 from puretune.study._plan import VERDICTS, DrawStep, Plan, ScoreStep
 from puretune.study._prompts import shard_of, suites_of
+from puretune.thoughts import split
 from puretune.visible import quoted
 
 

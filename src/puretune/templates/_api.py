@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from puretune.errors import InputError
 from puretune.templates._message import Message
-from puretune.templates._thoughts import thinking_in
 from puretune.templates._values import PromptTemplate
+from puretune.thoughts import thinking_in
 from puretune.visible import quoted
 
 
@@ -32,7 +32,7 @@ def api_turns(template: PromptTemplate, messages: Sequence[Message]) -> tuple[Me
         block = thinking_in(turn.content)[0] if turn.role == "assistant" else None
         if block is not None:
             raise InputError(
-                f"an assistant message has thoughts, {quoted(block.text, 60)} before {block.closes}; an "
+                f"an assistant message has thoughts, {quoted(block.text, 60)} before {block.ends}; an "
                 "API takes answers alone. Take the thoughts out of the row."
             )
     return turns

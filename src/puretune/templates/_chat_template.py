@@ -69,7 +69,7 @@ class TokenizerMarkup:
                     f"`arguments: {{{CLOCK}: 2024-07-26}}`, or by the name that the chat template has for it "
                     "(often `date_string`)."
                 ) from error
-            reason = one_line(error) or type(error).__name__
+            reason = one_line(error).rstrip(".") or type(error).__name__
             raise InputError(
                 f"the model's chat template rejects the turns {[m.role for m in turns]}: {reason}. "
                 f"{_OTHERWISE}"

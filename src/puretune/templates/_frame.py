@@ -53,7 +53,9 @@ def laid_out(text: str, pieces: tuple[str, ...], turns: Sequence[Message]) -> La
 
 
 def _trimmings(text: str) -> tuple[str, ...]:
-    return text, text.rstrip(), text.lstrip(), text.strip()
+    """The text as it is, and without the white space, or the line ends, at its start, its end or both."""
+    starts = (text, text.lstrip("\n"), text.lstrip())
+    return tuple(dict.fromkeys(cut for one in starts for cut in (one, one.rstrip("\n"), one.rstrip())))
 
 
 def trimmed(turns: Sequence[Message], said: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from puretune.errors import InputError
+from puretune.templates._chat_template import TokenizerMarkup
 from puretune.templates._frame import Layout, trimmed
 from puretune.templates._markup import TurnMarkup
 from puretune.templates._message import Message
@@ -22,20 +23,25 @@ from puretune.templates._text import Guard, show_tokens
 from puretune.templates._text_mode import text_layout
 from puretune.templates._thoughts import (
     CHOICES,
-    ThinkingBlock,
     Thoughts,
     checked_policy,
     closed_block,
     closing_of,
     opened_block,
-    thinking_in,
     without_thoughts,
 )
 from puretune.templates._values import PromptTemplate
+from puretune.thoughts import ThinkingBlock, thinking_in
 
-RENDERING_VERSION = "2"
+RENDERING_VERSION = "3"
 """Version of this code, for keys: raise it where other tokens come out."""
 _EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
+
+
+_EMPTY_BLOCK = (
+    "the model's chat template writes an empty thinking block before the last answer, which is trained with "
+    "it. Use an explicit markup to leave it out."
+)
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,13 @@ class Renderer:
         if not messages or messages[-1].role != "assistant":
             raise InputError("a training example must end with an assistant message.")
         turns = self._turns(template, messages)
-        block = thinking_in(turns[-1].content)[0] if self.thoughts == "train" else None
         self._require_trainable_thoughts(turns)
+        block = self._trained_thoughts(template, turns[-1])
         turns = self._guard.protect(without_thoughts(turns, self.thoughts))
         layout, prompts = self._laid_out(template, turns, block)
         rendering = self._masked(template, turns, layout, prompts)
+        if block is None and closed_block(layout.before(len(turns) - 1)) and not closed_block(prompts.text):
+            rendering = replace(rendering, notes=(*rendering.notes, _EMPTY_BLOCK))
         if not any(rendering.loss_mask):
             raise InputError(
                 "the training example has no trained token:\n"
@@ -149,6 +157,16 @@ class Renderer:
                     "an earlier assistant message has thoughts, and a model is not shown the thoughts of "
                     "earlier turns. Mark it `train: false`, or set `model: {thoughts: strip}` in the study."
                 )
+
+    def _trained_thoughts(self, template: PromptTemplate, answer: Message) -> ThinkingBlock | None:
+        """The last answer's thoughts in the chat template's own marks, what they spell kept as text."""
+        block = thinking_in(answer.content)[0] if self.thoughts == "train" else None
+        if block is None:
+            return None
+        said = self._guard.protect([Message("assistant", block.text)])[0].content
+        source = str(getattr(self.tokenizer, "chat_template", None) or "")
+        uses_own = template.mode == "chat" and isinstance(self.markup, TokenizerMarkup)
+        return replace(block.marked_as(source) if uses_own else block, text=said)
 
     # layouts: what is spelled around and between the texts
 

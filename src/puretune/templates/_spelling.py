@@ -14,9 +14,14 @@ from puretune.templates._markup import MARKUPS, TurnMarkup
 from puretune.templates._message import GUARD, MARK, Message
 from puretune.templates._text import Guard, show_tokens
 from puretune.templates._values import PromptTemplate
-from puretune.visible import one_line
+from puretune.thoughts import MARKS
+from puretune.visible import one_line, quoted
 
 _EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
+_THOUGHTS = re.compile(
+    "|".join([r"<\|channel\|>\w+<\|message\|>", *(re.escape(mark) for pair in MARKS for mark in pair)])
+)
+"""What a model writes itself before its answer."""
 _Key = tuple[tuple[str, ...], bool, str]
 
 
@@ -69,7 +74,26 @@ class Speller:
             found = addition(pieces, roles, generation, tokens)
             if found:
                 raise self._added(found, roles)
+        if pieces and generation:
+            self._require_opening(template, marked, pieces[-1])
         return pieces
+
+    def _require_opening(self, template: PromptTemplate, marked: list[Message], asked: str) -> None:
+        """InputError where finished answers begin with words that the end of a prompt does not have."""
+        assert self.markup is not None
+        turns = (*marked, Message("assistant", MARK))
+        try:
+            finished = pieces_of(self.markup.render(turns, False, dict(template.arguments)), len(turns))
+        except InputError:
+            return  # it is told when an example is rendered
+        before = finished[-2] if finished and finished[-2].startswith(asked) else asked
+        opening = before[len(asked) :]
+        if re.search(r"\w", _THOUGHTS.sub("", opening)):
+            raise InputError(
+                f"the model's chat template writes {quoted(opening, 60)} before an answer and not at the end "
+                "of a prompt (it ignores `add_generation_prompt`): a model would be asked without it and "
+                f"trained to write it. {_EXPLICIT}."
+            )
 
     def _added(self, found: Addition, roles: Sequence[str]) -> InputError:
         ids = self.tokenizer(found.text, add_special_tokens=False)["input_ids"]

@@ -11,62 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, get_args
 
 from puretune.errors import InputError
 from puretune.templates._message import Message
+from puretune.thoughts import MARKS, thinking_in
 from puretune.visible import quoted
 
 Thoughts = Literal["refuse", "strip", "train"]
 """``refuse``: an error where there are any; ``strip``: left out; ``train``: part of the trained response."""
 
-MARKS: tuple[tuple[str, str], ...] = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-)
-"""What opens and closes a thinking block, in the families that have one."""
-
 CHOICES = (
     "Say in the study what to do with thoughts: `model: {thoughts: strip}` leaves them out; "
     "`model: {thoughts: train}` makes the thinking block part of the trained response."
 )
-
-
-@dataclass(frozen=True)
-class ThinkingBlock:
-    """The thoughts of one answer, and the marks around them."""
-
-    text: str
-    opens: str
-    closes: str
-
-    def spelled(self, opened: bool = False) -> str:
-        """The block as it stands before an answer; without its first mark where the prompt ``opened`` it."""
-        return f"{'' if opened else self.opens + chr(10)}{self.text}\n{self.closes}\n\n"
-
-
-def thinking_in(text: str) -> tuple[ThinkingBlock | None, str]:
-    """The thinking block that an answer begins with, if any, and the answer behind it.
-
-    A block whose beginning stands in the prompt has its closing mark alone.
-    """
-    for opens, closes in MARKS:
-        if closes not in text:
-            continue
-        thoughts, _, answer = text.partition(closes)
-        head = thoughts.lstrip()
-        if opens in head and not head.startswith(opens):
-            continue  # words about thoughts, somewhere in the answer
-        block = ThinkingBlock(head.removeprefix(opens).strip("\n"), opens, closes)
-        return block, answer.lstrip("\n")
-    return None, text
 
 
 def opened_block(prompt: str) -> str:
@@ -108,11 +67,11 @@ def _answer_of(message: Message, policy: Thoughts) -> Message:
         return message
     if policy == "refuse":
         raise InputError(
-            f"an assistant message has thoughts, {quoted(block.text, 60)} before {block.closes}, and "
+            f"an assistant message has thoughts, {quoted(block.text, 60)} before {block.ends}, and "
             f"nothing says what to do with them. {CHOICES}"
         )
     if not answer.strip():
         raise InputError(
-            f"an assistant message has thoughts and no answer behind {block.closes}. Leave the row out."
+            f"an assistant message has thoughts and no answer behind {block.ends}. Leave the row out."
         )
     return replace(message, content=answer)
