@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import puretune
+from tests.fuzz.program import ask
 
 
 def puretune_program(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -69,3 +73,27 @@ def test_the_reader_of_the_output_may_leave() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("schema --out pipe", 2, "pipe is a device or a pipe; a file is needed here"),
+        ("score answers.jsonl --scorer refusal --force --out pipe", 2, "pipe is a device or a pipe"),
+        ("run pipe --dry-run", 2, "pipe: a device or a pipe, not a study file"),
+        ("run circle --dry-run", 2, "no study 'circle': there is no file"),
+        ("demo --model circle --out run", 2, "circle"),
+        ("compare answers.jsonl", 2, "answers.jsonl: a file, not a run. Give the directory"),
+        ("run lab-demo --out answers.jsonl", 3, "there is a file of that name, not a directory"),
+        ("run lab-demo --out answers.jsonl/run", 3, "a part of this path is a file, not a directory"),
+    ],
+)
+def test_what_is_no_ordinary_file_is_named(tmp_path: Path, command: str, code: int, said: str) -> None:
+    (tmp_path / "answers.jsonl").write_text('{"query": "q", "answer": "a"}\n')
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "pipe")
+    with contextlib.chdir(tmp_path):
+        ended = ask(*command.split())
+    assert ended.code == code
+    assert said in ended.err
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

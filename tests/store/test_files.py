@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puretune.errors import EnvironmentFault
+from puretune.errors import EnvironmentFault, InputError
 from puretune.store import json_lines, publish_directory, write_bytes, write_text
 
 _ENDLESS_WRITER = """
@@ -65,6 +66,16 @@ def test_a_read_only_directory_is_an_environment_fault(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(EnvironmentFault, match="cannot write"):
         write_text(tmp_path / "x.txt", "x")
+
+
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(os.devnull)
+    for name in ("pipe", "nowhere"):
+        with pytest.raises(InputError, match=f"{name}: a device or a pipe"):
+            write_text(tmp_path / name, "text")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert (tmp_path / "nowhere").is_symlink()
 
 
 def test_kill_in_the_middle_of_writes_leaves_nothing_half_written(tmp_path: Path) -> None:

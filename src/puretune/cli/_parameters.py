@@ -26,13 +26,15 @@ class _RegularFile(_FilePath):
         path = super().convert(value, param, ctx)
         if not path.name or path.is_dir():
             raise InputError(f"{visible(value)} is a directory; a file is needed here.")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{visible(value)} is a device or a pipe; a file is needed here.")
         return path
 
 
 PATH = _FilePath()
 """A path that a file or directory can have, ``~`` expanded; InputError otherwise. It need not exist."""
 FILE = _RegularFile()
-"""The same of what is, or is to become, a file: directories are refused."""
+"""The same of what is, or is to become, a file: directories, devices and pipes are refused."""
 
 
 class FiniteRange(click.FloatRange):

@@ -27,5 +27,5 @@ def demo(seed: int, seeds: int, model: Path | None, out: Path) -> None:
 
     started = time.monotonic()
     study = named_study("lab-demo").with_seeds(range(seed, seed + seeds))
-    show_study(study if model is None else study.with_model(model.resolve()), out)
+    show_study(study if model is None else study.with_model(model.absolute()), out)
     say(f"Done in {time.monotonic() - started:.0f} s.", err=True)

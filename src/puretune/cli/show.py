@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from puretune.cli import _tokens as draw
+from puretune.cli._output import say
 from puretune.cli._parameters import FILE
 from puretune.errors import InputError
 from puretune.files import parse_yaml
@@ -96,7 +97,10 @@ def show(
     sides = [side_of(one, spec, messages) for one, spec in chosen]
     _print_model(console, model, sides[0].renderer)
     print_sides(console, sides, messages)
-    return 2 if any(side.problem for side in sides) else 0
+    if not any(side.problem for side in sides):
+        return 0
+    say("puretune: a study would stop at this rendering, for the reason above.", err=True)
+    return 2
 
 
 @dataclass(frozen=True)

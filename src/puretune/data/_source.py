@@ -84,7 +84,7 @@ class SourceSpec:
 
     def _fault(self, name: str, advice: str) -> InputError:
         value = getattr(self, name)
-        return InputError(f"{one_line(self.source)}: {name} is {one_line(value, 40)}; {advice}.")
+        return InputError(f"{one_line(self.source)}: {name} is {one_line(value, 40) or 'empty'}; {advice}.")
 
 
 def _separates(text: str) -> bool:

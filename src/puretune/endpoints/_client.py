@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -98,7 +99,7 @@ class Client:
         status, where = error.status_code, self._endpoint.where
         said, code = self._clean(_message(error)), self._clean(str(error.code or ""))
         if code == "insufficient_quota":
-            return EnvironmentFault(f"{where}: the account has no quota left: {said}")
+            return EnvironmentFault(f"{where}: the account has no quota left: {said}. Add credit.")
         if status in _BUSY:
             return Trouble("busy", f"it is busy ({status})", retry_after(error.response.headers))
         if status in (408, 409, 425) or status >= 500:
@@ -157,20 +158,25 @@ def _about_this_text(status: int, code: str, said: str) -> bool:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds to wait that a response names (``retry-after-ms``; ``Retry-After``: seconds or a date)."""
-    try:
-        return max(0.0, float(headers["retry-after-ms"]) / 1000)
-    except (KeyError, ValueError):
-        pass
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        seconds = _seconds(headers.get(name, ""))
+        if seconds is not None:
+            return seconds / unit
     value = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
     try:
         when = email.utils.parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return max(0.0, (when - datetime.now(when.tzinfo or UTC)).total_seconds()) if when.tzinfo else None
+
+
+def _seconds(value: str) -> float | None:
+    """A number of a header, at least 0; None for what is none, or not finite."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return max(0.0, number) if math.isfinite(number) else None
 
 
 def _message(error: APIStatusError) -> str:

@@ -22,6 +22,12 @@ _LONGEST = 40
 """Characters of the final name in a temporary one: a name of 255 bytes leaves no room for more."""
 
 
+_IN_THE_WAY = {
+    errno.EEXIST: "there is a file of that name, not a directory",
+    errno.ENOTDIR: "a part of this path is a file, not a directory",
+}
+
+
 def write_text(path: Path, text: str) -> None:
     """Publish ``text`` (UTF-8) at ``path``; EnvironmentFault where that cannot be written.
 
@@ -43,8 +49,13 @@ def encoded(text: str, path: Path) -> bytes:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Publish ``content`` at ``path``: a temporary file beside it, fsync, rename."""
+    """Publish ``content`` at ``path``: a temporary file beside it, fsync, rename.
+
+    InputError where ``path`` is a device or a pipe: a rename would take it away from everybody.
+    """
     make_directory(path.parent)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{visible(path)}: a device or a pipe. Name a file.")
     temporary = temporary_name(path)
     with faults(path):
         try:
@@ -120,7 +131,7 @@ def faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = _IN_THE_WAY.get(error.errno or 0) or error.strerror or str(error)
         raise EnvironmentFault(
             f"cannot write {visible(path)}: {reason}. Choose a directory you can write to, with space left."
         ) from error

@@ -24,6 +24,7 @@ from puretune.study._results import load_results
 from puretune.study._runs import AnswerKey, Runs, score_row
 from puretune.study._verdict_file import VerdictRow, read_verdicts
 from puretune.templates import alias_of
+from puretune.visible import visible
 
 _Scores = dict[AnswerKey, float | None]
 _Tables = dict[Place, dict[CellName, Runs]]
@@ -46,6 +47,10 @@ def compare(
     metric, nothing to compare, or where a file of the run is not as a run writes it.
     """
     folder = checked_path(run, "run directory")
+    if folder.is_file():
+        raise InputError(
+            f"{visible(folder)}: a file, not a run. Give the directory that `puretune run` made."
+        )
     tables = _tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
     conditions = dict.fromkeys(cell.condition for table in tables.values() for cell in table)
     wanted = reference or ("untuned" if "untuned" in conditions else next(iter(conditions), ""))

@@ -158,6 +158,8 @@ def _fault(path: Path, digest: str | None) -> str:
     """What is wrong with a file that may be there; "": nothing. ``digest`` None: nothing is known of it."""
     if path.is_dir():
         return "it is a directory"
+    if path.exists() and not path.is_file():
+        return "it is a device or a pipe"
     if digest is None:
         return ""
     try:

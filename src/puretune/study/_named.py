@@ -21,7 +21,7 @@ GROUP = "puretune.studies"
 def find_study(name: str | Path) -> Path:
     """The study file of that path or name; InputError says what was looked for."""
     path = checked_path(name, "study")
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return path
     found = entry_points(group=GROUP, name=str(name))
     if found:
@@ -43,7 +43,7 @@ def study_names() -> list[str]:
 
 
 def _missing(path: Path, known: list[str]) -> str:
-    tried = path.resolve()
+    tried = path.absolute()  # resolve() raises where links go in a circle
     if path.is_dir():
         return f"{visible(tried)} is a directory, not a study file. Give the YAML file in it."
     beside = [entry.name for entry in tried.parent.glob("*.y*ml")] if tried.parent.is_dir() else []

@@ -105,6 +105,8 @@ def test_a_wait_beyond_patience_is_not_waited(make: MakeJudge, server: Judging, 
 
 def test_retry_after_is_read_in_all_its_forms() -> None:
     assert retry_after({"retry-after": "2.5"}) == 2.5
+    assert retry_after({"retry-after": "inf"}) is None
+    assert retry_after({"retry-after-ms": "nan", "retry-after": "9"}) == 9
     assert retry_after({"retry-after-ms": "1500", "retry-after": "9"}) == 1.5
     soon = retry_after({"retry-after": email.utils.formatdate(time.time() + 30, usegmt=True)})
     assert soon is not None
