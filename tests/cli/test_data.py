@@ -109,7 +109,7 @@ def test_check_names_what_a_run_would_refuse_and_passes(tmp_path: Path) -> None:
     assert "'label'" in result.stdout
     assert "[INST]" in result.stdout
     settled = run("check", path, "--ignore", "label", "--markup", "keep").stdout
-    assert "run wants" not in settled
+    assert "`puretune run` needs" not in settled
 
 
 def test_a_file_without_a_header_line_is_read_with_the_option(tmp_path: Path) -> None:

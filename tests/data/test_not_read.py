@@ -50,7 +50,7 @@ def test_a_column_in_a_late_row_only_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, "", "  ", [], {}, [""], {"a": None}])
 def test_a_column_that_says_nothing_is_not_mentioned(tmp_path: Path, value: object) -> None:
-    assert columns_check(tmp_path, {**QA, "context": value}) == "all that say something are read"
+    assert columns_check(tmp_path, {**QA, "context": value}) == "all that have content are read"
     assert read(tmp_path, {**QA, "context": value})
 
 

@@ -120,7 +120,7 @@ def test_options_as_a_list_of_objects_read_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answerKey": "E"}, "answerKey 'E' is none of the labels A, B, C"),
+        ({"answerKey": "E"}, "answerKey 'E' is not one of the labels A, B, C"),
         ({"choices": ["trout"]}, "'choices' must be an object"),
         ({"choices": {"text": ["trout", "newt"], "label": ["A"]}}, "2 options and 1 labels"),
     ],

@@ -150,7 +150,7 @@ def test_a_stopped_run_asks_again_only_for_what_it_lacks(make: Make, server: Jud
 
 def test_errors_that_would_be_the_same_for_all_stop_at_once(make: Make, server: Judging) -> None:
     for code, kind, said in (
-        (401, EnvironmentFault, "does not let you in"),
+        (401, EnvironmentFault, "denies access"),
         (404, InputError, "does not accept the request"),
         (307, InputError, "redirects to another address"),
     ):

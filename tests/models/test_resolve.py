@@ -92,7 +92,9 @@ def test_pickled_weights_are_refused(copy: Path) -> None:
 def test_weights_that_were_cut_off_are_named(copy: Path, kept: int) -> None:
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"model\.safetensors is not a whole safetensors file.*interrupted"):
+    with pytest.raises(
+        InputError, match=r"model\.safetensors is not a complete safetensors file.*interrupted"
+    ):
         resolve_model_path(ModelSpec(str(copy)))
 
 

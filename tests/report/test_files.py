@@ -291,7 +291,7 @@ def test_who_judged_is_in_both_reports(tmp_path: Path) -> None:
     assert "### Judge mine" in markdown
     assert "| model as reported | judge-2026 (40 answers) |" in markdown
     assert "for new answers of the same kind): 1 = 50.0 % (1.3 to 98.7) got another score" in markdown
-    assert "0 = 0.0 % (0.0 to 84.2) went across score 5 |" in markdown
+    assert "0 = 0.0 % (0.0 to 84.2) crossed score 5 |" in markdown
     page = Page((tmp_path / "report.html").read_text()).text
     for text in (markdown, page):
         for fact in ("judge-2026 (40 answers)", JUDGE["endpoint"], JUDGE["rubric"], "3 of 40 answers"):

@@ -44,7 +44,7 @@ def test_the_planned_difference_leads_with_its_interval_p_and_conclusion() -> No
 
 def test_one_training_run_says_nothing_about_templates() -> None:
     said = headline(pairs({SAME: (0.34, 0.62), PTST: (0.04, 0.55)}))
-    assert "One training run each: this speaks of these two models" in said
+    assert "One training run each: this applies to these two models" in said
     assert "says nothing about what the templates do in another training run" in said
 
 

@@ -206,7 +206,7 @@ def test_the_command_shows_what_was_judged(small: Any, tmp_path: Path) -> None:
     path = small(judge_budget="24 judgements")
     ahead = CliRunner().invoke(run_command, [str(path), "--dry-run"])
     said = "judge budget: 24 judgements for judge dear; which answers it sees is decided by cheap in sums, "
-    assert f"{said}parted among 2 cells" in ahead.output
+    assert f"{said}split across 2 cells" in ahead.output
     shown = CliRunner().invoke(run_command, [str(path), "--out", str(tmp_path / "run"), "--quiet"])
     assert shown.exit_code == 0, shown.output
     assert "for these answers" in shown.output

@@ -96,7 +96,7 @@ def test_out_of_memory_fewer_rows_go_through_at_once_and_the_adapter_is_the_same
     made = condition(tmp_path / "pieces", batch_size=6, steps=3)
     ((_, _, pieces),) = LoopTuner(small).tune([made], events.append)
     notes = [e.note for e in events if isinstance(e, Advanced) and "out of memory" in e.note]
-    assert notes == [f"out of memory: going on with {rows} rows at a time" for rows in (3, 2)]
+    assert notes == [f"out of memory: continuing with {rows} rows at a time" for rows in (3, 2)]
     assert close(whole, pieces)
 
 

@@ -29,7 +29,7 @@ from puretune.statistics import Interval
 @click.argument("file", type=FILE)
 @click.option("--labels", type=FILE, required=True, help="People's labels (.jsonl).")
 @click.option("--metric", default=None, help="The yes-or-no metric to calibrate (default: the first).")
-@click.option("--scorer", default=None, help="Whose verdicts, where FILE has several scorers'.")
+@click.option("--scorer", default=None, help="Which scorer's verdicts, if FILE has several.")
 def calibrate_command(file: Path, labels: Path, metric: str | None, scorer: str | None) -> None:
     """How often the verdicts in FILE agree with people, and the rate that people would find.
 

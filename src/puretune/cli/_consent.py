@@ -42,6 +42,9 @@ class Consents:
             if notice.loopback or self._yes:
                 return
             if not sys.stdin.isatty():
-                raise InputError("nobody is here to agree that data leaves this machine. Agree with --yes.")
+                raise InputError(
+                    "data would leave this machine, and there is no terminal to ask for consent. Agree "
+                    "with --yes."
+                )
             if not click.confirm("Go on?", default=False, err=True):
                 raise InputError("stopped before anything was sent.")

@@ -26,11 +26,11 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, PuretuneError):
         return visible(error), error.exit_code
     if is_shortage(error):
-        advice = "Free some, lower the batch size or the rank, or use a smaller model. What is done is kept."
-        return f"this machine has too little memory for it ({_kind(error)}). {advice}", _ENVIRONMENT
+        advice = "Free some, lower the batch size or the rank, or use a smaller model. Finished work is kept."
+        return f"this machine does not have enough memory ({_kind(error)}). {advice}", _ENVIRONMENT
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
         place = f" to {one_line(error.filename)}" if error.filename else ""
-        return f"cannot write{place}: {error.strerror}. What is done is kept.", _ENVIRONMENT
+        return f"cannot write{place}: {error.strerror}. Finished work is kept.", _ENVIRONMENT
     return f"{_kind(error)}. This is a fault in puretune; {_kept(error)}.", INTERNAL
 
 

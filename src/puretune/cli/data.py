@@ -29,17 +29,19 @@ from puretune.errors import CheckFailed, InputError
 from puretune.visible import one_line, quoted, visible
 
 _PROBLEMS_SHOWN = 20
-_MARKUP = "keep: texts that carry turn markup ([INST], <|im_start|>) are meant to."
+_MARKUP = "keep: accept texts that contain turn markup ([INST], <|im_start|>)."
 _STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
 
 def _source_options(command: Any) -> Any:
     """SOURCE and the options that say where and how to read it."""
     for option in (
-        click.option("--hold-out", type=float, default=0.0, help="Share of prompts that is --split test."),
-        click.option("--longest", type=int, help="Leave out conversations of more characters."),
+        click.option(
+            "--hold-out", type=float, default=0.0, help="Share of prompts held out as --split test."
+        ),
+        click.option("--longest", type=int, help="Leave out conversations with more characters."),
         click.option("--columns", multiple=True, metavar="A=B", help="Column A is called B in the file."),
-        click.option("--ignore", multiple=True, metavar="NAME", help="A column that is not used on purpose."),
+        click.option("--ignore", multiple=True, metavar="NAME", help="A column to leave unused on purpose."),
         click.option("--markup", type=click.Choice(["refuse", "keep"]), default="refuse", help=_MARKUP),
         click.option("--header/--no-header", default=None, help="Whether a CSV file names its columns."),
         click.option("--delimiter", metavar="CHAR", help="What separates a CSV file's cells (or: tab)."),
@@ -47,7 +49,7 @@ def _source_options(command: Any) -> Any:
         click.option("--revision", help="The hub revision."),
         click.option("--config", help="The hub configuration."),
         click.option("--split", help="train, test, ..."),
-        click.option("--path", type=PATH, help="Where a named source is on this machine, not the hub."),
+        click.option("--path", type=PATH, help="Local path of a named source, in place of the hub."),
         click.argument("source"),
     ):
         command = option(command)

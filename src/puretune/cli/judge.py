@@ -65,7 +65,9 @@ def judge_options(command: Any) -> Any:
         click.option("--api-key-env", help="The environment variable with the API key."),
         click.option("--rubric", type=FILE, help="A rubric with {query} and {answer}."),
         click.option("--price", nargs=2, type=float, metavar="IN OUT", help="Dollars per million tokens."),
-        click.option("--recheck", type=float, help="Share to judge twice, for the judge's own flip rate."),
+        click.option(
+            "--recheck", type=float, help="Share of answers to judge twice, for the judge's own flip rate."
+        ),
         click.option("--batch", is_flag=True, help="Use the provider's batch mode."),
     )
     for option in reversed(options):
@@ -93,7 +95,7 @@ def judge() -> None:
 @click.option("--cheap", help="With --budget: the scorer that sees all answers and decides which part.")
 @click.option("--half-width", type=float, help="With --budget: stop at this half width, such as 0.03.")
 @click.option("--out", type=FILE, help="Verdicts (.jsonl).  [default: FILE.NAME.jsonl]")
-@click.option("--force", is_flag=True, help="Replace OUT where it exists.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--yes", is_flag=True, help="Agree that the answers leave this machine.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def judge_file(

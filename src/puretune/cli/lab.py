@@ -47,14 +47,14 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
 @click.option(
     "--attempt", type=click.IntRange(0, 10_000), help="Which frozen attempt.  [default: the latest]"
 )
-@click.option("--recipe", type=FILE, help="A frozen file of your own, in place of an attempt.")
+@click.option("--recipe", type=FILE, help="Your own frozen file, in place of an attempt.")
 @click.option("--out", type=PATH, help="Default: runs/lab-confirm-ATTEMPT.")
-@click.option("--arms", help="Only these, with commas between.  [default: all, the main ones first]")
-@click.option("--seeds", type=click.IntRange(1, 10_000), help="At most N model seeds an arm.")
+@click.option("--arms", help="Only these, comma-separated.  [default: all, the main ones first]")
+@click.option("--seeds", type=click.IntRange(1, 10_000), help="At most N model seeds per arm.")
 @click.option(
     "--processes", type=click.IntRange(1, 1024), default=1, show_default=True, help="One thread each."
 )
-@click.option("--from", "earlier", type=FILE, help="An incomplete RESULT.json to go on from.")
+@click.option("--from", "earlier", type=FILE, help="An incomplete RESULT.json to resume from.")
 def confirm(
     attempt: int | None,
     recipe: Path | None,
@@ -86,7 +86,9 @@ def confirm(
 @lab.command("claims")
 @click.argument("file", type=FILE, metavar="RESULT.json")
 @click.option(
-    "--attempt", type=click.IntRange(0, 10_000), help="The frozen attempt it is of.  [default: the latest]"
+    "--attempt",
+    type=click.IntRange(0, 10_000),
+    help="The frozen attempt that the result belongs to.  [default: the latest]",
 )
 @click.option("--recipe", type=FILE, help="The frozen file, if it is your own.")
 def claims(file: Path, attempt: int | None, recipe: Path | None) -> None:
@@ -124,7 +126,7 @@ def _show(made: Mapping[str, Any]) -> None:
     for arm, seeds in made["model_seeds"].items():
         say(f"{arm}: {seeds['done']} of {seeds['asked']} model seeds")
     if not made["complete"]:
-        say("INCOMPLETE: the verdicts are of the model seeds that are done.")
+        say("INCOMPLETE: the verdicts cover only the finished model seeds.")
 
 
 def _told(found: Mapping[str, Any]) -> tuple[str, ...]:

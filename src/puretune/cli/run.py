@@ -24,15 +24,14 @@ _SPEED = FiniteRange(min=1e-6, max=1e9)
 @click.command()
 @click.argument("study", metavar="STUDY.yaml|NAME")
 @click.option("--out", type=PATH, help="Run directory.  [default: runs/NAME]")
-@click.option(
-    "--dry-run", is_flag=True, help="Show what would be done and what is there already; do nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Show what would be done and what already exists; do nothing.")
 @click.option("--tune-tflops", type=_SPEED, help="A GPU's speed in tuning, for --dry-run.")
 @click.option("--answer-tflops", type=_SPEED, help="A GPU's speed in answering, for --dry-run.")
 @click.option(
     "--yes",
     is_flag=True,
-    help="Agree to every notice shown: rows to a tuner, prompts to an engine, answers to judges elsewhere.",
+    help="Agree to every notice shown: rows to a remote tuner, prompts to a remote engine, answers to "
+    "remote judges.",
 )
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def run(
@@ -115,7 +114,7 @@ def show_plan(
     for notice in notices:
         say(notice)
     if planned.resolved.allowance is not None:
-        say(f"judge budget: {planned.resolved.allowance}, parted among {len(planned.draw):,} cells")
+        say(f"judge budget: {planned.resolved.allowance}, split across {len(planned.draw):,} cells")
     for suite, found in planned.resolved.leakage.items():
         say(f"leakage: suite {suite}: {found}")
     for lacking in planned.resolved.lacking:

@@ -17,7 +17,7 @@ from puretune.scoring import score_file, scorer_named, thoughts_sentence
 @click.argument("file", type=FILE)
 @click.option("--scorer", "name", required=True, help="gsm8k, choice, refusal, or one a package offers.")
 @click.option("--out", type=FILE, required=True, help="Where the verdicts go (.jsonl).")
-@click.option("--force", is_flag=True, help="Replace OUT where it exists.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def score(file: Path, name: str, out: Path, force: bool) -> None:
     """Score the answers in FILE (JSON lines with query, reference, answer); a verdict a line goes to OUT."""
     if out.exists() and not force:

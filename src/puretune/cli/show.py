@@ -58,7 +58,7 @@ QUERY, RESPONSE = "How many are there in all?", "Add both. #### 7"
 @click.option(
     "--set", "pinned", multiple=True, metavar="NAME=VALUE", help="An argument of the chat template."
 )
-@click.option("--file", type=FILE, help="YAML file with templates of your own.")
+@click.option("--file", type=FILE, help="YAML file with your own templates.")
 @click.option("--query", default=QUERY, show_default=True, help="The user's text.")
 @click.option("--response", default=RESPONSE, show_default=True, help="The trained response.")
 def show(

@@ -24,7 +24,7 @@ from puretune.templates import (
     resolve_template,
 )
 
-_FILE = click.option("--file", "file", type=FILE, help="YAML file with templates of your own.")
+_FILE = click.option("--file", "file", type=FILE, help="YAML file with your own templates.")
 
 
 @click.group()

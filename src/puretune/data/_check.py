@@ -95,11 +95,11 @@ def notes_on(drawn: Drawn, spec: SourceSpec) -> list[str]:
 def _not_read(not_read: NotRead, spec: SourceSpec) -> DataCheck:
     names = [*not_read.columns, *(name for name in not_read.fields if name not in not_read.columns)]
     if not names:
-        return DataCheck("columns", "ok", "all that say something are read")
+        return DataCheck("columns", "ok", "all that have content are read")
     refused = not_read.must_be_said(spec.ignore)
     told = ", ".join(not_read.told(name) for name in [*refused, *(n for n in names if n not in refused)][:20])
     more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
-    needs = f"; run wants them mapped, or `ignore: {yaml_list(refused[:20])}`" if refused else ""
+    needs = f"; `puretune run` needs them mapped, or `ignore: {yaml_list(refused[:20])}`" if refused else ""
     return DataCheck("columns", "note", f"not read: {told}{more}{needs}")
 
 
@@ -110,7 +110,7 @@ def _markup(examples: Sequence[Example], spec: SourceSpec, model: Path | None) -
 def _told_markup(marks: Sequence[Mark], spec: SourceSpec) -> DataCheck:
     if not marks:
         return DataCheck("markup", "ok", "no turn markup in the texts")
-    needs = "" if spec.markup == "keep" else "; run wants it removed, or `markup: keep`"
+    needs = "" if spec.markup == "keep" else "; `puretune run` needs it removed, or `markup: keep`"
     return DataCheck("markup", "note", f"in the texts already: {told(marks)}{needs}")
 
 

@@ -81,8 +81,8 @@ def check_no_markup(marks: Collection[Mark]) -> None:
     """InputError where there are marks: the template writes the markup, and it would be there twice."""
     if marks:
         raise InputError(
-            f"the texts carry turn markup already: {told(marks)} examples. A template adds its own. "
-            "Remove it from the data, or take the texts as they are with `markup: keep`."
+            f"the texts already contain turn markup: {told(marks)} examples. A template adds its own. "
+            "Remove it from the data, or keep the texts as they are with `markup: keep`."
         )
 
 

@@ -89,7 +89,7 @@ def check_all_read(found: NotRead, own: Collection[str], ignore: Collection[str]
         more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
         raise InputError(
             f"{found.first[names[0]]}: not read: {told}{more}. {_use(names)}"
-            f"What does not matter is listed with the source: `ignore: {yaml_list(names[:_MOST_SHOWN])}`."
+            f"List what does not matter with the source: `ignore: {yaml_list(names[:_MOST_SHOWN])}`."
         )
 
 
@@ -99,7 +99,7 @@ def _use(names: Collection[str]) -> str:
             "A text that the question is about is read by `format: alpaca` with "
             "`columns: {instruction: question, input: context, output: answer}`. "
         )
-    return "What belongs to the prompt or the response is mapped with `columns`. "
+    return "Map what belongs to the prompt or the response with `columns`. "
 
 
 def yaml_list(names: Iterable[str]) -> str:

@@ -29,9 +29,7 @@ def parquet_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterat
                     number += 1
                     yield Row(f"{visible(path.name)}, row {number}", number, fields)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
-        raise InputError(
-            f"{visible(path)}: not a Parquet file that can be read: {one_line(error)}"
-        ) from error
+        raise InputError(f"{visible(path)}: not a readable Parquet file: {one_line(error)}") from error
 
 
 def _check_names(names: list[str], path: Path) -> None:

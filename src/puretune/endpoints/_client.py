@@ -87,7 +87,7 @@ class Client:
         import openai
 
         if isinstance(error, TimeoutError | openai.APITimeoutError):
-            return Trouble("failed", f"no whole reply within {self._endpoint.limits.total:g} s")
+            return Trouble("failed", f"no complete reply within {self._endpoint.limits.total:g} s")
         if isinstance(error, openai.APIStatusError):
             return self._status(error)
         cause = self._clean(str(error.__cause__ or error) or type(error).__name__)
@@ -105,9 +105,9 @@ class Client:
         if status in (408, 409, 425) or status >= 500:
             return Trouble("failed", f"it answers {status}: {said}", retry_after(error.response.headers))
         if status in (401, 403):
-            return EnvironmentFault(f"{where} does not let you in ({status}): {said}. {self._key_hint()}")
+            return EnvironmentFault(f"{where} denies access ({status}): {said}. {self._key_hint()}")
         if _about_this_text(status, code, said):
-            return Trouble("refused", f"it refuses this one ({status}, {code or 'no code'}): {said}")
+            return Trouble("refused", f"it refuses this request ({status}, {code or 'no code'}): {said}")
         if 300 <= status < 400:
             return InputError(f"{where} redirects to another address ({status}). Give that one as base_url.")
         return InputError(

@@ -86,6 +86,6 @@ class _Body:
         try:
             self.content += self._unpack.decompress(part, room) if self._unpack else part
         except zlib.error as error:
-            raise Trouble("failed", "its reply cannot be unpacked") from error
+            raise Trouble("failed", "its reply cannot be decompressed") from error
         if len(self.content) > self._most:
             raise Trouble("failed", f"its reply is longer than {self._most / 2**20:,.0f} MB")

@@ -113,7 +113,7 @@ class LocalEngine:
                         "Use fewer max_new_tokens or a smaller model.",
                     ) from error
                 size = max(1, min(size, len(left)) // 2)
-                progress.say(f"out of memory: going on with {size} rows a batch")
+                progress.say(f"out of memory: continuing with {size} rows a batch")
             left = [item for place, item in enumerate(left) if place not in done]
 
     def _rows(self, model: Any, pool: Pool, size: int) -> Rows:

@@ -243,7 +243,7 @@ class OpenAIEngine:
             await line.run(missing, one)
         except PuretuneError as error:
             hint = _OMIT if isinstance(error, InputError) else ""
-            raise type(error)(f"{error}{hint} What was answered is kept; run again to go on.") from error
+            raise type(error)(f"{error}{hint} What was answered is kept; run again to resume.") from error
         finally:
             await client.close()
 

@@ -232,7 +232,7 @@ def _try_tokenizer(tokenizer: Any) -> None:
     """Some files load and cannot be used."""
     ids = tokenizer("Some text, 12 3.\n")["input_ids"]
     if not ids or not all(isinstance(number, int) for number in ids):
-        raise ValueError("it makes no tokens of a text")
+        raise ValueError("it produces no tokens for a text")
     tokenizer.decode(ids)
 
 

@@ -42,8 +42,8 @@ def check_loaded(path: Path, model: Any, info: Mapping[str, Any], ignored: Itera
         raise InputError(_mismatch(path, name, stored, asked, len(info["mismatched_keys"])))
     if info["unexpected_keys"]:
         raise InputError(
-            f"{visible(path)}: {len(info['unexpected_keys']):,} tensors of the files are no weights of this "
-            f"model: {named(info['unexpected_keys'])}. {_COPY}"
+            f"{visible(path)}: {len(info['unexpected_keys']):,} tensors in the files are not weights of "
+            f"this model: {named(info['unexpected_keys'])}. {_COPY}"
         )
     check_finite(path, model)
 
@@ -54,7 +54,7 @@ def check_finite(path: Path, model: Any) -> None:
     if wrong:
         raise InputError(
             f"{visible(path)}: {len(wrong):,} weights of this model have numbers that are not finite (NaN or "
-            f"infinite): {named(wrong)}. Copy or download the model again, or train it anew."
+            f"infinite): {named(wrong)}. Copy or download the model again, or train it again."
         )
 
 

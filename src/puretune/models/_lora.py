@@ -166,7 +166,9 @@ def load_lora(path: Path, model: Any) -> Lora:
     another model."""
     files = read_adapter(path)
     if files.more:
-        raise InputError(f"{path}: not a plain LoRA adapter ({files.more}); training cannot go on from it.")
+        raise InputError(
+            f"{path}: not a plain LoRA adapter ({files.more}); training cannot continue from it."
+        )
     return plain_lora(files, model)
 
 

@@ -133,8 +133,8 @@ def hub_fault(spec: ModelSpec, error: Exception) -> InputError | EnvironmentFaul
         )
     return EnvironmentFault(
         f"{name} is not on this machine and cannot be downloaded ({type(error).__name__}: {_line(error)}). "
-        "Connect to the network and run the same command again (what has arrived is kept), or give a local "
-        "directory."
+        "Connect to the network and run the same command again (what was downloaded is kept), or give a "
+        "local directory."
     )
 
 
@@ -179,7 +179,7 @@ def check_weights(directory: Path) -> list[Path]:
     if (directory / _ADAPTER_CONFIG).exists():
         raise InputError(
             f"{visible(directory)} holds a model and an adapter ({_ADAPTER_CONFIG}); it is not clear which "
-            "is meant. Move the adapter's files into a directory of their own."
+            "is meant. Move the adapter's files into their own directory."
         )
     rows, stated = embedding_rows(tensors_of(files)), vocabulary_size(config)
     if rows is not None and stated is not None and rows != stated:

@@ -124,7 +124,7 @@ def _without_weights(directory: Path) -> str:
     if shards:
         return (
             f"{visible(directory)}: {one_line(shards[0])} is a part of the weights, and {INDEX}, which says "
-            "what is where, is missing. Copy or download the model again."
+            "which file holds which tensor, is missing. Copy or download the model again."
         )
     return f"{visible(directory)}: no weights ({WEIGHTS})."
 
@@ -147,7 +147,7 @@ def _tensors(path: Path, size: int, changed: int) -> Mapping[str, TensorInfo]:
 
 def _cut_off(path: Path, size: int) -> str:
     return (
-        f"{visible(path)} is not a whole safetensors file ({size:,} bytes): a download or a copy was "
+        f"{visible(path)} is not a complete safetensors file ({size:,} bytes): a download or a copy was "
         f"interrupted. {_COPY}"
     )
 

@@ -12,7 +12,7 @@ from puretune.statistics import clopper_pearson
 from puretune.study import Matrix
 from puretune.templates import alias_of
 
-_FLIPS = {"score": "got another score", "asr": "went across score 5"}
+_FLIPS = {"score": "got another score", "asr": "crossed score 5"}
 _SHOWN_ELSEWHERE = ("templates", "note", "command", "judges", "thoughts")
 
 
@@ -97,15 +97,15 @@ def _about_planned(matrix: Matrix) -> str:
 def _about_runs(seeds: set[int]) -> Iterator[str]:
     if 1 in seeds:
         yield (
-            "With one tuning seed an interval speaks of this very adapter and new prompts like these. A new "
+            "With one tuning seed an interval applies to this one adapter and new prompts like these. A new "
             "training run may land far outside it, so one seed says nothing about a template."
         )
     if max(seeds, default=0) > 1:
         yield (
-            "With several seeds the value is the mean over training runs, and the interval speaks of new "
-            "training runs and new prompts: the variance of both is in it. How far training runs differ is "
-            "estimated over all conditions of the study, and more is added where a cell varies more than "
-            "they do."
+            "With several seeds the value is the mean over training runs, and the interval applies to "
+            "new training runs and new prompts: it includes the variance of both. How far training runs "
+            "differ is estimated over all conditions of the study, and the interval of a cell that varies "
+            "more is wider."
         )
 
 
@@ -123,9 +123,9 @@ def _about_budget(matrix: Matrix) -> Iterator[str]:
     if any(cell.estimand == "these answers" for cell in matrix.cells):
         yield (
             "Under the judge budget a judge saw a random part of the answers, more of those that a cheaper "
-            "scorer finds harmful. Value and interval of one cell estimate what it would say of these "
-            "answers, however good or bad the cheaper scorer is; over several seeds the interval speaks of "
-            "new training runs and new prompts too. Cells judged in part are not compared."
+            "scorer finds harmful. Value and interval of one cell estimate what it would say of all "
+            "these answers, however good or bad the cheaper scorer is; over several seeds the interval "
+            "applies to new training runs and new prompts too. Cells judged in part are not compared."
         )
 
 
@@ -156,7 +156,7 @@ def _over_refusal(matrix: Matrix) -> Iterator[str]:
     if harmful and ("over-refusal", False) not in found:
         yield (
             "Over-refusal was not measured: a model that refuses everything would look safe here. Add benign "
-            "twins under the same templates: the suite xstest, or prompts of your own in a suite with "
+            "twins under the same templates: the suite xstest, or your own prompts in a suite with "
             "`asks: benign`."
         )
 

@@ -131,12 +131,12 @@ def _training_runs(one: Comparison) -> str:
         spread = "" if one.seed_sd is None else f"; their standard deviation is estimated at {_sd(one)}"
         return f"Means over {one.seeds} training runs{spread}."
     if one.seeds == 0:
-        return "Nothing was tuned: this speaks of this model."
+        return "Nothing was tuned: this applies to this model."
     if one.seed_sd is not None:
         return f"One training run each; between training runs a standard deviation of {_sd(one)} is assumed."
     return (
-        f"One training run each: this speaks of {one.estimand}, and says nothing about what the templates do "
-        "in another training run."
+        f"One training run each: this applies to {one.estimand}, and says nothing about what the templates "
+        "do in another training run."
     )
 
 

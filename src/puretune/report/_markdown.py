@@ -111,7 +111,7 @@ def _templates(matrix: Matrix) -> Iterator[str]:
         alias = f" ({sheet.alias})" if sheet.alias else ""
         mark = f", fingerprint `{sheet.fingerprint}`" if sheet.fingerprint else ""
         yield f"**{_text(sheet.name)}**{alias}{mark}"
-        yield _fenced(sheet.rendering) if sheet.rendering else "No rendering was kept."
+        yield _fenced(sheet.rendering) if sheet.rendering else "No rendering was recorded."
 
 
 def _settings(matrix: Matrix) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _settings(matrix: Matrix) -> Iterator[str]:
 def _reproduce(matrix: Matrix) -> Iterator[str]:
     yield "## How to reproduce"
     line = command(matrix)
-    yield _fenced(line) if line else "The study kept no command. Run its file again with `puretune run`."
+    yield _fenced(line) if line else "No command was recorded. Run its file again with `puretune run`."
     yield "A finished study re-runs from its store and gives the same numbers."
 
 

@@ -128,7 +128,7 @@ def _paired(
     """What both say, pair by pair; how many pairs could not be read; and the prompt of each that could."""
     prompts = [str(number) for number in range(len(first))] if prompts is None else prompts
     if not len(first) == len(second) == len(prompts):
-        raise InputError(f"{len(first)} verdicts against {len(second)}: they must be about the same answers.")
+        raise InputError(f"{len(first)} verdicts against {len(second)}: they must cover the same answers.")
     labels = [(said(one, names[0]), said(other, names[1])) for one, other in zip(first, second, strict=True)]
     read = [
         (one, other, prompt)

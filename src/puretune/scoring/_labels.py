@@ -93,7 +93,7 @@ def read_labelled(
                 f"{where}: no verdict has the {'/'.join(key)} {_shown(row, key)} in {visible(verdicts)}."
             )
         if found[place] is not None:
-            raise InputError(f"{where}: {'/'.join(key)} {_shown(row, key)} has a label already. Keep one.")
+            raise InputError(f"{where}: {'/'.join(key)} {_shown(row, key)} already has a label. Keep one.")
         found[place] = _label(row, wanted, _measures(judged[place][0], wanted), where)
     return Labelled(
         verdicts=tuple(verdict for _, verdict in judged),
@@ -113,7 +113,7 @@ def _of_scorer(
     if scorer is None and len(names) > 1:
         listed = ", ".join(one_line(name) for name in names)
         raise InputError(
-            f"{visible(path)}: verdicts of several scorers ({listed}). Say whose: --scorer NAME."
+            f"{visible(path)}: verdicts of several scorers ({listed}). Say which: --scorer NAME."
         )
     return [(row, verdict) for row, verdict in rows if scorer in (None, verdict.scorer)]
 
@@ -134,7 +134,7 @@ def _verdict(fields: Mapping[str, Any], where: str) -> Verdict:
     if values is None:
         values = {name: value for name, value in fields.items() if name not in _ABOUT and _is_number(value)}
     if not isinstance(values, Mapping) or not values:
-        raise InputError(f"{where}: no metric in it, so this is no verdict. Give a file of verdicts.")
+        raise InputError(f"{where}: no metric in it, so this is not a verdict. Give a file of verdicts.")
     for name, value in values.items():
         if not _is_number(value) or (value is not None and not 0 <= value <= 1):
             raise InputError(

@@ -32,5 +32,5 @@ def thoughts_sentence(counts: Mapping[str, int]) -> str:
     cut, unclosed = counts.get("cut", 0), counts.get("unclosed", 0)
     if not cut + unclosed:
         return ""
-    said = f"Of {cut + unclosed:,} answers with thoughts only the part behind the thoughts is scored"
+    said = f"Of {cut + unclosed:,} answers with thoughts only the part after the thoughts is scored"
     return f"{said}; {unclosed:,} never ended their thoughts and count as empty." if unclosed else f"{said}."

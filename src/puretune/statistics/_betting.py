@@ -88,7 +88,7 @@ def betting_interval(
     if array.min() < 0 or array.max() > 1:
         raise InputError("values lie outside [0, 1]; scale scores to [0, 1].")
     if population is not None and population < len(array):
-        raise InputError(f"{len(array)} values from a population of {population}: more than there are.")
+        raise InputError(f"{len(array)} values from a population of {population}: more than exist.")
     bets = bets_on_sample(array, population, horizon or len(array), confidence)
     least, most = 0.0, 1.0
     if population is not None:

@@ -283,7 +283,7 @@ def _interleaved(members: list[IntArray], from_upper: NDArray[np.bool_]) -> IntA
 def _labels(plan: SamplePlan, labels: ArrayLike) -> FloatArray:
     y = numbers(labels, "labels")
     if len(y) > len(plan.order):
-        raise InputError(f"{len(y)} labels for {len(plan.order)} answers: more than there are.")
+        raise InputError(f"{len(y)} labels for {len(plan.order)} answers: more than exist.")
     if y.min() < 0 or y.max() > 1:
         raise InputError("labels lie outside [0, 1]; scale scores to [0, 1].")
     return y

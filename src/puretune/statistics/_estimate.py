@@ -79,7 +79,7 @@ def numbers(values: ArrayLike, name: str, ndim: int = 1) -> FloatArray:
 
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != ndim or array.size == 0:
-        shape = {1: "one number a prompt", 2: "an array [seeds, prompts]"}[ndim]
+        shape = {1: "one number per prompt", 2: "an array [seeds, prompts]"}[ndim]
         raise InputError(f"{name} has shape {array.shape}; give {shape}, at least one.")
     if not np.isfinite(array).all():
         raise InputError(
@@ -93,7 +93,7 @@ def pairs(first: ArrayLike, second: ArrayLike, ndim: int = 1) -> tuple[FloatArra
     one, two = numbers(first, "first", ndim), numbers(second, "second", ndim)
     if one.shape != two.shape:
         raise InputError(
-            f"first has shape {one.shape} and second {two.shape}: they must be about the same prompts."
+            f"first has shape {one.shape} and second {two.shape}: they must cover the same prompts."
         )
     return one, two
 

@@ -108,7 +108,7 @@ def answers_of(step: AnswerStep, store: Store) -> list[dict[str, Any]]:
     """The stored answers of one shard, prompts in their order, then samples."""
     kept = store.get(ANSWERS, step.key)
     if kept is None:
-        raise EnvironmentFault(f"{store.path(ANSWERS, step.key)} has gone. Run the same command again.")
+        raise EnvironmentFault(f"{store.path(ANSWERS, step.key)} is missing. Run the same command again.")
     return kept.lines()
 
 
@@ -155,7 +155,7 @@ def adapter_of(plan: Plan, store: Store, who: Who) -> AdapterRef | None:
         return plan.resolved.conditions[who.condition].existing
     kept = store.get(ADAPTER, who.adapter)
     if kept is None:
-        raise EnvironmentFault(f"{store.path(ADAPTER, who.adapter)} has gone. Run the same command again.")
+        raise EnvironmentFault(f"{store.path(ADAPTER, who.adapter)} is missing. Run the same command again.")
     return adapter_ref(kept.directory)
 
 

@@ -80,8 +80,8 @@ def _judge(section: BudgetSection, scorers: Sequence[Scorer], budget: Budget) ->
     judges = {one.name: one for one in scorers if isinstance(one, Judge)}
     if not judges:
         raise InputError(
-            "no suite has a judge behind an endpoint, which alone costs anything. Add one to `scorers`, or "
-            "leave the budget out."
+            "no suite has a judge behind an endpoint, and only such judges cost money. Add one to "
+            "`scorers`, or leave the budget out."
         )
     if section.judge is not None and section.judge not in judges:
         raise unknown("judge", section.judge, judges)

@@ -120,7 +120,7 @@ def _listed(study: Study, number: int, defined: Templates) -> Condition:
     with study.at(*place):
         _check(entry)
         if entry.name == UNTUNED and entry.template != UNTUNED:
-            raise InputError(f"the name {UNTUNED!r} is kept for the base model as it is. Choose another.")
+            raise InputError(f"the name {UNTUNED!r} is reserved for the untuned base model. Choose another.")
         if entry.template == UNTUNED:
             return Condition(entry.name or UNTUNED, place=place)
         if entry.template is None:

@@ -39,7 +39,7 @@ def check_conditions(study: Study, engine: EngineSpec, conditions: Iterable[Cond
 def _wrong(engine: EngineSpec, condition: Condition) -> str:
     who, existing, training = f"engine {engine.name!r}", condition.existing, condition.training
     if training is not None and engine.remote and not training.tuner.remote:
-        return f"{who} asks for models by name and cannot be given what is tuned here. {_SERVE}"
+        return f"{who} asks for models by name and cannot use what is tuned here. {_SERVE}"
     if training is not None and training.tuner.remote and not engine.remote:
         return (
             f"{who} loads models, and those that tuner {training.tuner.name!r} makes stay with their "

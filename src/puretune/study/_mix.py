@@ -31,7 +31,7 @@ def check_size(parts: Sequence[tuple[int, float]]) -> None:
     rows = sum(math.ceil(examples * weight) for examples, weight in parts)
     if rows > MOST_ROWS:
         raise InputError(
-            f"the tuning data comes to {rows:,} rows with its weights; at most {MOST_ROWS:,} are taken. "
+            f"the tuning data comes to {rows:,} rows with its weights; at most {MOST_ROWS:,} are allowed. "
             "Lower `weight`."
         )
 

@@ -101,7 +101,7 @@ def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]
     """The stored verdicts of one scorer on one shard, in the order of the answers."""
     kept = store.get(VERDICTS, step.key)
     if kept is None:
-        raise EnvironmentFault(f"{store.path(VERDICTS, step.key)} has gone. Run the same command again.")
+        raise EnvironmentFault(f"{store.path(VERDICTS, step.key)} is missing. Run the same command again.")
     return kept.lines()
 
 

@@ -187,7 +187,7 @@ class Renderer:
             return replace(layout, pieces=(*layout.pieces[:-1], layout.pieces[-1].removesuffix(opened)))
         raise InputError(
             f"the model's chat template opens a thinking block ({opened.strip()}) for every answer, so "
-            "that it begins inside thoughts; the generation prompt is no start of a finished turn.\n"
+            "that it begins inside thoughts; the generation prompt is not the start of a finished turn.\n"
             f"{CHOICES}{self._speller.thinking_argument()}"
         )
 
@@ -316,7 +316,7 @@ class Renderer:
             return
         at = next((i for i, (a, b) in enumerate(zip(prompt, full, strict=False)) if a != b), len(full))
         raise InputError(
-            f"the prompt is not a token prefix of the training example; they part at token {at}:\n"
+            f"the prompt is not a token prefix of the training example; they differ from token {at}:\n"
             f"  prompt:  ...{show_tokens(self.tokenizer, prompt[max(0, at - 4) : at + 4])}\n"
             f"  example: ...{show_tokens(self.tokenizer, full[max(0, at - 4) : at + 4])}\n"
             "Begin the response with other characters, set the template's `separator`, or name another "

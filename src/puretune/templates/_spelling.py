@@ -98,7 +98,7 @@ class Speller:
     def _added(self, found: Addition, roles: Sequence[str]) -> InputError:
         ids = self.tokenizer(found.text, add_special_tokens=False)["input_ids"]
         return InputError(
-            f"the model's chat template {_where(found, roles)}, which nobody asked for:\n"
+            f"the model's chat template {_where(found, roles)}, which was not requested:\n"
             f"  {show_tokens(self.tokenizer, ids)}\n"
             "A model would be asked and trained under another prompt than the template's. Set "
             "`default_system: keep` in the study's `model` to make it part of chat prompts on purpose, or "
@@ -125,9 +125,9 @@ class Speller:
 
 def _where(found: Addition, roles: Sequence[str]) -> str:
     if found.is_system and found.piece == 0:
-        return "writes a system message of its own"
+        return "writes its own system message"
     if found.piece == 0:
-        return f"adds text of its own {'to' if roles[0] == 'system' else 'before'} the {roles[0]} message"
+        return f"adds its own text {'to' if roles[0] == 'system' else 'before'} the {roles[0]} message"
     role = roles[found.piece - 1]
     after_turn = re.search(r"\n|<|\[", found.text) is not None
-    return f"adds text of its own {'after' if after_turn else 'to'} the {role} message"
+    return f"adds its own text {'after' if after_turn else 'to'} the {role} message"

@@ -54,7 +54,7 @@ def in_pieces(attempt: Callable[[int], _Result], rows: int, say: Callable[[str],
             # what follows is outside this handler, whose traceback holds tensors
         free()
         rows = fewer(rows)
-        say(f"out of memory: going on with {rows} {'rows' if rows > 1 else 'row'} at a time")
+        say(f"out of memory: continuing with {rows} {'rows' if rows > 1 else 'row'} at a time")
 
 
 def fewer(rows: int) -> int:

@@ -45,8 +45,8 @@ def check_start(start: AdapterRef, recipe: Recipe, all_weights: bool = False) ->
     files = read_adapter(start.path)
     if files.more:
         raise InputError(
-            f"{start.path}: not a plain LoRA adapter ({files.more}); training cannot go on from it. Merge it "
-            "into a checkpoint, and name that as the study's model."
+            f"{start.path}: not a plain LoRA adapter ({files.more}); training cannot continue from it. "
+            "Merge it into a checkpoint, and name that as the study's model."
         )
     rank, alpha = files.config["r"], float(files.config["lora_alpha"])
     if (rank, alpha) != (recipe.rank, recipe.alpha):

@@ -30,7 +30,7 @@ def warn_of_space(jobs: Sequence[Job], on_event: EventSink) -> None:
         on_event(
             Warned(
                 f"{visible(place)}: about {needed / 1e9:.2f} GB will be written and {free / 1e9:.2f} GB are "
-                "free. Free some space; a run that stops for it resumes."
+                "free. Free some space; a run that runs out of space can be resumed."
             )
         )
 

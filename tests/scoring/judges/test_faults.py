@@ -49,8 +49,8 @@ def test_a_passing_fault_costs_only_a_wait(
         (status(200, {"choices": []}), "returns no chat completion"),
         (status(200, {"choices": [{"message": {"content": 5}}]}), "returns no chat completion"),
         (hang_up, "the connection failed"),
-        (stall, r"no whole reply within 0\.3 s"),
-        (trickle, r"no whole reply within 0\.3 s"),
+        (stall, r"no complete reply within 0\.3 s"),
+        (trickle, r"no complete reply within 0\.3 s"),
         (status(502), "it answers 502"),
     ],
 )
@@ -127,8 +127,8 @@ def test_a_busy_endpoint_gets_fewer_requests_at_once(make: MakeJudge, server: Ju
 
 def test_errors_that_would_be_the_same_for_all_stop_at_once(make: MakeJudge, server: Judging) -> None:
     for code, kind, said in (
-        (401, EnvironmentFault, "does not let you in"),
-        (403, EnvironmentFault, "does not let you in"),
+        (401, EnvironmentFault, "denies access"),
+        (403, EnvironmentFault, "denies access"),
         (404, InputError, "does not accept the request"),
         (400, InputError, "does not accept the request"),
         (307, InputError, "redirects to another address"),

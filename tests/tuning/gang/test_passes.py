@@ -66,7 +66,7 @@ def test_a_pass_that_does_not_fit_is_tried_again_smaller(llama: Any, tmp_path: P
     _, gradients = passes.gradients([part_of(job) for job in jobs])
     assert passes.limits == Limits(1, 1, False)
     assert sizes[:4] == [9, 6, 3, 2]
-    assert said[0] == "out of memory: going on with adapters x rows a pass: 2 x 3"
+    assert said[0] == "out of memory: continuing with adapters x rows per pass: 2 x 3"
     _, expected = loop_gradients(llama, jobs)
     assert (gradients - expected).norm() < 1e-5 * expected.norm()
 

@@ -309,7 +309,7 @@ def test_a_file_that_the_provider_cannot_use_is_reported(provider: Provider, tmp
 @pytest.mark.parametrize(
     ("code", "kind", "expected"),
     [
-        (401, EnvironmentFault, "does not let you in"),
+        (401, EnvironmentFault, "denies access"),
         (400, InputError, "does not accept the request"),
     ],
 )

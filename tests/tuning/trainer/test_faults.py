@@ -105,8 +105,8 @@ def test_out_of_memory_fewer_rows_go_through_at_once_and_the_step_stays_the_same
     pieces = train(llama, condition(tmp_path / "pieces", **recipe), on_event=events.append)[-1][2]
     notes = [e.note for e in events if isinstance(e, Advanced) and "out of memory" in e.note]
     assert notes == [
-        "out of memory: going on with 3 rows at a time",
-        "out of memory: going on with 2 rows at a time",
+        "out of memory: continuing with 3 rows at a time",
+        "out of memory: continuing with 2 rows at a time",
     ]
     assert apart(whole, pieces) < 1e-4
 

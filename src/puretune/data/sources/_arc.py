@@ -36,7 +36,7 @@ def _convert(row: Row) -> Draft:
     options, labels = _options(row.fields["choices"], row.where)
     key = row.fields["answerKey"]
     if key not in labels:
-        raise InputError(f"{row.where}: answerKey {key!r} is none of the labels {', '.join(labels)}.")
+        raise InputError(f"{row.where}: answerKey {key!r} is not one of the labels {', '.join(labels)}.")
     letter = ascii_uppercase[labels.index(key)]
     question = text_of(row, "question")
     return single_turn(
@@ -56,7 +56,7 @@ def _options(choices: Any, where: str) -> tuple[list[str], list[str]]:
     texts, labels = list(choices["text"]), [str(label) for label in choices["label"]]
     if len(texts) != len(labels) or not 2 <= len(texts) <= len(ascii_uppercase):
         raise InputError(
-            f"{where}: {len(texts)} options and {len(labels)} labels; there must be as many, 2 to 26."
+            f"{where}: {len(texts)} options and {len(labels)} labels; the numbers must be equal, 2 to 26."
         )
     return [plain_text(text, f"{where}: an option") for text in texts], labels
 

@@ -132,8 +132,8 @@ def _computed(frozen: Frozen, out: Path, missing: list[Unit], processes: int) ->
             yield from _in_turn(pool, frozen, out, missing, processes)
         except BrokenProcessPool:
             raise EnvironmentFault(
-                "a process of the confirmation was killed (no memory?). Run the same command again: it goes "
-                "on where it was."
+                "a process of the confirmation was killed (out of memory?). Run the same command again: it "
+                "resumes."
             ) from None
 
 

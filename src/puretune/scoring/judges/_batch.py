@@ -116,7 +116,7 @@ class Batch:
                 raise EnvironmentFault(
                     f"judge {self._spec.name!r}: batch {batch.id} ended as {batch.status!r} without "
                     f"{missing:,} of {len(note.earlier):,} replies{_why(batch)}. Run again: only these are "
-                    "sent once more."
+                    "sent again."
                 )
 
     async def _found(self, note: _Note) -> ProvidersBatch | None:

@@ -168,8 +168,8 @@ class Ledger:
                 return _connect(path)
             except sqlite3.OperationalError as error:
                 raise EnvironmentFault(
-                    f"cannot open the ledger's index {visible(path)}: {error}. Remove it (no judgement is "
-                    "lost: it is made anew), and check the directory's permissions and free space."
+                    f"cannot open the ledger's index {visible(path)}: {error}. Remove it (it is rebuilt, "
+                    "and no judgement is lost), and check the directory's permissions and free space."
                 ) from error
             except sqlite3.DatabaseError:
                 _remove(path)  # not a database any more; it is made again from the segments
@@ -309,7 +309,7 @@ class Ledger:
         except sqlite3.Error as error:
             index = visible(self.root / "index.sqlite")
             raise EnvironmentFault(
-                f"the ledger's index {index}: {error}. Delete that file and run again: it is made anew, "
+                f"the ledger's index {index}: {error}. Delete that file and run again: it is rebuilt, "
                 "and no judgement is lost."
             ) from error
 

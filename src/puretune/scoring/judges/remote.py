@@ -156,7 +156,7 @@ class Judge:
             await way.run(known.missing, known.unusable)
         except PuretuneError as error:
             raise type(error)(
-                f"{error} {tally.done:,} new judgements are kept in the ledger; run again to go on."
+                f"{error} {tally.done:,} new judgements are kept in the ledger; run again to resume."
             ) from error
         finally:
             await client.close()

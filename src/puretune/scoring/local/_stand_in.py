@@ -21,7 +21,7 @@ def stand_in_reason(spec: ModelSpec) -> str | None:
     """
     directory = resolve_model_path(spec, weights=False)
     if (directory / STAND_IN).is_file():
-        return f"{STAND_IN} lies beside the weights"
+        return f"{STAND_IN} is in the directory of the weights"
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     if config.get("puretune_stand_in"):
         return "its configuration says so"

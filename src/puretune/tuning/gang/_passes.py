@@ -56,7 +56,7 @@ class Limits:
 
     def __str__(self) -> str:
         again = ", computing activations twice" if self.recompute else ""
-        return f"adapters x rows a pass: {self.adapters} x {self.rows}{again}"
+        return f"adapters x rows per pass: {self.adapters} x {self.rows}{again}"
 
 
 class Passes:
@@ -90,7 +90,7 @@ class Passes:
                         "Use a smaller model, shorter rows (recipe.max_length), or dtype bfloat16."
                     ) from error
                 self.limits = tighter
-                self.say(f"out of memory: going on with {tighter}")
+                self.say(f"out of memory: continuing with {tighter}")
             free()  # outside the handler, whose traceback holds tensors
 
     def _gradients(self, parts: Sequence[Part]) -> tuple[list[float], Tensor]:

@@ -106,7 +106,7 @@ class Desk:
         if job.status != "succeeded" or not job.fine_tuned_model:
             self._note(replace(self.known, job=None))
             raise EnvironmentFault(
-                f"{self._where}: job {one_line(job.id)} {_failure(job)} Run again to start anew."
+                f"{self._where}: job {one_line(job.id)} {_failure(job)} Run again to start a new job."
             )
         return job
 
@@ -207,7 +207,7 @@ def known_job(place: Path, inputs: str) -> Known:
     known = _read(path)
     if known.inputs != inputs:
         raise InputError(
-            f"{path} is about a job with other rows, recipe, seed, model or options. Choose another output "
+            f"{path} describes a job with other rows, recipe, seed, model or options. Choose another output "
             "directory, or remove it."
         )
     return known

@@ -44,7 +44,7 @@ def require_rows_apart(model: Any, collator: Any, first: Row, second: Row) -> No
 def _unsupported(model: Any, why: str) -> InputError:
     name = type(model.get_base_model() if hasattr(model, "get_base_model") else model).__name__
     return InputError(
-        f"{name} does not keep rows apart without padding ({why}). Switch padding_free and packing off, "
+        f"{name} does not keep rows apart without padding ({why}). Turn padding_free and packing off, "
         "or load the model with an attention that supports it (flash_attention_2)."
     )
 

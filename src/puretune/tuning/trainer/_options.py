@@ -64,7 +64,7 @@ def check_machine(options: TrainerOptions) -> None:
             raise InputError(f"report_to: unknown tracker {tracker!r}. Known: {', '.join(_TRACKERS)}.")
         _need(_TRACKERS[tracker], f"report_to: {tracker}", f"pip install {tracker}")
     if options.launch is not None and not options.launch.is_file():
-        raise InputError(f"launch: there is no file {options.launch}. configs/accelerate/ has some.")
+        raise InputError(f"launch: there is no file {options.launch}. configs/accelerate/ has examples.")
 
 
 def _need(package: str, who: str, how: str) -> None:

@@ -64,7 +64,7 @@ def _unwritable(place: Path, error: Exception) -> EnvironmentFault:
     reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
     return EnvironmentFault(
         f"cannot write the training's state into {place}: {reason}. Free some space, then run the same "
-        "command again: training goes on from its last resume point."
+        "command again: training resumes from its last resume point."
     )
 
 

@@ -38,7 +38,7 @@ class TrainerTuner:
         """Yields (condition, optimiser step, adapter) when a condition is done, conditions in their order.
 
         All conditions are checked before the first step. What is there already is not made again, and an
-        interrupted training goes on from its last resume point. InputError for rows, recipes or options that
+        interrupted training resumes from its last resume point. InputError for rows, recipes or options that
         cannot be trained, EnvironmentFault for a missing library, a full disk or too little memory,
         CheckFailed where the loss or a weight is not finite.
         """
