@@ -45,8 +45,8 @@ def _provenance(result: Mapping[str, Any]) -> list[str]:
     bf16 = "with" if machine["bf16_products"] else "without"
     return [
         f"Made by `{result['command']}` on {machine['cpu']}, {machine['cores']} cores, {bf16} bfloat16 "
-        f"products, {machine['memory_gib']} GiB ({versions}). Seconds are medians, with the least and the "
-        "most of all runs."
+        f"products, {machine['memory_gib']} GiB ({versions}). Seconds are medians, with the minimum and "
+        "the maximum of all runs."
     ]
 
 
@@ -58,7 +58,7 @@ def _tuning(item: Item) -> list[str]:
         f"{work['seen']:,} tokens without padding, {shared:,} of them in prefixes that all rows of a "
         "template share.",
         "",
-        "| side | processes x threads | seconds | TRL's defaults take so many times as long | TRL tuned "
+        "| side | processes x threads | seconds | speed relative to TRL, defaults | TRL tuned "
         "| in `train()` | tokens/s | shared ones not counted | largest difference |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -127,7 +127,7 @@ def _generation(item: Item) -> list[str]:
         f"prefixes that are shared, {work['new_tokens']:,} new ones. {item['settings']['threads']} threads; "
         f"best batch: {item['settings']['batch']}; vLLM: {item['settings'].get('vLLM', 'not here')}.",
         "",
-        "| side | seconds | takes so many times as long as puretune | new tokens/s | tokens/s "
+        "| side | seconds | time relative to puretune | new tokens/s | tokens/s "
         "| shared ones not counted | answers that differ |",
         "|---|---|---|---|---|---|---|",
     ]

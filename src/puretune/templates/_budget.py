@@ -1,6 +1,6 @@
 """What one rendering of a chat template may use: steps, characters, time. Whoever asks for more is stopped.
 
-A chat template comes with a model, from anybody. Jinja's sandbox keeps it from files and from Python, but not
+A chat template comes with a model, which anybody may have published. Jinja's sandbox keeps it from files and from Python, but not
 from looping 10^10 times or from making a text of 100 gigabytes.
 """
 
