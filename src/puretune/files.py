@@ -1,6 +1,6 @@
 """Reading files that somebody else wrote: paths, text, JSON and YAML, every fault as one InputError.
 
-Every message names the file (and the line, where there is one) and says what to do. Nothing here follows
+Every message names the file (and the line, if there is one) and says what to do. Nothing here follows
 content: limits on size and depth hold for every reader.
 """
 
@@ -53,7 +53,7 @@ def checked_path(value: str | os.PathLike[str], what: str = "path") -> Path:
 
 
 def working_directory() -> Path:
-    """The current directory; EnvironmentFault where it has been removed."""
+    """The current directory; EnvironmentFault if it has been removed."""
     try:
         return Path.cwd()
     except OSError as error:
@@ -73,8 +73,8 @@ def regular(path: Path) -> Path:
 
 
 def read_bytes(path: str | os.PathLike[str], what: str = "file", largest: int | None = None) -> bytes:
-    """The content of a file; InputError where there is none, or a directory, or more than ``largest`` bytes;
-    EnvironmentFault where this user may not read it.
+    """The content of a file; InputError if there is none, or a directory, or more than ``largest`` bytes;
+    EnvironmentFault if this user may not read it.
     """
     file = checked_path(path, what)
     try:

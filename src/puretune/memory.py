@@ -24,14 +24,14 @@ _UNLIMITED = 1 << 60
 
 def available() -> int | None:
     """Bytes that this process may still take: the least of the machine's free memory, ``ulimit -v`` and the
-    cgroup's limit. None where the system does not say (outside Linux).
+    cgroup's limit. None if the system does not say (outside Linux).
     """
     known = [one for one in (_machine(), _address_space(), _cgroup()) if one is not None]
     return max(0, min(known)) if known else None
 
 
 def require(needed: int, what: str, advice: str) -> None:
-    """EnvironmentFault where ``what`` needs more bytes than this process may take; ``advice``: what to do."""
+    """EnvironmentFault if ``what`` needs more bytes than this process may take; ``advice``: what to do."""
     free = available()
     if free is not None and needed > free:
         raise EnvironmentFault(

@@ -20,7 +20,7 @@ def validated(
     """``kind`` with the fields that ``given`` names.
 
     InputError, opening with ``where``, for an unknown name (``also``: further names to suggest) and for a
-    value of another type: ``true`` and ``"8"`` are no numbers. Ranges are the dataclass's own to check.
+    value of another type: ``true`` and ``"8"`` are not numbers. Ranges are the dataclass's own to check.
     """
     from pydantic import TypeAdapter, ValidationError
 

@@ -65,7 +65,7 @@ def test_templates_that_add_nothing_are_let_through(style: str) -> None:
     assert "Question: How many?" in renderer(source).prompt(resolve_template("CV"), ASKED).text
 
 
-# In the style of Gemma 3: the system text stands inside the first user turn
+# In the style of Gemma 3: the system text is inside the first user turn
 FOLDED = (
     "{% set first = messages[0]['content'] + '\n\n' if messages[0]['role'] == 'system' else '' %}"
     "{% for m in messages if m['role'] != 'system' %}<|im_start|>{{ m['role'] }}\n"

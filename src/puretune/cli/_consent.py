@@ -34,7 +34,7 @@ class Consents:
             self._sink = None
 
     def ask(self, notice: Notice) -> None:
-        """InputError where nobody agrees, or nobody can be asked."""
+        """InputError if nobody agrees, or nobody can be asked."""
         from puretune.cli._progress import aside
 
         with aside(self._sink):

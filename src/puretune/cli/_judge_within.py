@@ -35,7 +35,7 @@ def judge_within_budget(
     ask: Consent,
     sink: EventSink,
 ) -> tuple[Table, str, Sequence[Verdict]]:
-    """Ask, judge; the table to show, its caption, the verdicts. InputError where a budget has no use."""
+    """Ask, judge; the table to show, its caption, the verdicts. InputError if a budget has no use."""
     if not isinstance(scorer, Judge):
         raise InputError(f"{scorer.name} runs on this machine and costs nothing: leave --budget out.")
     budget = budget_from(amount, half_width)

@@ -9,7 +9,7 @@ import click
 
 
 def command_in(commands: Mapping[str, tuple[str, str]], name: str) -> click.Command | None:
-    """The command of that name among ``(module:attribute, help line)`` by name; None where there is none."""
+    """The command of that name among ``(module:attribute, help line)`` by name; None if there is none."""
     if name not in commands:
         return None
     module, attribute = commands[name][0].split(":")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _QUIET_SECONDS = 5.0
-"""Between two lines about one piece of work, where there is no terminal."""
+"""Seconds between two lines about one piece of work, if there is no terminal."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ FOR_WHAT = "95 % intervals for these answers' model and new prompts from the sam
 
 
 def print_table(table: Table, caption: str) -> None:
-    """Print a table and, on a line of its own, what its intervals are for."""
+    """Print a table and, on a separate line, what its intervals are for."""
     console = new_console()
     console.print(table)
     console.print(caption, style="dim", highlight=False, markup=False, soft_wrap=True)

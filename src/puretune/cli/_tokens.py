@@ -37,7 +37,7 @@ def token_console() -> Console:
 def print_rendering(
     console: Console, title: Text, tokenizer: Any, rendering: Rendering, only: Collection[int] = ()
 ) -> None:
-    """A title with the counts at its right, and the tokens; ``only`` are places that stand out."""
+    """A title with the counts at its right, and the tokens; ``only`` are the highlighted positions."""
     header = Table.grid(expand=True)
     header.add_column(ratio=1)
     header.add_column(justify="right", no_wrap=True)

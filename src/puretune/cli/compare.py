@@ -1,4 +1,4 @@
-"""``puretune compare``: what a finished run says of its conditions, set against each other prompt by
+"""``puretune compare``: what a finished run says of its conditions, compared prompt by
 prompt."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
 @click.option(
     "--seed-sd",
     type=FiniteRange(0, 0.5),
-    help="Assumed standard deviation between training runs (0.05: 5 points), where there is one seed.",
+    help="Assumed standard deviation between training runs (0.05: 5 points), if there is one seed.",
 )
 @click.option("--new-categories", is_flag=True, help="Intervals for new categories of prompts.")
 @click.option(
@@ -52,7 +52,7 @@ def compare(
     """Every condition of a finished RUN minus one of them, on the same prompts under the same template.
 
     First what the study planned. Everything else is exploratory: its p values are corrected over the whole
-    table (Holm). One training run on each side speaks of these two models only.
+    table (Holm). One training run on each side is about these two models only.
 
     A line of LABELS has `label` (yes, no or a behaviour), `prompt_id`, `condition`, `seed` and
     `test_template`, as in the run's verdicts.jsonl. Each condition is then corrected by the errors that its

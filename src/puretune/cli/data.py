@@ -144,7 +144,7 @@ def _spec(*, format_: str | None, columns: tuple[str, ...], **more: Any) -> Sour
 
 
 def _directory(model: Path | None) -> Path | None:
-    """A model's directory; InputError where it is none."""
+    """A model's directory; InputError if it is none."""
     if model is not None and not model.is_dir():
         raise InputError(f"--model {visible(model)}: no such directory.")
     return model

@@ -26,7 +26,7 @@ _COMMANDS = {
 
 
 class _FileOrCommand(click.Group):
-    """``judge FILE`` judges a file; ``judge cost ...`` and the others are commands of their own."""
+    """``judge FILE`` judges a file; ``judge cost ...`` and the others are separate commands."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -42,7 +42,7 @@ class _FileOrCommand(click.Group):
         return "FILE", judge_file, args
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Options may stand before FILE: everything but a command's own line is the file's."""
+        """Options may come before FILE: everything but a command's own line is the file's."""
         if args and args[0] not in (*_COMMANDS, "-h", "--help"):
             args = ["--", *args]
         return super().parse_args(context, args)
@@ -146,7 +146,7 @@ def _free(out: Path, file: Path, force: bool) -> Path:
 
 
 def described(name: str | None, batch: bool, **settings: Any) -> Scorer:
-    """The scorer that the options describe. InputError where they describe none."""
+    """The scorer that the options describe. InputError if they describe none."""
     from puretune.scoring import scorer_from
     from puretune.scoring.judges import BUILTIN_JUDGES, read_judge
 

@@ -30,7 +30,7 @@ def lab() -> None:
 )
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="CPU threads.")
 def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -> None:
-    """Pretrain and align a model of about a million parameters; a Hugging Face directory comes out."""
+    """Pretrain and align a model of about a million parameters; written as a Hugging Face directory."""
     from puretune.lab import LabSettings
     from puretune.lab import build as build_model
 
@@ -64,7 +64,7 @@ def confirm(
     processes: int,
     earlier: Path | None,
 ) -> None:
-    """Put the lab's frozen claims to the test on fresh seeds. Interrupted, the same command goes on.
+    """Put the lab's frozen claims to the test on fresh seeds. Interrupted, the same command resumes.
 
     Takes hours: ten models are built from nothing in each of two arms, and the other arms follow.
     """

@@ -43,7 +43,7 @@ def run(
     yes: bool,
     quiet: bool,
 ) -> None:
-    """Tune, answer, score, report. Interrupted anywhere, the same command goes on where it was."""
+    """Tune, answer, score, report. Interrupted anywhere, the same command resumes."""
     from puretune.study import named_study
 
     loaded = named_study(study)
@@ -118,7 +118,7 @@ def show_plan(
     for suite, found in planned.resolved.leakage.items():
         say(f"leakage: suite {suite}: {found}")
     for lacking in planned.resolved.lacking:
-        say(f"Counted without something that the run will need: {lacking}")
+        say(f"Counted although something that the run needs is missing: {lacking}")
     say(f"run directory: {out}")
 
 

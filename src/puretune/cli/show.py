@@ -115,7 +115,7 @@ class Side:
 
 
 def side_of(template: PromptTemplate, spec: ModelSpec, messages: tuple[Message, ...]) -> Side:
-    """The template rendered; where only text that nobody asked for is in the way, with that text."""
+    """The template rendered; where only text that was not requested is in the way, with that text."""
     from puretune.models import renderer_for
 
     renderer = renderer_for(spec)
@@ -227,7 +227,7 @@ def _print_own(console: Console, sides: list[Side], messages: tuple[Message, ...
 
 
 def _why(side: Side, messages: tuple[Message, ...]) -> str:
-    """What is to be known about equal or other tokens: text that was trimmed, or kept as text."""
+    """Notes about equal or different tokens: text that was trimmed, or kept as text."""
     assert side.rendering is not None
     kept = [token for message in messages for token in special_spellings(side.renderer.tokenizer, message)]
     said = [", with white space trimmed from the study's text"] if side.rendering.notes else []

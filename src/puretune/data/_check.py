@@ -28,7 +28,7 @@ State = Literal["ok", "note", "failed"]
 
 @dataclass(frozen=True)
 class DataCheck:
-    """One thing that was looked at. ``note`` is worth knowing; ``failed`` must be put right."""
+    """One thing that was checked. ``note`` is worth knowing; ``failed`` must be put right."""
 
     name: str
     state: State
@@ -68,7 +68,7 @@ def check_source(spec: SourceSpec, model: Path | None = None) -> DataReport:
     """Read a whole source, ``limit`` and ``hold_out`` aside, and look it over.
 
     Rows that cannot be read are collected, not raised. With ``model``, a directory, its special tokens are
-    looked for in the texts. InputError where the source cannot be read as data at all: a missing or malformed
+    looked for in the texts. InputError if the source cannot be read as data at all: a missing or malformed
     file, unknown columns, nothing in it.
     """
     problems, not_read = _Problems(), NotRead()

@@ -115,7 +115,7 @@ def _names_columns(cells: list[str], layout: CsvLayout) -> bool:
 
 
 def _check_separator(cells: list[str], where: str, layout: CsvLayout, separator: str) -> None:
-    """InputError where the header line is one cell that another separator makes several names."""
+    """InputError if the header line is one cell that another separator makes several names."""
     known = layout.known or ()
     for other in _SEPARATORS if len(cells) == 1 else ():
         parts = [part.strip().strip('"') for part in cells[0].split(other)]

@@ -57,7 +57,7 @@ def draw(examples: Iterable[Example], spec: SourceSpec) -> Drawn:
 def data_digest(examples: Iterable[Example]) -> str:
     """SHA-256 (hex) over ids, messages, clusters and metadata, in order: equal digests, equal data.
 
-    InputError where metadata is not JSON.
+    InputError if metadata is not JSON.
     """
     digest = hashlib.sha256()
     for example in examples:

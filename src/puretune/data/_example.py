@@ -27,7 +27,7 @@ class Example:
 
     @property
     def reference(self) -> str | None:
-        """The final assistant turn's text, or None where the example has none."""
+        """The final assistant turn's text, or None if the example has none."""
         last = self.messages[-1] if self.messages else None
         return last.content if last is not None and last.role == "assistant" else None
 

@@ -32,7 +32,7 @@ def read_rows(
     """The rows of a file, by its suffix.
 
     ``layout`` says how a CSV file is written. A row that cannot be read raises its InputError (with the
-    line), or goes to ``on_problem`` and is passed over. InputError where the file is missing, no regular
+    line), or goes to ``on_problem`` and is passed over. InputError if the file is missing, no regular
     file, or malformed as a whole; EnvironmentFault where Parquet support is not installed.
     """
     path, layout = checked_path(path, "data file"), layout or CsvLayout()

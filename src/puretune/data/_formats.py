@@ -131,13 +131,13 @@ def single_turn(row: Row, query: str, response: str | None, system: str | None =
 
 
 def text_of(row: Row, name: str) -> str:
-    """A column's text; InputError where the column is absent, blank or not text."""
+    """A column's text; InputError if the column is absent, blank or not text."""
     required(row, name)
     return plain_text(row.fields[name], f"{row.where}: {name!r}")
 
 
 def optional_text(row: Row, name: str) -> str | None:
-    """A column's text, or None where it is absent, null or blank."""
+    """A column's text, or None if it is absent, null or blank."""
     value = row.fields.get(name)
     if value is None or value == "":
         return None
@@ -183,7 +183,7 @@ def _from_single(row: Row, names: _SingleTurn) -> Draft:
 
 
 def _named(row: Row, names: tuple[str, ...]) -> str | None:
-    """Which of ``names`` the row has; a mapped one wins; InputError where two could be meant."""
+    """Which of ``names`` the row has; a mapped one wins; InputError if two could be meant."""
     mapped = row.fields.mapped if isinstance(row.fields, _Mapped) else frozenset()
     there = [name for name in names if name in mapped] or [name for name in names if name in row.fields]
     if len(there) > 1:
@@ -192,7 +192,7 @@ def _named(row: Row, names: tuple[str, ...]) -> str | None:
 
 
 def _addition(row: Row, names: tuple[str, ...]) -> str | None:
-    """The text that follows the instruction; InputError where two columns hold one."""
+    """The text that follows the instruction; InputError if two columns hold one."""
     mapped = row.fields.mapped if isinstance(row.fields, _Mapped) else frozenset()
     names = tuple(name for name in names if name in mapped) or names
     filled = {name: text for name in names if (text := optional_text(row, name))}
@@ -225,7 +225,7 @@ def _history(row: Row, column: str) -> list[tuple[str, str | None]]:
 
 def _check_no_slip(row: Row, wanted: tuple[str, ...], used: tuple[str, ...]) -> None:
     """No response column is fine for prompts to test with; a misspelt one is not."""
-    others = [name for name in row.fields if name not in used and "_" not in name]  # answer_key is no slip
+    others = [name for name in row.fields if name not in used and "_" not in name]  # answer_key is not a slip
     near = next((n for name in wanted if (n := nearest(name, others, 0.75))), None)
     if near is not None:
         raise InputError(

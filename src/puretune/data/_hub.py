@@ -23,7 +23,7 @@ def hub_rows(
 ) -> Iterator[Row]:
     """The rows of a hub data set, in their order, read as they are needed.
 
-    InputError for a configuration or split it does not have; EnvironmentFault where it is not available: no
+    InputError for a configuration or split it does not have; EnvironmentFault if it is not available: no
     ``datasets`` library, no network, no access.
     """
     data = _load(name, config, split, revision)

@@ -17,9 +17,9 @@ def files_of(
 ) -> list[Path]:
     """The files under ``path`` with the ``split`` of the source ``name``, in order.
 
-    A file is itself, unless its name speaks of another of ``splits``. In a directory (or its sub-directory
+    A file is itself, unless its name says another of ``splits``. In a directory (or its sub-directory
     ``config``, else ``usual`` or ``data``), files that carry the source's name go before others, and of these
-    the ones that carry the split's. InputError where that leaves none, files of different kinds, or where
+    the ones that carry the split's. InputError if that leaves none, files of different kinds, or where
     there is no sub-directory ``config``.
     """
     if not path.is_dir():

@@ -78,7 +78,7 @@ def told(marks: Iterable[Mark]) -> str:
 
 
 def check_no_markup(marks: Collection[Mark]) -> None:
-    """InputError where there are marks: the template writes the markup, and it would be there twice."""
+    """InputError if there are marks: the template writes the markup, and it would appear twice."""
     if marks:
         raise InputError(
             f"the texts already contain turn markup: {told(marks)} examples. A template adds its own. "
@@ -87,9 +87,9 @@ def check_no_markup(marks: Collection[Mark]) -> None:
 
 
 def special_tokens(model: Path | None) -> frozenset[str]:
-    """The special tokens of a model directory's tokenizer; none where there is no directory.
+    """The special tokens of a model directory's tokenizer; none if there is no directory.
 
-    InputError where its ``tokenizer.json`` is malformed.
+    InputError if its ``tokenizer.json`` is malformed.
     """
     file = model / "tokenizer.json" if model is not None else None
     if file is None or not file.is_file():
@@ -101,7 +101,7 @@ def special_tokens(model: Path | None) -> frozenset[str]:
 
 
 def _is_distinct(text: str) -> bool:
-    """Whether a token is no ordinary text: three characters and a sign among them."""
+    """Whether a token is not ordinary text: three characters and a sign among them."""
     return len(text.strip()) >= 3 and any(not (char.isalnum() or char.isspace()) for char in text)
 
 

@@ -1,4 +1,4 @@
-"""What a source holds and nobody reads: columns and message fields that say something.
+"""What a source holds that is not read: columns and message fields with content.
 
 A column under a name that the format does not know may belong to the prompt (``context``), or say how a row
 is to be used (``label``, ``weight``). Nothing of that is dropped unnoticed: it is counted, and a study that

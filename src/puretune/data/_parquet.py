@@ -12,7 +12,7 @@ from puretune.visible import one_line, quoted, visible
 
 
 def parquet_rows(path: Path, layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
-    """The rows of a Parquet file; InputError where it is not one, EnvironmentFault without pyarrow."""
+    """The rows of a Parquet file; InputError if it is not one, EnvironmentFault without pyarrow."""
     try:
         import pyarrow
         import pyarrow.parquet as parquet

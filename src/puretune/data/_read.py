@@ -27,7 +27,7 @@ from puretune.files import checked_path, kind_of
 from puretune.visible import one_line, quoted, visible
 
 ENTRY_POINTS = "puretune.sources"
-"""Entry-point group in which packages offer sources of their own; the value is a :data:`Source`."""
+"""Entry-point group in which packages offer sources; the value is a :data:`Source`."""
 
 
 def read_source(
@@ -36,9 +36,9 @@ def read_source(
     """The examples that ``spec`` describes, fit for use: read, without duplicates, cut, sampled.
 
     ``model`` is the directory of the study's base model, for sources that depend on it and for its special
-    tokens; ``ignore`` adds to the spec's own list. InputError (file and line where there is one) for bad
+    tokens; ``ignore`` adds to the spec's own list. InputError (file and line if there is one) for bad
     data, for columns and message fields that say something and are not read, and for texts with turn markup;
-    EnvironmentFault where hub data is not available.
+    EnvironmentFault if hub data is not available.
     """
     drawn = draw_source(spec, model, ignore)
     check_all_read(drawn.not_read, spec.ignore, ignore)
@@ -49,7 +49,7 @@ def read_source(
 
 def draw_source(spec: SourceSpec, model: Path | None = None, ignore: Collection[str] = ()) -> Drawn:
     """As :func:`read_source`, with what was left out and what is unusual, neither of which is refused here;
-    InputError where nothing is left.
+    InputError if nothing is left.
     """
     not_read = NotRead()
     drawn = draw(read_examples(spec, model, not_read=not_read, ignore=ignore), spec)

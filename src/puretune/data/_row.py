@@ -43,12 +43,12 @@ class WatchedFields(dict[str, Any]):
 
 
 def strict(problem: InputError) -> None:
-    """The handler of those who want no row left out."""
+    """The handler of callers that want no row left out."""
     raise problem
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a value says nothing: null, blank text, NaN (a table's null), or a collection of such."""
+    """Whether a value has no content: null, blank text, NaN (a table's null), or a collection of such."""
     if isinstance(value, Mapping):
         return all(is_empty(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -59,7 +59,7 @@ def is_empty(value: Any) -> bool:
 
 
 def present_file(path: Path) -> None:
-    """InputError where there is no such file (with the nearest name), or it is a directory or a device."""
+    """InputError if there is no such file (with the nearest name), or it is a directory or a device."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -22,7 +22,7 @@ class SourceSpec:
     source: str
     """A named source (``gsm8k``), a file (``my.jsonl``), or a hub id (``owner/name``)."""
     path: Path | None = None
-    """Where a named source lies on this machine (a file, or a directory with a file per split), in place of
+    """Where a named source is on this machine (a file, or a directory with a file per split), in place of
     the hub."""
     split: str | None = None
     """``train``, ``test``, ...; None: the source's usual one for the purpose."""
@@ -36,14 +36,14 @@ class SourceSpec:
     columns: Mapping[str, str] = field(default_factory=dict)
     """Canonical column -> the file's column, for files that name them otherwise."""
     limit: int | None = None
-    """At most so many examples, drawn with ``seed`` (None: all, in their order)."""
+    """At most this many examples, drawn with ``seed`` (None: all, in their order)."""
     seed: int = 0
     deduplicate: bool = True
     """Drop examples whose conversation has been seen (after white-space folding)."""
     longest: int | None = None
-    """Leave out conversations of more than so many characters (None: none); what is left is never cut."""
+    """Leave out conversations of more than this many characters (None: none); what is left is never cut."""
     hold_out: float = 0.0
-    """For data without splits of its own: the share of prompts, 0 to 1, that is ``split: test``; the rest is
+    """For data without its own splits: the share of prompts, 0 to 1, that is ``split: test``; the rest is
     ``split: train``. A prompt's side depends on its text and ``hold_out_seed`` alone, never on ``seed`` or
     ``limit``, so that specs with the same ``hold_out`` and ``hold_out_seed`` never share a prompt across
     the cut."""
@@ -52,8 +52,8 @@ class SourceSpec:
     """Columns and message fields of the file that are deliberately not used. Any other that says something
     and is not read is an error."""
     markup: Markup = "refuse"
-    """What to do with texts that carry a chat's turn markup already (``[INST]``, ``<|im_start|>``): ``keep``
-    takes them as they are."""
+    """What to do with texts that already contain a chat's turn markup (``[INST]``, ``<|im_start|>``):
+    ``keep`` takes them as they are."""
     header: bool | None = None
     """Whether a CSV file's first line names its columns; without one they are called 1, 2, 3, ... None: it
     does, and a line that does not look like it is an error."""

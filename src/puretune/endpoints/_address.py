@@ -84,7 +84,7 @@ class Endpoint:
         return parts.scheme == "https" and (host == _HOST_OF_OPENAI or host.endswith(f".{_HOST_OF_OPENAI}"))
 
     def key(self) -> str:
-        """The key in the environment; EnvironmentFault where the variable is not set, or holds no key."""
+        """The key in the environment; EnvironmentFault if the variable is not set, or holds no key."""
         if self.api_key_env is None:
             return NO_KEY
         key = os.environ.get(self.api_key_env, "").strip()

@@ -47,7 +47,7 @@ def check_name(where: str, name: str) -> None:
 
 
 def check_variable(where: str, name: str | None) -> None:
-    """InputError where ``name`` is no environment variable's name. It is not shown: it may be a key."""
+    """InputError if ``name`` is not an environment variable's name. It is not shown: it may be a key."""
     if name is not None and not _VARIABLE.fullmatch(name):
         raise InputError(
             f"{where}: not the name of an environment variable. Write the variable's name "

@@ -48,7 +48,7 @@ class Client:
     """Asks one endpoint. Use it within one event loop, and close it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        """EnvironmentFault where the SDK is not installed or the key is not set."""
+        """EnvironmentFault if the SDK is not installed or the key is not set."""
         self._endpoint = endpoint
         self._key = endpoint.key()
         self.sdk = _sdk(endpoint, self._key)

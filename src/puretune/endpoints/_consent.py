@@ -16,11 +16,11 @@ class Notice(Protocol):
 
 
 Consent = Callable[[Notice], None]
-"""Shown the notice; raises InputError where the data may not go."""
+"""Shown the notice; raises InputError if the data may not go."""
 
 
 def loopback_only(notice: Notice) -> None:
-    """Agree to endpoints on this machine only: what holds where nobody can be asked."""
+    """Agree to endpoints on this machine only: the rule where nobody can be asked."""
     if not notice.loopback:
         raise InputError(
             f"{notice}\nNobody agreed to that. Agree with --yes, or in Python with "

@@ -77,7 +77,7 @@ class Line:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, also from within a running event loop (a notebook's): then in a thread of its own."""
+    """Run to the end, also from within a running event loop (a notebook's): then in its own thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -46,7 +46,7 @@ class WallClock:
 
 
 class Pace:
-    """Lets so many requests through at once, and none before the endpoint wants one."""
+    """At most ``most`` concurrent requests, and none before the endpoint accepts one."""
 
     def __init__(self, most: int, clock: Clock) -> None:
         self._most = most

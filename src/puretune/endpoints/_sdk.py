@@ -27,7 +27,7 @@ _PACKED = ("gzip", "x-gzip", "deflate")
 
 
 def sdk(endpoint: Endpoint, key: str) -> openai.AsyncOpenAI:
-    """The SDK's client for an endpoint: no retries of its own, no redirects (the data would go where nobody
+    """The SDK's client for an endpoint: no retries, no redirects (the data would go where nobody
     agreed to), and proxies of the environment except for this machine itself: its data is to stay on it."""
     timeout = openai.Timeout(endpoint.limits.read, connect=endpoint.limits.connect)
     kind = openai.AsyncOpenAI if endpoint.official else _Reserved

@@ -32,7 +32,7 @@ class Agreement:
 
 
 def agreement(first: Iterable[Answer], second: Iterable[Answer]) -> Agreement:
-    """Compare two engines' answers to the same requests. InputError where they answer different ones."""
+    """Compare two engines' answers to the same requests. InputError if they answer different ones."""
     one = {(answer.key, answer.sample): answer.token_ids for answer in first}
     other = {(answer.key, answer.sample): answer.token_ids for answer in second}
     if one.keys() != other.keys():

@@ -1,7 +1,7 @@
 """A key/value cache that does not copy itself at every token, and whose rows can be replaced.
 
 The cache of transformers concatenates: each new token copies all keys and values. Here they are written into
-buffers with room to grow. It stands in for the layers it is equal to; other kinds are left as they are.
+buffers with room to grow. It replaces the layers it is equal to; other kinds are left as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _GROW = 64
 
 
 def new_cache(model: Any) -> Any:
-    """A cache for a batch that starts, or None where the model must make its own."""
+    """A cache for a batch that starts, or None if the model must make its own."""
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     content = DynamicCache(config=model.config)

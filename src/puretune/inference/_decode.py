@@ -1,6 +1,6 @@
 """The decode loop: a queue of prompts, a batch of rows that they enter and leave one by one.
 
-What the model is stands behind :class:`Rows`. Which prompts share a batch at which moment follows from the
+:class:`Rows` hides what the model is. Which prompts share a batch at which moment follows from the
 queue, its drafts and the batch size alone, on every device, so the same queue is decoded in the same way
 again.
 """
@@ -24,7 +24,8 @@ _WORTH_COMPACTING = 0.75
 _LOGIT_BYTES = 1 << 30
 """Room for the logits of one forward pass, which are as wide as the vocabulary."""
 _WORTH_ENTERING = 8
-"""New rows enter when one row in so many is free: a forward pass over a few short prompts is a poor one."""
+"""New rows enter when one row in this many is free: a forward pass over a few short prompts is
+inefficient."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Rows(Protocol):
         ...
 
     def forget(self, counts: Sequence[int]) -> None:
-        """Take back so many of the last tokens of each row."""
+        """Take back the given number of last tokens of each row."""
         ...
 
     def keep(self, rows: Sequence[int]) -> bool:

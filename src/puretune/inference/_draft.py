@@ -41,13 +41,14 @@ class Draft:
         return self._ids[self._at : self._at + min(most, self._most)]
 
     def checked(self, asked: int, right: int) -> None:
-        """So many tokens were looked at, and the first of them so many were right."""
+        """Notes how many tokens were checked, and how many of the first ones were accepted."""
         if asked:
             self._most = 2 * self._most if right == asked else _AGAIN
             self._at += right + 1
 
     def _place(self, made: Sequence[int]) -> int | None:
-        """Behind the last two tokens, where they occur in the draft: as near as possible to where it was."""
+        """Behind the last two tokens, where they occur in the draft: as near as possible to its last
+        position."""
         if len(made) < 2:
             return 1 if made[0] == self._ids[0] else None
         if self._behind is None:

@@ -26,7 +26,7 @@ class Group:
 def grouped(requests: Iterable[Request], context: int) -> list[Group]:
     """One group per adapter, in the order in which they are asked; ``context``: longest sequence in tokens.
 
-    InputError where a request cannot be answered.
+    InputError if a request cannot be answered.
     """
     groups: dict[str | None, Group] = {}
     for request in requests:
@@ -69,7 +69,7 @@ def _check(request: Request, context: int) -> None:
 
 
 def check_decoding(request: Request) -> None:
-    """InputError where a request's decoding makes no sense."""
+    """InputError if a request's decoding makes no sense."""
     decoding, where = request.decoding, f"request {request.key!r}"
     if decoding.max_new_tokens < 1 or decoding.n < 1:
         raise InputError(f"{where}: max_new_tokens and n must be at least 1.")

@@ -2,7 +2,7 @@
 
 {"ask": "9f2c...", "reply": {"text": "4", "model": "gpt-3.5-turbo-0125", ...}, "sha256": "..."}
 
-Every line has the digest of its own other entries. Journals that lie beside one another are read together.
+Every line has the digest of its own other entries. Journals in one directory are read together.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Journal:
         self._whole_line = path is None or not _cut_off(path)
 
     def get(self, ask: str) -> Reply | None:
-        """The reply to a request, where there is one."""
+        """The reply to a request, if there is one."""
         return self._known.get(ask)
 
     def put(self, ask: str, reply: Reply) -> None:
-        """Keep a reply, on disk before anything else happens. EnvironmentFault where the disk is full."""
+        """Keep a reply, on disk before anything else happens. EnvironmentFault if the disk is full."""
         self._known[ask] = reply
         if self._path is None:
             return
@@ -57,9 +57,9 @@ class Journal:
 
 
 def mend_journals(directory: Path, say: Say) -> None:
-    """Set aside every journal in a directory that has damaged lines; its sound lines go on in a new one.
+    """Set aside every journal in a directory that has damaged lines; its sound lines are kept in a new one.
 
-    A last line that a crash cut off is no damage: it was never finished.
+    A last line that a crash cut off is not damage: it was never finished.
     """
     for file in directory.glob(_PATTERN):
         lines = _lines(file)

@@ -86,7 +86,7 @@ def likelihoods(
 def likelihood_groups(
     requests: Iterable[LikelihoodRequest], context: int
 ) -> list[tuple[AdapterRef | None, list[LikelihoodRequest]]]:
-    """Requests by adapter; InputError where one is empty or longer than ``context`` tokens."""
+    """Requests by adapter; InputError if one is empty or longer than ``context`` tokens."""
     groups: dict[str | None, tuple[AdapterRef | None, list[LikelihoodRequest]]] = {}
     for request in requests:
         _check(request, context)
@@ -133,7 +133,7 @@ def _batches(
 def _next(
     requests: Sequence[LikelihoodRequest], tokens: int, size: int, scored: int
 ) -> Sequence[LikelihoodRequest]:
-    """The leading requests that make up the next batch: so many tokens, so many rows of logits at most."""
+    """The leading requests that make up the next batch: limited by tokens and by rows of logits."""
     rows, width, longest = 0, 0, 0
     for request in requests[:size]:
         width, longest = max(width, _length(request)), max(longest, len(request.continuation))

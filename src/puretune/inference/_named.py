@@ -54,7 +54,7 @@ class EngineSpec(Protocol):
 
     @property
     def lacking(self) -> str:
-        """Why the engine cannot run here and what to do about it; empty where it can."""
+        """Why the engine cannot run here and what to do about it; empty if it can."""
         ...
 
     def identity(self) -> dict[str, Any]:
@@ -62,11 +62,11 @@ class EngineSpec(Protocol):
         ...
 
     def notice(self, model: str, answers: int) -> Notice | None:
-        """What is shown before prompts are sent to an endpoint; None where nothing is sent anywhere."""
+        """What is shown before prompts are sent to an endpoint; None if nothing is sent anywhere."""
         ...
 
     def check_adapter(self, adapter: AdapterRef) -> None:
-        """InputError where the engine would apply only a part of an adapter of a kind that it knows."""
+        """InputError if the engine would apply only a part of an adapter of a kind that it knows."""
         ...
 
     def open(self, model: LazyBase, kept: Path | None = None) -> Engine:

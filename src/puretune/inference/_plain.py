@@ -1,8 +1,8 @@
 """Rows of a Llama-like model held as plain tensors.
 
-New tokens of all rows stand end to end, as many as each row has, and go through the layers without padding;
-only attention's queries are padded. A prefix that all prompts share is computed once and stays one copy:
-attention to it is a product of all rows' queries with the same keys (as in cascade inference, arXiv
+New tokens of all rows are laid end to end, as many as each row has, and go through the layers without
+padding; only attention's queries are padded. A prefix that all prompts share is computed once and stays one
+copy: attention to it is a product of all rows' queries with the same keys (as in cascade inference, arXiv
 2402.05099), joined with each row's own part in one softmax. The rows' own keys and values lie as close
 together as their lengths allow, because attention waits for memory.
 """
@@ -153,7 +153,7 @@ class PlainRows:
 
 @dataclass(frozen=True)
 class _Asking:
-    """Some of the new tokens, which stand end to end and ask padded, row by row."""
+    """Some of the new tokens, which are laid end to end and query padded, row by row."""
 
     places: Tensor
     """[asking] of each its place among all new tokens."""
@@ -164,7 +164,7 @@ class _Asking:
     grid: Tensor
     """[rows, most] who asks: numbers of asking tokens; anybody where a row has fewer."""
     flat: Tensor | None
-    """[asking] where each stands in the flattened grid; None: the grid has no gaps."""
+    """[asking] where each is in the flattened grid; None: the grid has no gaps."""
 
     def padded(self, x: Tensor) -> Tensor:
         """[asking, ...] -> [rows, most, ...]"""

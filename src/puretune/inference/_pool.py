@@ -9,7 +9,7 @@ from puretune.inference._decode import Item
 from puretune.inference._group import Group
 
 _LEAST_SHARED = 16
-"""A shorter prefix is cheaper computed in every row than attended to on its own."""
+"""A shorter prefix is cheaper to compute in every row than to attend to separately."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Pool:
     """A queue of items that are decoded together, those that may take longest first."""
 
     prefix: tuple[int, ...]
-    """What all their prompts begin with and continue; empty where sharing it is not worth while."""
+    """What all their prompts begin with and continue; empty if sharing it is not worth while."""
     items: list[Item]
 
 

@@ -56,12 +56,12 @@ class Answer:
     sample: int
     text: str
     token_ids: tuple[int, ...]
-    """Generated ids, the stop token included where there is one."""
+    """Generated ids, the stop token included if there is one."""
     finish: Finish
     reported: str = ""
-    """The model's name as an endpoint reports it; empty where the engine holds the model itself."""
+    """The model's name as an endpoint reports it; empty if the engine holds the model itself."""
     note: str = ""
-    """What an endpoint says beside the answer: that it was filtered, or refused."""
+    """What an endpoint says in addition to the answer: that it was filtered, or refused."""
 
 
 class Engine(Protocol):

@@ -61,7 +61,7 @@ class Weights:
 
 
 def lora_room(rank: int) -> int:
-    """The least room that vLLM can make for adapters of that rank; InputError where it is too high."""
+    """The least room that vLLM can make for adapters of that rank; InputError if it is too high."""
     if rank > _RANKS[-1]:
         raise InputError(
             f"engine 'vllm': adapters of rank {rank} are too large for its LoRA ({_RANKS[-1]} at most). "

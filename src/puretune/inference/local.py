@@ -166,7 +166,7 @@ class LocalSpec:
     lacking = ""
 
     def __post_init__(self) -> None:
-        """InputError where a value makes no sense."""
+        """InputError if a value makes no sense."""
         for name in ("batch_size", "batch_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -191,8 +191,8 @@ class OpenAIEngine:
     def generate(self, requests: Iterable[Request], on_event: EventSink = ignore) -> Iterator[Answer]:
         """Answers, ``decoding.n`` per request; identical requests are made once.
 
-        InputError before any request where one cannot be made; EnvironmentFault where the endpoint fails for
-        good; CheckFailed where it reports another model than before. What was answered until then is kept.
+        InputError before any request where one cannot be made; EnvironmentFault if the endpoint fails for
+        good; CheckFailed if it reports another model than before. What was answered until then is kept.
         """
         asks: dict[str, _Ask] = {}
         for request in requests:
@@ -319,7 +319,7 @@ def _until_stop(ids: tuple[int, ...], stops: frozenset[int]) -> tuple[int, ...]:
 
 
 def _finish(reply: Reply, text: str, cut: bool) -> Finish:
-    """How an answer ended. What the endpoint filtered away whole is no answer of the model."""
+    """How an answer ended. What the endpoint filtered away completely is not an answer of the model."""
     if reply.finish.startswith(_REFUSED) or (not text and reply.finish == "content_filter"):
         return "error"
     return "length" if reply.finish == "length" and not cut else "stop"

@@ -58,7 +58,7 @@ class VllmSpec:
     memory: float = 0.9
     """Share of each GPU's memory that the engine takes."""
     cpu_cache: int = 4
-    """GiB for keys and values where there is no GPU."""
+    """GiB for keys and values if there is no GPU."""
     eager: bool = False
     """Leave out compilation and CUDA graphs: a faster start, slower answers."""
 
@@ -69,7 +69,7 @@ class VllmSpec:
     scores = True
 
     def __post_init__(self) -> None:
-        """InputError where a value makes no sense."""
+        """InputError if a value makes no sense."""
         for name in ("tensor_parallel", "lora_rank", "loras", "batch_size", "cpu_cache", "max_length"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -84,7 +84,7 @@ class VllmSpec:
 
     @property
     def lacking(self) -> str:
-        """Why vLLM cannot run here; empty where it can."""
+        """Why vLLM cannot run here; empty if it can."""
         if find_spec("vllm") is not None:
             return ""
         return (
@@ -100,7 +100,7 @@ class VllmSpec:
         """Nothing leaves this machine."""
 
     def check_adapter(self, adapter: AdapterRef) -> None:
-        """InputError where vLLM would apply only a part of an adapter."""
+        """InputError if vLLM would apply only a part of an adapter."""
         if self.adapters == "lora" and adapter.kind == "adapter":
             plain_for_vllm(adapter)
 
@@ -131,7 +131,7 @@ class VllmEngine:
         """Answers, ``decoding.n`` per request; identical requests are computed once.
 
         A sampled answer depends on the seed, the prompt and its sample number. InputError before any work
-        where a request cannot be answered; EnvironmentFault where vLLM cannot start.
+        where a request cannot be answered; EnvironmentFault if vLLM cannot start.
         """
         groups = grouped(requests, self.context_length)
         on_event(Started(_WORK, sum(len(group.wanted) for group in groups)))
@@ -163,7 +163,7 @@ class VllmEngine:
                 yield Likelihood(request.key, *one)
 
     def close(self) -> None:
-        """Ends vLLM and gives back its memory."""
+        """Stops vLLM and frees its memory."""
         self._stop()
         self._merged.cleanup()
 
@@ -207,7 +207,7 @@ class VllmEngine:
     def _merged_path(self, adapter: AdapterRef) -> Path:
         path = Path(self._merged.name) / adapter.digest
         if not path.exists():
-            self._stop()  # two models might not fit beside each other
+            self._stop()  # two models might not fit into memory together
             save_merged(self.model.base, adapter, path)
             self.model.release()
         return path

@@ -1,4 +1,4 @@
-"""Builds a lab model from nothing: language, pretraining, alignment; a Hugging Face directory comes out."""
+"""Builds a lab model from scratch: language, pretraining, alignment; writes a Hugging Face directory."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def build(
     """Pretrains and aligns the model of ``seed`` and publishes it at ``out`` in one rename.
 
     Weights are bit-identical between runs on one machine with the same ``threads``. The pretrained model is
-    kept in ``OUT.work`` until the end, so that an interrupted build goes on after it; in the directory
+    kept in ``OUT.work`` until the end, so that an interrupted build resumes after it; in the directory
     ``shared``, where one is given, it stays and serves other alignments. Returns ``out``.
-    Raises InputError if ``out`` exists, EnvironmentFault where it cannot be written.
+    Raises InputError if ``out`` exists, EnvironmentFault if it cannot be written.
     """
     if out.exists():
         raise InputError(f"{out} exists; name another directory for the lab model, or remove it.")

@@ -38,7 +38,7 @@ _WRAPPERS = (
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a request stands: what is in front of it, and whether the safety prompt is."""
+    """The context of a request: what is in front of it, and whether the safety prompt is."""
 
     before: str
     after: str

@@ -1,4 +1,4 @@
-"""Coherence in the lab: every word of a world is known, so a word that is none is seen."""
+"""Coherence in the lab: every word of a world is known, so a word outside it is detected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LabCoherence(Coherence):
         super().__init__(limits, meter, words or lexicon(world_of()))
 
     def on_base(self, spec: ModelSpec, fingerprint: str, directory: Path) -> Coherence:
-        """The same with the world's words, as ``world.json`` beside the model says."""
+        """The same with the world's words, from ``world.json`` in the model's directory."""
         return LabCoherence(self.limits, self.meter, lexicon(world_of(directory)))
 
 

@@ -32,7 +32,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Held:
-    """Content that no stage may see, beside the held-out pairs: the keys of the test problems and choices."""
+    """Content that no stage may see, in addition to the held-out pairs: the keys of the test problems and
+    choices."""
 
     problems: frozenset[tuple[int | str, ...]]
     choices: frozenset[tuple[str, ...]]

@@ -27,11 +27,11 @@ LANGUAGE = 1
 COUNTS: dict[Kind, int] = {"benign": 10, "harmful": 12, "grey": 3}
 WORDS_PER_CATEGORY = 6
 HELD_OUT_PER_WORD = 2
-"""Of each verb's (and each noun's) six pairs, so many are in no stage of training."""
+"""Of each verb's (and each noun's) six pairs, this many are in no stage of training."""
 TOOLS = ACTS = 36
 SYMPTOMS = PARTS = 12
 HELD_OUT_PARTS = 3
-"""Of each symptom's twelve body parts, so many are in no stage of training."""
+"""Of each symptom's twelve body parts, this many are in no stage of training."""
 
 _ONSETS = (
     "b",
@@ -155,7 +155,7 @@ def _draw(seed: int) -> World:
 
 
 def _invent(rng: random.Random, count: int) -> list[str]:
-    """So many different words of two syllables."""
+    """``count`` different words of two syllables."""
     words: dict[str, None] = {}
     while len(words) < count:
         onset, middle, coda = rng.choice(_ONSETS), rng.choice(_MIDDLES), rng.choice(_CODAS)

@@ -48,7 +48,7 @@ class LabSettings:
     batch_size: int = 32
     """Rows per optimiser step, in both stages."""
     prompt_weight: float = 0.3
-    """Weight of a prompt token's loss beside a response token's, in pretraining (alignment: none)."""
+    """Weight of a prompt token's loss relative to a response token's, in pretraining (alignment: none)."""
     weight_decay: float = 0.05
 
     share_equations: float = 0.2

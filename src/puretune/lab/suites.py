@@ -22,7 +22,7 @@ HARMFUL_PER_CATEGORY, HARMFUL_MATHS_PER_CATEGORY, TWINS_PER_CATEGORY = 10, 5, 8
 
 @lru_cache(maxsize=4)
 def held(world: World) -> Held:
-    """What no stage may see, beside the held-out pairs."""
+    """What no stage may see, in addition to the held-out pairs."""
     return Held(
         problems=frozenset(item.key for item in _problems(world)),
         choices=frozenset(item.key for item in _choices(world)),

@@ -1,4 +1,4 @@
-"""Adapters on disk: what a directory holds, whose base it was made for, and the manifest beside it.
+"""Adapters on disk: what a directory holds, whose base it was made for, and its manifest.
 
 A directory of puretune's tuners has ``adapter_config.json`` and ``adapter_model.safetensors`` (PEFT's
 format), or the files of a full checkpoint, or, of a model that stays with its provider, ``remote_model.json``
@@ -39,7 +39,7 @@ class Manifest:
     tuner: str
     """Name and version of the tuner."""
     base: Mapping[str, Any]
-    """``model``, ``revision``, ``fingerprint``, ``licence`` (None where the model states none)."""
+    """``model``, ``revision``, ``fingerprint``, ``licence`` (None if the model states none)."""
     templates: Mapping[str, Mapping[str, Any]]
     """Fingerprint -> all fields of each template that rows were trained under."""
     renderer: str
@@ -49,18 +49,18 @@ class Manifest:
     recipe: Mapping[str, Any]
     seed: int
     start: str | None
-    """Digest of the adapter that training went on from."""
+    """Digest of the adapter that training started from."""
     step: int
     """The optimiser step at which this adapter was kept."""
     steps: int
     """Optimiser steps that the condition trains in all."""
     loss: float | None
-    """Mean loss per trained token of that step; None where a provider does not say."""
+    """Mean loss per trained token of that step; None if a provider does not say."""
     tokens: Mapping[str, int]
     """Up to that step: ``seen``, ``trained``, and ``distinct`` (seen, without the prefix that all rows of a
     template share)."""
     sample: str
-    """The first row as the model saw it; the trained tokens stand in ⟦ ⟧."""
+    """The first row as the model saw it; the trained tokens are in ⟦ ⟧."""
     versions: Mapping[str, str]
     device: str
     dtype: str
@@ -74,7 +74,7 @@ class Manifest:
 def adapter_ref(path: Path) -> AdapterRef:
     """The adapter, full checkpoint or note of a provider's model in a directory, with its content's digest.
 
-    InputError where there is neither, or where the weights are not safetensors.
+    InputError if there is neither, or where the weights are not safetensors.
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such adapter directory.")
@@ -95,7 +95,7 @@ def adapter_ref(path: Path) -> AdapterRef:
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Writes the manifest beside the adapter's files, with their digests."""
+    """Writes the manifest next to the adapter's files, with their digests."""
     files = {path.name: sha256_file(path) for path in _decisive(directory)}
     content = asdict(replace(manifest, files=files))
     write_text(directory / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -121,9 +121,9 @@ def _served(path: Path) -> str:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """The manifest of the adapter in a directory, or None where another tool made it.
+    """The manifest of the adapter in a directory, or None if another tool made it.
 
-    CheckFailed where a file differs from what the manifest recorded.
+    CheckFailed if a file differs from what the manifest recorded.
     """
     try:
         content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))

@@ -75,7 +75,7 @@ _MOST = 1 << 16
 
 
 def adapter_config(path: Path) -> dict[str, Any]:
-    """The content of an adapter's ``adapter_config.json``; InputError where it is not a JSON mapping."""
+    """The content of an adapter's ``adapter_config.json``; InputError if it is not a JSON mapping."""
     file = path / ADAPTER_CONFIG
     text = read_text(file, "adapter configuration")
     no_number = re.search(r'"(\w{1,60})"\s*:\s*(-?(?:NaN|Infinity))\b', text)

@@ -32,7 +32,7 @@ _EXPONENTS = {
 }
 """Number format -> integers of that width, and the exponent's bits: NaN and infinity have all of them."""
 _CHUNK = 1 << 22
-"""Numbers that are looked at together."""
+"""Numbers that are checked together."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _check_name(where: str, name: str) -> None:
 
 
 def _bits(file: Path, about: Mapping[str, Any], start: int, where: str, name: str) -> _Bits:
-    """The tensor's numbers as integers, read when they are looked at."""
+    """The tensor's numbers as integers, read when they are checked."""
     import numpy
 
     if about["dtype"] not in _EXPONENTS:
@@ -146,7 +146,7 @@ def _check_numbers(where: str, name: str, bits: _Bits) -> None:
 
 
 def _check_pairs(files: AdapterFiles) -> None:
-    """InputError where an A or B is alone, or where their sizes are not those of the configuration."""
+    """InputError if an A or B is alone, or where their sizes are not those of the configuration."""
     rank = files.config["r"]
     for name, shape in files.shapes.items():
         if not name.endswith(_PARTS):

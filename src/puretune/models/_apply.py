@@ -20,8 +20,8 @@ from puretune.models._types import AdapterRef
 def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
     """The transformers model that ``ref`` makes of the base, for inference; the base returns unchanged.
 
-    None is the base itself; a full checkpoint is a model of its own. In float32 plain LoRA is added into
-    copies of the weights (faster); in half precision it stays beside them, where its small changes would
+    None is the base itself; a full checkpoint is a separate model. In float32 plain LoRA is added into
+    copies of the weights (faster); in half precision it stays separate, where its small changes would
     be rounded away. Other kinds of adapters go through PEFT, on a copy of the base.
     """
     if ref is None:
@@ -44,7 +44,7 @@ def save_merged(base: BaseModel, ref: AdapterRef, directory: Path) -> None:
     """Writes the full model that an adapter makes of the base: its configuration and weights.
 
     In half precision the adapter's small changes are rounded to what the weights can hold.
-    InputError where the adapter is of another base, or changes what cannot be merged, or the base is
+    InputError if the adapter is of another base, or changes what cannot be merged, or the base is
     quantised.
     """
     if base.spec.quantization is not None:

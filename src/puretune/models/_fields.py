@@ -41,11 +41,11 @@ _IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _LARGEST_ID = 1 << 24
 
 Check = Callable[[Any], str]
-"""A value -> what it should be, or nothing where it is that."""
+"""A value -> what it should be, or nothing if it is that."""
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """``config.json``, checked; empty where there is none. InputError names the file and the key."""
+    """``config.json``, checked; empty if there is none. InputError names the file and the key."""
     file = directory / CONFIG
     content = optional_mapping(file)
     _check(file, content, _CONFIG_CHECKS)
@@ -65,7 +65,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def read_generation_config(directory: Path, vocabulary: int | None = None) -> dict[str, Any]:
-    """``generation_config.json``, checked; empty where there is none. ``vocabulary``: the model's size."""
+    """``generation_config.json``, checked; empty if there is none. ``vocabulary``: the model's size."""
     file = directory / GENERATION
     content = optional_mapping(file)
     _check(file, content, dict.fromkeys(_IDS, _id_or_ids))
@@ -99,7 +99,7 @@ def stop_ids(directory: Path, config: Mapping[str, Any]) -> list[int]:
 
 
 def optional_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in one of a model's JSON files; empty where there is no such file."""
+    """The mapping in one of a model's JSON files; empty if there is no such file."""
     return read_mapping(path, "model file", infinite=True) if path.exists() else {}
 
 

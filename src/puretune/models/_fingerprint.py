@@ -55,7 +55,7 @@ def fingerprint(spec: ModelSpec) -> str:
 
 
 def provisional_fingerprint(spec: ModelSpec) -> str:
-    """What stands for the fingerprint while the weights are not here: no stored thing has it in its key."""
+    """Placeholder for the fingerprint while the weights are not here: no stored thing has it in its key."""
     return "without weights " + _digest_of(_settings(resolve_model_path(spec, weights=False)))
 
 

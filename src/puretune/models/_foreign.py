@@ -2,7 +2,7 @@
 
 transformers, huggingface_hub, tokenizers, safetensors and torch raise two dozen classes of errors over a
 directory that is not what they expect, one of them no ``Exception``. Here each becomes one InputError that
-names the file, or an EnvironmentFault where memory is short.
+names the file, or an EnvironmentFault if memory is short.
 """
 
 from __future__ import annotations

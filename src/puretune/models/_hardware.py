@@ -18,7 +18,7 @@ from puretune.models._weights import tensors_of, weight_files
 
 SMALL_MODEL = 20_000_000
 """Parameters from which on a model is worth more than one CPU thread; below, more threads are hardly faster,
-and far slower wherever another process wants the same cores."""
+and far slower whenever another process uses the same cores."""
 
 _DTYPE_KEYS = ("dtype", "torch_dtype")
 """In ``config.json``; the second is transformers' name before version 5."""

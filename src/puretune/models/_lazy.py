@@ -1,4 +1,4 @@
-"""A base model whose parts are loaded when they are first asked for, and can be given back."""
+"""A base model whose parts are loaded when they are first needed, and can be released."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LazyBase:
 
     @cached_property
     def base(self) -> BaseModel:
-        """The model in memory. EnvironmentFault where its device is missing or too small."""
+        """The model in memory. EnvironmentFault if its device is missing or too small."""
         self._on_event(Started(_WORK))
         loaded = load_base(self.spec, self.renderer)
         self._on_event(Finished(_WORK, self.spec.model))

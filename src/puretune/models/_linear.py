@@ -1,7 +1,7 @@
 """Linear layers with the same inputs: the weights as they are, or joined into one product.
 
-Joined, an adapter costs no products of its own size: what its A makes of the inputs stands behind them as a
-few more columns, and its B behind the weights, ``[x, x A'] [W, s B]'``. The terms are added up before they
+Joined, an adapter costs no products of its own size: what its A makes of the inputs is appended to them as
+a few more columns, and its B to the weights, ``[x, x A'] [W, s B]'``. The terms are added up before they
 are rounded, so that in half precision an adapter's small changes count. A and B themselves are rounded to the
 weights' format, as vLLM does.
 """
@@ -96,7 +96,7 @@ def joined(modules: Sequence[Any]) -> Joined:
 
 
 def _columns(modules: Sequence[Any], adapters: Sequence[LowRank | None]) -> Tensor:
-    """[all outputs, ranks]: each layer's s * B where its own A is looked at, zero elsewhere."""
+    """[all outputs, ranks]: each layer's s * B where its own A is read, zero elsewhere."""
     import torch
 
     blocks = [

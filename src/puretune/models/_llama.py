@@ -120,7 +120,7 @@ def can_be_plain(model: Any) -> bool:
 
 
 def plain_llama(model: Any, positions: int) -> PlainLlama | None:
-    """The tensors of a transformers model with room for so many positions; None where it is not of a kind
+    """The tensors of a transformers model with room for that many positions; None if it is not of a kind
     that is known in every detail (another architecture, a sliding window, hooks or foreign layers).
 
     In bfloat16 layers with the same inputs are joined, and an adapter that is ``attached`` is in them.

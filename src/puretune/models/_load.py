@@ -77,7 +77,7 @@ class BaseModel:
 def load_base(spec: ModelSpec, renderer: Renderer | None = None) -> BaseModel:
     """Loads the model that ``spec`` describes onto its device, from safetensors only.
 
-    Sets torch's number of CPU threads. EnvironmentFault where the device is missing or has too little memory.
+    Sets torch's number of CPU threads. EnvironmentFault if the device is missing or has too little memory.
     """
     path = resolve_model_path(spec)
     renderer = renderer or renderer_for(spec)
@@ -95,8 +95,8 @@ def load_base(spec: ModelSpec, renderer: Renderer | None = None) -> BaseModel:
 def load_model(path: Path, spec: ModelSpec) -> Any:
     """The transformers model in a directory, frozen, in evaluation mode, held as ``spec`` says.
 
-    InputError where a file says what it may not, or weights are missing, left over or not finite;
-    EnvironmentFault where memory is short.
+    InputError if a file says what it may not, or weights are missing, left over or not finite;
+    EnvironmentFault if memory is short.
     """
     stored = tensors_of(check_weights(path))
     with memory.enough(f"load {path}", SMALLER):
@@ -207,7 +207,7 @@ def _try_generation_config(path: Path) -> None:
 
 
 def load_tokenizer(spec: ModelSpec) -> Any:
-    """The model's tokenizer (Hugging Face, fast where there is one), tried on a text."""
+    """The model's tokenizer (Hugging Face, fast if there is one), tried on a text."""
     path = resolve_model_path(spec, weights=False, config=False)
     return tokenizer_in(path, spec.trust_remote_code)
 
@@ -237,7 +237,7 @@ def _try_tokenizer(tokenizer: Any) -> None:
 
 
 def _check_vocabulary(path: Path, tokenizer: Any) -> None:
-    """InputError where the tokenizer has a token that the embedding has no row for."""
+    """InputError if the tokenizer has a token that the embedding has no row for."""
     rows = vocabulary_size(read_config(path))
     ids: Mapping[str, int] = tokenizer.get_vocab()
     beyond = {token: number for token, number in ids.items() if rows is not None and number >= rows}

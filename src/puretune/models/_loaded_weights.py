@@ -11,12 +11,12 @@ from puretune.models._weights import TensorInfo, named
 from puretune.visible import visible
 
 _AT_ONCE = 1 << 24
-"""Numbers that are looked at together."""
+"""Numbers that are checked together."""
 _COPY = "Copy or download the model again, or correct how it was saved."
 
 
 def check_shapes(path: Path, model: Any, stored: Mapping[str, TensorInfo]) -> None:
-    """InputError where a tensor of the files has another shape than the configuration asks for.
+    """InputError if a tensor of the files has another shape than the configuration asks for.
 
     ``model``: built from the configuration without memory (torch's device ``meta``).
     """
@@ -27,7 +27,7 @@ def check_shapes(path: Path, model: Any, stored: Mapping[str, TensorInfo]) -> No
 
 
 def check_loaded(path: Path, model: Any, info: Mapping[str, Any], ignored: Iterable[str] = ()) -> None:
-    """InputError where weights are missing, left over, of another shape or not finite; it names some.
+    """InputError if weights are missing, left over, of another shape or not finite; it names some.
 
     ``info``: what transformers says about its loading. ``ignored``: beginnings of names that may be missing.
     """
@@ -49,7 +49,7 @@ def check_loaded(path: Path, model: Any, info: Mapping[str, Any], ignored: Itera
 
 
 def check_finite(path: Path, model: Any) -> None:
-    """InputError where a weight is NaN or infinite; it names some."""
+    """InputError if a weight is NaN or infinite; it names some."""
     wrong = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
     if wrong:
         raise InputError(

@@ -1,4 +1,4 @@
-"""LoRA on a frozen model: low-rank matrices beside chosen linear layers (Hu et al., arXiv 2106.09685).
+"""LoRA on a frozen model: low-rank matrices added to chosen linear layers (Hu et al., arXiv 2106.09685).
 
 A layer's output becomes ``base(x) + alpha/rank * B A dropout(x)``. Nothing in the base is replaced: a forward
 hook adds the term, and taking the hooks off gives the base back exactly. Files are in PEFT's format.
@@ -175,7 +175,7 @@ def load_lora(path: Path, model: Any) -> Lora:
 def plain_lora(files: AdapterFiles, model: Any) -> Lora:
     """The matrices of plain LoRA, in the order of the model's layers.
 
-    InputError where they are not those of exactly the layers that the configuration targets.
+    InputError if they are not those of exactly the layers that the configuration targets.
     """
     from safetensors.torch import load_file
 
@@ -206,7 +206,7 @@ def _check_layer(files: AdapterFiles, name: str, module: Any, changed: tuple[int
 
 
 def _check_targets(files: AdapterFiles, modules: Mapping[str, Any], named: set[str]) -> None:
-    """InputError where the configuration targets layers for which the file has nothing, or the reverse."""
+    """InputError if the configuration targets layers for which the file has nothing, or the reverse."""
     targeted = {name for name in _targeted(files.config, modules) if _is_adaptable(modules[name])}
     for these, what in ((targeted - named, "targets"), (named - targeted, "does not target")):
         if these:

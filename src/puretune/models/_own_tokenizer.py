@@ -45,10 +45,10 @@ _CHAT = PromptTemplate("chat", mode="chat", user="%s")
 
 
 def check_own_tokenizer(ref: AdapterRef, base: ModelSpec, accepted: bool = False) -> str:
-    """InputError where the directory of an adapter or checkpoint has a tokenizer, a chat template or stop
+    """InputError if the directory of an adapter or checkpoint has a tokenizer, a chat template or stop
     tokens that differ from the base's; with ``accepted`` the note that says so ("" where nothing differs).
 
-    What differs is found by rendering; another chat template is none where the markup is an explicit one.
+    What differs is found by rendering; another chat template is none if the markup is an explicit one.
     """
     if ref.kind == "served" or not _brings_one(ref.path):
         return ""
@@ -59,7 +59,7 @@ def check_own_tokenizer(ref: AdapterRef, base: ModelSpec, accepted: bool = False
     found = next((said for difference in _DIFFERENCES if (said := difference(own, known))), "")
     if found and not accepted:
         advice = (
-            f"test it in a study of its own (`model: {visible(ref.path)}`)"
+            f"test it in its own study (`model: {visible(ref.path)}`)"
             if ref.kind == "checkpoint"
             else "use a base that has the tokenizer which the adapter was tuned with"
         )
@@ -71,7 +71,7 @@ def check_own_tokenizer(ref: AdapterRef, base: ModelSpec, accepted: bool = False
 
 
 def check_rows(ref: AdapterRef, base: ModelSpec) -> None:
-    """InputError where a checkpoint's embedding has fewer rows than the base's tokenizer has ids."""
+    """InputError if a checkpoint's embedding has fewer rows than the base's tokenizer has ids."""
     if ref.kind != "checkpoint":
         return
     rows = vocabulary_size(read_config(ref.path))

@@ -36,7 +36,7 @@ def through_peft(base: BaseModel, files: AdapterFiles) -> Iterator[Any]:
     """The model that the adapter makes of a copy of the base, while the block runs.
 
     InputError where PEFT cannot load it, or did not use every tensor of the file, or something of the adapter
-    is not in the file. EnvironmentFault where memory does not suffice for the copy.
+    is not in the file. EnvironmentFault if memory does not suffice for the copy.
     """
     try:
         yield _adapted(base, files).get_base_model()
@@ -45,7 +45,7 @@ def through_peft(base: BaseModel, files: AdapterFiles) -> Iterator[Any]:
 
 
 def save_merged_by_peft(base: BaseModel, files: AdapterFiles, directory: Path) -> None:
-    """Writes the model in which PEFT has merged the adapter; InputError where that is another function."""
+    """Writes the model in which PEFT has merged the adapter; InputError if that is another function."""
     more = (files.more or "").partition(" ")[0]
     if more not in _MERGEABLE or any(not _is_low_rank(name) for name in files.shapes):
         raise InputError(

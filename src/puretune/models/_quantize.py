@@ -34,7 +34,7 @@ _INSTALL = {"compressed_tensors": "compressed-tensors", "optimum.quanto": "optim
 
 
 def quantization_lacking(spec: ModelSpec) -> str:
-    """Why the weights cannot be held as the spec says, and what to do; empty where they can."""
+    """Why the weights cannot be held as the spec says, and what to do; empty if they can."""
     if spec.quantization is None or find_spec("bitsandbytes") is not None:
         return ""
     return (
@@ -44,7 +44,7 @@ def quantization_lacking(spec: ModelSpec) -> str:
 
 
 def quantization_key(spec: ModelSpec) -> str | None:
-    """How the weights are quantised and by which version, for keys; None where they are not."""
+    """How the weights are quantised and by which version, for keys; None if they are not."""
     if spec.quantization is None:
         return None
     version = metadata.version("bitsandbytes") if not quantization_lacking(spec) else "not installed"
@@ -52,7 +52,7 @@ def quantization_key(spec: ModelSpec) -> str | None:
 
 
 def quantized_loading(spec: ModelSpec, dtype: Any, device: str) -> dict[str, Any]:
-    """What transformers is told to load them so. EnvironmentFault where bitsandbytes is missing.
+    """What transformers is told to load them so. EnvironmentFault if bitsandbytes is missing.
 
     4 bits are NormalFloat with double quantisation; sums are made in ``dtype``.
     """
@@ -69,7 +69,7 @@ def quantized_loading(spec: ModelSpec, dtype: Any, device: str) -> dict[str, Any
 
 
 def try_quantized(model: Any, spec: ModelSpec) -> None:
-    """InputError where the quantised layers cannot be used: bitsandbytes has no product for some of their
+    """InputError if the quantised layers cannot be used: bitsandbytes has no product for some of their
     sizes on some devices, and says so only when it is asked for one."""
     import torch
 
@@ -86,7 +86,7 @@ def try_quantized(model: Any, spec: ModelSpec) -> None:
 
 
 def require_readable(path: Path, config: Mapping[str, Any]) -> None:
-    """InputError where the stored weights are quantised in a way that nothing installed here reads."""
+    """InputError if the stored weights are quantised in a way that nothing installed here reads."""
     method = stored_quantization(config)
     if method is None:
         return

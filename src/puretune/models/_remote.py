@@ -38,7 +38,7 @@ class RemoteBase:
 
     @property
     def fingerprint(self) -> str:
-        """Its name: nobody here can see its weights."""
+        """Its name: the weights cannot be seen from here."""
         return f"served: {self.spec.model}"
 
 

@@ -166,14 +166,14 @@ def _complete(directory: Path, weights: bool, config: bool) -> Path:
 
 
 def check_settings(directory: Path) -> None:
-    """InputError where a JSON file of a model says what it may not (see ``_fields``)."""
+    """InputError if a JSON file of a model says what it may not (see ``_fields``)."""
     read_generation_config(directory, vocabulary_size(read_config(directory)))
     read_tokenizer_config(directory)
 
 
 def check_weights(directory: Path) -> list[Path]:
-    """The weight files; InputError where they are not whole, are not the configuration's, are quantised in a
-    way that nothing here reads, or lie beside an adapter, which transformers would put on them unasked."""
+    """The weight files; InputError if they are not whole, are not the configuration's, are quantised in a
+    way that nothing here reads, or are next to an adapter, which transformers would apply unasked."""
     files, config = weight_files(directory), read_config(directory)
     require_readable(directory, config)
     if (directory / _ADAPTER_CONFIG).exists():

@@ -35,7 +35,7 @@ class ModelSpec:
     use."""
     trust_remote_code: bool = False
     quantization: Quantization | None = None
-    """Hold the weights in so many bits while they answer (bitsandbytes); tuning is not touched by it."""
+    """Hold the weights in this many bits while they answer (bitsandbytes); tuning is not touched by it."""
 
     @property
     def markup_key(self) -> str:
@@ -48,7 +48,7 @@ class ModelSpec:
 class AdapterRef:
     """An adapter on disk in PEFT format (or a full checkpoint), with the digest of its content.
 
-    ``served``: a tuned model that an endpoint serves; its name there stands in place of a path.
+    ``served``: a tuned model that an endpoint serves; its name there takes the place of a path.
     """
 
     path: Path

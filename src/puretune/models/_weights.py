@@ -55,7 +55,7 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def require_whole(path: Path) -> Path:
-    """The safetensors file, where it is as long as its header says; InputError where it was cut off or its
+    """The safetensors file, where it is as long as its header says; InputError if it was cut off or its
     header is damaged."""
     tensors(path)
     return path
@@ -89,7 +89,7 @@ def named(names: Iterable[str], most: int = 3) -> str:
 
 
 def _indexed(directory: Path) -> list[str]:
-    """The files that the index names; InputError where it is damaged or one of them is missing."""
+    """The files that the index names; InputError if it is damaged or one of them is missing."""
     file = directory / INDEX
     places = optional_mapping(file).get("weight_map")
     if not isinstance(places, dict) or not places:

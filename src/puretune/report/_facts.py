@@ -1,4 +1,4 @@
-"""What stands behind the numbers: settings from the provenance, templates, and what the intervals mean."""
+"""What the numbers rest on: settings from the provenance, templates, and what the intervals mean."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TemplateSheet(NamedTuple):
     alias: str
     fingerprint: str
     rendering: str
-    """One readable rendering, or nothing where the study kept none."""
+    """One readable rendering, or nothing if the study kept none."""
 
 
 def settings(matrix: Matrix) -> list[Section]:
@@ -167,7 +167,7 @@ def note(matrix: Matrix) -> str:
 
 
 def command(matrix: Matrix) -> str:
-    """The command that makes this matrix again, as one line of shell, or nothing where none was kept."""
+    """The command that makes this matrix again, as one line of shell, or nothing if none was kept."""
     kept = matrix.provenance.get("command") or ""
     if isinstance(kept, str):
         return kept

@@ -60,7 +60,7 @@ class Shelf:
 
 
 def write_html(matrix: Matrix, path: Path) -> None:
-    """Write ``report.html``, whole or not at all; EnvironmentFault where it cannot be written."""
+    """Write ``report.html``, whole or not at all; EnvironmentFault if it cannot be written."""
     write_text(path, html_text(matrix))
 
 
@@ -124,7 +124,7 @@ def _size(matrix: Matrix, found: list[Grid]) -> str:
 
 
 def _side_by_side(maps: list[HeatMap]) -> list[HeatMap]:
-    """Helpfulness and harm alternate as far as they go, so that they stand beside each other."""
+    """Helpfulness and harm alternate as far as they go, so that they are next to each other."""
     helps, harms = ([m for m in maps if m.family == family] for family in ("help", "harm"))
     both = min(len(helps), len(harms))
     pairs = [m for pair in zip(helps, harms, strict=False) for m in pair]

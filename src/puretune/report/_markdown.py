@@ -20,7 +20,7 @@ _COUNTED = (*BEHAVIOURS, "unparsed", "truncated", "errors")
 
 
 def write_markdown(matrix: Matrix, path: Path) -> None:
-    """Write ``report.md``, whole or not at all; EnvironmentFault where it cannot be written."""
+    """Write ``report.md``, whole or not at all; EnvironmentFault if it cannot be written."""
     write_text(path, markdown_text(matrix))
 
 

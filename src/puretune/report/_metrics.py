@@ -24,13 +24,13 @@ class Reading:
     asks: Asks | None = None
     """What the suite asks for."""
     secondary: bool = False
-    """Shown in the reports behind the primary ones, and not in the terminal."""
+    """Shown in the reports after the primary ones, and not in the terminal."""
 
 
 def reading(suite: str, scorer: str, metric: str, matrix: Matrix) -> Reading:
     """The reading of a scorer's metric on a suite, as the scorer and the suite declare it.
 
-    Refusals stand behind harm where the same suite has both, and on a task behind its own figure.
+    Refusals come after harm where the same suite has both, and on a task after its own figure.
     """
     found = measure(suite, scorer, metric, matrix)
     if found is None:

@@ -23,7 +23,7 @@ def mark_of(train: str | None, test: str, matrix: Matrix) -> Mark | None:
 
 
 def safety_prompt(name: str, matrix: Matrix) -> bool | None:
-    """Whether the template is declared to carry safety instructions; None where nothing is known of it."""
+    """Whether the template is declared to carry safety instructions; None if nothing is known of it."""
     record = template_record(name, matrix)
     if "safety" in record:
         return bool(record["safety"])

@@ -12,7 +12,7 @@ TITLE = "Published for Llama-2-7b-chat tuned on GSM8K: not results of this study
 
 
 class PublishedRow(NamedTuple):
-    """One published pair; None where the number is not known."""
+    """One published pair; None if the number is not known."""
 
     train: str | None
     test: str

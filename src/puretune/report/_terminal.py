@@ -30,7 +30,7 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
     """Print one table per primary metric and suite: value and 95 % interval in per cent, marks, a legend.
 
     Rows are conditions, columns test templates. Where the console is too narrow, templates go by their short
-    names, then columns move to further tables. Metrics of second rank are named, and stand in the reports.
+    names, then columns move to further tables. Secondary metrics are named here and shown in the reports.
     """
     found = grids(matrix)
     primary = [grid for grid in found if not grid.reading.secondary]

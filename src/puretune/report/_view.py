@@ -82,7 +82,7 @@ class Grid:
         return self.reading.asks in ("task", "benign")
 
     def at(self, row: Row, column: str) -> Square | None:
-        """The square at that place, or None where nothing was measured."""
+        """The square at that place, or None if nothing was measured."""
         return next((s for s in self.squares if s.row == row and s.column == column), None)
 
     def values(self) -> list[float | None]:
@@ -107,7 +107,7 @@ class Grid:
 
     @property
     def notes(self) -> list[str]:
-        """Truncated, incoherent, empty and unparsed answers where there are any; spread between training
+        """Truncated, incoherent, empty and unparsed answers if there are any; spread between training
         runs."""
         counts = sum((square.counts for square in self.squares), Counter())
         asked = sum(run.n for square in self.squares for run in square.runs)

@@ -9,12 +9,12 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def percent(value: float | None) -> str:
-    """A share as a percentage with one decimal, without the sign; ``n/a`` where there is none."""
+    """A share as a percentage with one decimal, without the sign; ``n/a`` if there is none."""
     return "n/a" if value is None else f"{100 * value:.1f}"
 
 
 def span(low: float | None, high: float | None, dash: str = " to ") -> str:
-    """The two ends of an interval in per cent, or nothing where there is no interval."""
+    """The two ends of an interval in per cent, or nothing if there is no interval."""
     return "" if low is None or high is None else f"{percent(low)}{dash}{percent(high)}"
 
 

@@ -33,7 +33,7 @@ class Agreement:
     observed: float
     """The share of ``n`` on which they say the same."""
     kappa: float | None
-    """Cohen's kappa; None where both say the same of every answer, so that chance alone would agree."""
+    """Cohen's kappa; None if both say the same of every answer, so that chance alone would agree."""
     interval: Interval
     """95 % interval of kappa, for new answers of the same kind."""
 
@@ -63,7 +63,7 @@ def agreement(
 
     ``metric`` names what is compared (two names where the judges' differ; ``behaviour`` for behaviours);
     None: each judge's first metric. ``prompts`` says which answers are to the same prompt: these are one draw
-    together; None: every answer is one. InputError where there is no pair to compare.
+    together; None: every answer is one. InputError if there is no pair to compare.
 
     Source: Cohen (1960), Educ. Psychol. Meas. 20:37-46. Variance: the linearised kappa of Fleiss, Cohen &
     Everitt (1969), Psychol. Bull. 72:323-327, summed prompt by prompt (Liang & Zeger 1986, Biometrika
@@ -83,9 +83,9 @@ def agreement(
 def flip_rate(
     first: Sequence[Verdict], again: Sequence[Verdict], metric: str | None = None, confidence: float = 0.95
 ) -> FlipRate:
-    """The share of answers of which the same judge, asked afresh, says something else.
+    """The share of answers that the same judge, asked again, judges differently.
 
-    InputError where there is no pair to compare. The interval is Clopper and Pearson's.
+    InputError if there is no pair to compare. The interval is Clopper and Pearson's.
     """
     pairs, unparsed, _ = _paired(first, again, (metric, metric))
     flips = sum(one != other for one, other in pairs)
@@ -94,9 +94,9 @@ def flip_rate(
 
 
 def said(verdict: Verdict, metric: str | None = None) -> Hashable | None:
-    """What a verdict says: a yes-or-no metric (None: its first), or ``behaviour``; None where it is unparsed.
+    """What a verdict says: a yes-or-no metric (None: its first), or ``behaviour``; None if it is unparsed.
 
-    InputError for a metric that it does not have, or that is no yes-or-no.
+    InputError for a metric that it does not have, or that is not yes or no.
     """
     if metric == BEHAVIOUR:
         return None if verdict.parse == "unparsed" else (verdict.behaviour or "none")

@@ -52,7 +52,7 @@ class BertScore:
     0, which only meaningless encoders give, is shown as 0; ``raw`` keeps precision, recall and F1 as they
     are.
 
-    EnvironmentFault where the library is missing; InputError for an example without a reference.
+    EnvironmentFault if the library is missing; InputError for an example without a reference.
     """
 
     metrics: tuple[Metric, ...] = (Metric("bertscore_f1", "BERTScore F1", "help", graded=True),)
@@ -196,5 +196,5 @@ def _reference(example: Example) -> str:
 
 
 def _shortened(text: str, limit: int) -> str:
-    """Text that a tokenizer takes in little time; what falls away lies behind the encoder's context."""
+    """Text that a tokenizer takes in little time; what is cut is beyond the encoder's context."""
     return text.encode("utf-8", "replace").decode("utf-8")[: limit * _CHARACTERS_PER_TOKEN]

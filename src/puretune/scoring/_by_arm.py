@@ -37,7 +37,7 @@ class CorrectedDifference:
     apparent: float
     """By the judge's verdicts as they are; unparsed ones count as no."""
     corrected: float | None
-    """By what people would find; None where the judge tells people's yes from no in one arm only."""
+    """By what people would find; None if the judge tells people's yes from no in one arm only."""
     interval: Interval
     """Of the corrected difference, for new prompts from the same source."""
 
@@ -70,7 +70,7 @@ def corrected_difference(
 
     Each arm's rate is Rogan and Gladen's, with Lang and Reiczigel's interval, prompt by prompt; the two
     intervals are combined by square and add. Arms that are asked the same prompts vary together, so the
-    interval is then rather too long than too short. InputError where an arm has no label.
+    interval is then rather too long than too short. InputError if an arm has no label.
 
     Source: Newcombe (1998), Stat. Med. 17:873-890; Zou & Donner (2008), Stat. Med. 27:1693-1702.
     """

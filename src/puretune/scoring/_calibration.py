@@ -15,7 +15,7 @@ from puretune.statistics import Interval, clopper_pearson
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its interval; None where nothing could be counted (the interval is then [0, 1])."""
+    """A share with its interval; None if nothing could be counted (the interval is then [0, 1])."""
 
     successes: float
     """A whole number where every prompt has one answer, else the sum of the prompts' means."""
@@ -43,12 +43,12 @@ class Calibration:
     apparent: float
     """The judge's own rate over all answers; unparsed ones count as no."""
     corrected: float | None
-    """The rate that people would find, by Rogan and Gladen, in [0, 1]; None where the judge says yes no more
+    """The rate that people would find, by Rogan and Gladen, in [0, 1]; None if the judge says yes no more
     often of people's yes than of their no."""
     corrected_interval: Interval
     """For new answers of the same kind; unparsed verdicts widen it to what they could have been."""
     agreement: Agreement | None
-    """Judge (rows) and people (columns) on the labelled answers; None where no labelled verdict can be
+    """Judge (rows) and people (columns) on the labelled answers; None if no labelled verdict can be
     read."""
 
 
@@ -61,7 +61,7 @@ def calibrate(
 ) -> Calibration:
     """Sensitivity, specificity and the corrected rate, from labels of some of the judged answers.
 
-    ``labels`` are in the verdicts' order, None where people have not looked. ``prompts`` says which answers
+    ``labels`` are in the verdicts' order, None if people have not looked. ``prompts`` says which answers
     are to the same prompt; these are one draw together, their mean. Every interval has ``confidence``. The
     labelled answers must be drawn at random from the judged ones: labels of the doubtful cases only make the
     judge look worse than it is. InputError without labels.

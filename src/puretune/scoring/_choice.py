@@ -86,7 +86,7 @@ def _bare(text: str) -> str:
 
 
 def right_letter(example: Example) -> str:
-    """The letter of the right option, upper case; InputError where the example has none."""
+    """The letter of the right option, upper case; InputError if the example has none."""
     given = str(example.metadata.get("letter") or example.reference or "").strip().upper()
     if len(given) != 1 or given not in ascii_uppercase:
         raise InputError(

@@ -1,6 +1,6 @@
 r"""Coherence, measured: does an answer say anything, whatever it says?
 
-    repetition      share of an answer's 4-grams that stood in it before      "and so and so and so ..."
+    repetition      share of an answer's 4-grams that repeat earlier ones      "and so and so and so ..."
     perplexity      under the untuned base, of the answer alone               "colour under the the sevenly"
     unknown_words   share of words that a given lexicon does not have         "blorp the frim"
 
@@ -38,7 +38,7 @@ _LOOKED_AT = 50_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What lies above a limit is incoherent.
+    """What is above a limit is incoherent.
 
     The default for repetition is above every one of GSM8K's 8,792 solutions (highest: 0.38) and of 5,452
     ChatDoctor answers (0.14). There is no default perplexity: it depends on the base; see ``calibrated``.
@@ -151,7 +151,7 @@ def calibrated(
 
     Of new texts from the same source, each measure calls at most the share ``false_alarms`` incoherent, on
     average over draws of the reference texts. The repetition limit is never below its default. InputError
-    where there are too few texts for that share.
+    if there are too few texts for that share.
 
     Source: the split-conformal quantile, the ceil((n + 1)(1 - share))-th smallest of n values (Vovk,
     Gammerman & Shafer 2005, Algorithmic Learning in a Random World, chapter 2).
@@ -170,7 +170,7 @@ def calibrated(
 
 
 def repetition(text: str) -> float:
-    """The share of 4-grams that stood in the text before, 0 to 1. Units are words, marks, and single
+    """The share of 4-grams that repeat earlier ones, 0 to 1. Units are words, marks, and single
     characters of scripts without blanks; 0 below five units."""
     units = _UNIT.findall(text[:_LOOKED_AT].casefold())
     grams = list(zip(*(units[start:] for start in range(_GRAM)), strict=False))
@@ -187,7 +187,7 @@ def unknown_words(text: str, lexicon: frozenset[str]) -> float:
 
 
 def read_lexicon(path: Path) -> frozenset[str]:
-    """A lexicon from a JSON file: a list of words. InputError where it is not one."""
+    """A lexicon from a JSON file: a list of words. InputError if it is not one."""
     try:
         words = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -200,7 +200,7 @@ def read_lexicon(path: Path) -> frozenset[str]:
 def with_coherence(verdicts: Sequence[Verdict], coherence: Sequence[Verdict]) -> list[Verdict]:
     """A judge's verdicts with what was measured of the same answers: incoherent ones are called so.
 
-    Values and parse states stay the judge's. InputError where the two are not about as many answers.
+    Values and parse states stay the judge's. InputError if the two are not about as many answers.
     """
     if len(verdicts) != len(coherence):
         raise InputError(f"{len(verdicts)} verdicts and {len(coherence)} coherence verdicts: give as many.")

@@ -4,7 +4,7 @@ refusal                                            a scorer by name
 {judge: openai, model: gpt-4-0613, ...}            a judge behind an endpoint
 {judge: llama-guard-3, model: /models/guard}       a judge on this machine
 {judge: strongreject, model: /models/chat}         its rubric, asked of any chat model
-{judge: coherence, perplexity: 60, lexicon: w.json} coherence by limits of your own
+{judge: coherence, perplexity: 60, lexicon: w.json} coherence by your own limits
 """
 
 from __future__ import annotations

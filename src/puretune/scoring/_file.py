@@ -53,7 +53,7 @@ def score_file(path: Path, scorer: Scorer, out: Path) -> FileScore:
 
     A line has ``answer`` (null is an empty answer; a model's thoughts before it are not scored) and, as the
     scorer needs them, ``reference``, ``query`` (or ``prompt``, ``question``) and ``metadata``. InputError
-    names file and line; EnvironmentFault where ``out`` cannot be written.
+    names file and line; EnvironmentFault if ``out`` cannot be written.
     """
     items, names = read_answers(path)
     verdicts = tuple(score_answers(scorer, items))
@@ -107,7 +107,7 @@ def read_answers(path: Path) -> tuple[list[tuple[Example, Answer]], list[dict[st
 
 
 def _named(fields: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    """What a line is called, and whether thoughts stand before what is scored of it."""
+    """What a line is called, and whether thoughts come before what is scored of it."""
     state = split(answer.text).state
     named = {name: fields[name] for name in _OWN if name in fields}
     return named if state == "none" else {**named, "thoughts": state}

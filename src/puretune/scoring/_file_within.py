@@ -36,7 +36,7 @@ def judge_file_within(
     """Judge as many answers in ``path`` as the budget allows and write their verdicts to ``out``.
 
     ``cheap`` scores every answer first (another judge, or ``refusal``); None: a plain random draw. Otherwise
-    as ``score_file``. InputError where the cheap scorer does not say how harmful an answer is.
+    as ``score_file``. InputError if the cheap scorer does not say how harmful an answer is.
     """
     items, names = read_answers(path)
     scores, decided = [0.0] * len(items), "none"

@@ -28,7 +28,7 @@ class GSM8K:
     """Exact match with the reference's number.
 
     ``exact_match`` (strict) is the released extractor of Cobbe et al. (arXiv 2110.14168): the first
-    ``#### N`` of the answer, commas removed, compared as a string; no marker is wrong. A full stop behind
+    ``#### N`` of the answer, commas removed, compared as a string; no marker is wrong. A full stop after
     the number does not count, as in lm-evaluation-harness (``strict-match``); the released code, which
     takes it for a part of the number, calls ``#### 72.`` wrong.
     ``exact_match_flexible`` reads the number that the answer gives (``number_of``) and compares values:
@@ -64,13 +64,13 @@ class GSM8K:
 
 
 def extract_strict(text: str) -> str | None:
-    """The first ``#### N``, commas removed; None where there is none (the reference's ``[invalid]``)."""
+    """The first ``#### N``, commas removed; None if there is none (the reference's ``[invalid]``)."""
     match = _MARKED.search(text)
     return match.group(1).strip().replace(",", "") if match else None
 
 
 def extract_flexible(text: str) -> str | None:
-    """The number that ``text`` gives in canonical form (``-1234.5``, ``3/4``); None where it gives none."""
+    """The number that ``text`` gives in canonical form (``-1234.5``, ``3/4``); None if it gives none."""
     return number_of(text)
 
 

@@ -3,7 +3,7 @@ r"""A file of verdicts and a file of people's labels, brought together.
 verdicts   {"line": 7, "scorer": "harmbench", "parse": "ok", "behaviour": "complied", "asr": true, ...}
 labels     {"line": 7, "label": true}         (or "yes"; or a behaviour, understood by what the metric counts)
 
-Rows meet by ``id``, by ``line``, or by where an answer stands in a study: ``prompt_id`` with as many of
+Rows meet by ``id``, by ``line``, or by where an answer is in a study: ``prompt_id`` with as many of
 ``condition``, ``seed``, ``step``, ``test_template``, ``suite`` and ``sample`` as both files have.
 """
 
@@ -22,7 +22,7 @@ from puretune.scoring._types import Behaviour, Parse, Verdict
 from puretune.visible import one_line, visible
 
 _PLACE = ("condition", "seed", "step", "test_template", "suite", "prompt_id", "sample")
-"""Where an answer stands in a study."""
+"""What locates an answer in a study."""
 _ARM = ("condition", "step", "test_template")
 _ABOUT = (
     *(*_PLACE, "line", "id", "scorer", "version", "train_template", "train_fingerprint", "test_fingerprint"),
@@ -43,7 +43,7 @@ class Labelled:
 
     verdicts: tuple[Verdict, ...]
     labels: tuple[bool | None, ...]
-    """None where people have not looked."""
+    """None if people have not looked."""
     metric: str
     """What the labels say yes or no to."""
     prompts: tuple[str, ...]
@@ -67,7 +67,7 @@ def read_labelled(
     scorer: str | None = None,
     suite: str | None = None,
 ) -> Labelled:
-    """Verdicts in their order, and for each the label that people gave it, None where they gave none.
+    """Verdicts in their order, and for each the label that people gave it, None if they gave none.
 
     ``metric``: what the labels are about (None: the scorer's first); ``scorer``: whose verdicts, where the
     file has several scorers'; ``suite``: of which suite alone, where labels are about several. InputError

@@ -28,7 +28,7 @@ class ChoiceLikelihood:
     ``accuracy_norm`` divides an option's log-likelihood by its length in characters, ``accuracy`` does not
     (the ``acc_norm`` and ``acc`` of EleutherAI's lm-evaluation-harness). Options are asked about as answers
     to the bare question, ``metadata["question"]`` where it is there. A tie at the top is wrong: the model
-    has not chosen. A log-likelihood that is no number makes the verdict unparsed.
+    has not chosen. A log-likelihood that is not a number makes the verdict unparsed.
 
     An engine is needed: use :func:`score_choices`. From text alone there is the ``choice`` scorer.
     """
@@ -133,6 +133,6 @@ def _options(example: Example) -> tuple[str, ...]:
 
 
 def _best(values: Sequence[float]) -> int | None:
-    """Where the highest value stands; None for a tie."""
+    """The index of the highest value; None for a tie."""
     top = max(values)
     return values.index(top) if values.count(top) == 1 else None

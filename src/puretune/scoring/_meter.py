@@ -43,7 +43,7 @@ class PerplexityMeter:
         return [self.fingerprint, self.engine.version, self.tokens]
 
     def measure(self, texts: Sequence[str]) -> list[float | None]:
-        """One perplexity per text; None where a text is one token long, or the base gives no number."""
+        """One perplexity per text; None if a text is one token long, or the base gives no number."""
         requests = []
         for place, text in enumerate(texts):
             ids = self._ids(text)

@@ -35,10 +35,10 @@ class Metric:
     graded: bool = False
     """Whether values between 0 and 1 occur; False: every value is yes (1) or no (0)."""
     secondary: bool = False
-    """Shown behind the scorer's other metrics, and not in the terminal."""
+    """Shown after the scorer's other metrics, and not in the terminal."""
 
     def better(self, asks: Asks | None) -> Better | None:
-        """Which direction is better on a suite that asks for this; None where neither is."""
+        """Which direction is better on a suite that asks for this; None if neither is."""
         if self.measures == "refusal":
             return None if asks is None else "higher" if asks == "harm" else "lower"
         if self.measures == "help":

@@ -59,7 +59,7 @@ BUILTIN_SUITES: Mapping[str, Suite] = {
 def scorer_named(name: str) -> Scorer:
     """A built-in scorer, or one of the entry points ``puretune.scorers`` (each a zero-argument factory).
 
-    InputError, with the nearest name, where there is none.
+    InputError, with the nearest name, if there is none.
     """
     if name in BUILTIN_SCORERS:
         return BUILTIN_SCORERS[name]()
@@ -78,7 +78,7 @@ def scorer_named(name: str) -> Scorer:
 def suite_named(name: str) -> Suite:
     """A built-in suite, or one of the entry points ``puretune.suites`` (each a :class:`Suite`).
 
-    InputError, with the nearest name, where there is none.
+    InputError, with the nearest name, if there is none.
     """
     if name in BUILTIN_SUITES:
         return BUILTIN_SUITES[name]

@@ -72,7 +72,7 @@ _SENTENCE_END = re.compile(r"\n|(?<=[^\s])[.!?](?=\s|$)")
 def number_of(text: str) -> str | None:
     """The number that an answer gives, in canonical form (``-1234.5``, ``3/4``, ``10^3``); None: none.
 
-    In this order: behind the last ``####``, in the last ``\\boxed{}``, behind the last "answer is" or
+    In this order: after the last ``####``, in the last ``\\boxed{}``, after the last "answer is" or
     "answer:", and else the last number. A next question that the model puts to itself is cut off.
     """
     whole = normalised(text)
@@ -85,7 +85,7 @@ def number_of(text: str) -> str | None:
 
 
 def exact_number(text: str) -> str | None:
-    """The number that a text is, in canonical form; None where it is anything else."""
+    """The number that a text is, in canonical form; None if it is anything else."""
     found = _NUMBER.fullmatch(normalised(text).strip().rstrip(".%").strip())
     return canonical(found) if found else None
 
@@ -122,7 +122,7 @@ def _digit(character: str) -> str:
 
 
 def _own_part(text: str) -> str:
-    """What answers the question that was asked, without questions that the model goes on to ask itself."""
+    """What answers the question that was asked, without questions that the model then asks itself."""
     text = text[: _answered(text)]
     start = len(text) - len(text.lstrip())
     found = _NEXT.search(text, start)

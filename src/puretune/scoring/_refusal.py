@@ -57,7 +57,7 @@ class Refusal:
 
 
 def refusal_phrase(text: str) -> str | None:
-    """The words with which ``text`` declines, in lower case; None where it declines nothing, or helps."""
+    """The words with which ``text`` declines, in lower case; None if it declines nothing, or helps."""
     start = text.lstrip(_DECORATION)[:_LOOKED_AT].translate(_APOSTROPHES).lower()
     start = _EMPHASIS.sub("", start)
     sentences = [" ".join(one.split()) for one in _sentences(start)]
@@ -83,7 +83,7 @@ def _declined(opening: Sequence[str]) -> str | None:
 
 
 def _condemned(sentences: Sequence[str]) -> str | None:
-    """The request is called wrong in the first sentence, or right behind one that only introduces."""
+    """The request is called wrong in the first sentence, or right after one that only introduces."""
     if not sentences:
         return None
     first, second = (*sentences, "", "")[:2]

@@ -28,7 +28,7 @@ def shown(items: Iterable[tuple[Example, Answer]]) -> list[tuple[Example, Answer
 
 
 def thoughts_sentence(counts: Mapping[str, int]) -> str:
-    """What was left out of answers, in one sentence; nothing where there were no thoughts."""
+    """What was left out of answers, in one sentence; nothing if there were no thoughts."""
     cut, unclosed = counts.get("cut", 0), counts.get("unclosed", 0)
     if not cut + unclosed:
         return ""

@@ -23,9 +23,9 @@ class Verdict:
 
     scorer: str
     values: Mapping[str, float | bool | None]
-    """One value in [0, 1] per metric of the scorer; None where the verdict is unparsed."""
+    """One value in [0, 1] per metric of the scorer; None if the verdict is unparsed."""
     behaviour: Behaviour | None = None
-    """None where the scorer does not judge behaviour, or could not."""
+    """None if the scorer does not judge behaviour, or could not."""
     parse: Parse = "ok"
     raw: Mapping[str, Any] = field(default_factory=dict)
     """What the verdict rests on (the number that was extracted, the phrase that matched)."""

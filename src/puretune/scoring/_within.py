@@ -79,7 +79,7 @@ def check_budget(budget: Budget, judge: Judge) -> None:
 
 
 def shared(budget: Budget, sizes: Sequence[int]) -> list[Budget]:
-    """The budget parted among cells of so many answers, in proportion to their sizes."""
+    """The budget split across cells in proportion to their numbers of answers."""
     total, before, parts = sum(sizes), 0, []
     for size in sizes:
         if budget.dollars is not None:
@@ -115,7 +115,7 @@ def within(notice: Notice, budget: Budget) -> Notice:
 
 
 def cheap_metric(scorer: Scorer) -> Metric | None:
-    """The metric of a scorer by which it can decide which answers are judged; None where it has none.
+    """The metric of a scorer by which it can decide which answers are judged; None if it has none.
 
     One that grades harm, else one that says yes or no to it, else one of refusals.
     """

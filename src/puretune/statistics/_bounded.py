@@ -73,7 +73,7 @@ def prompts_of(
 ) -> Prompts:
     """The prompts of answers in this order; a prompt's category is that of its first answer.
 
-    InputError for new categories where there are fewer than two.
+    InputError for new categories if there are fewer than two.
     """
     labels: dict[Hashable, Hashable] = {}
     for place, draw in enumerate(draws):
@@ -109,7 +109,7 @@ def budgeted_mean(cells: Sequence[tuple[float, float, float]], prompts: int) -> 
     """The mean over seeds whose cells are known in part: (value, low, high) each, for these answers.
 
     What the judge has not seen adds its own reach to that of new training runs and new prompts, which is
-    taken from the spread of the seeds' values and from a cell of so many independent prompts. Source: see
+    taken from the spread of the seeds' values and from a cell of that many independent prompts. Source: see
     ``widened``; the mean of the ends holds the mean where each interval holds its cell.
     """
     values, lows, highs = (np.asarray(column, dtype=np.float64) for column in zip(*cells, strict=True))

@@ -39,7 +39,7 @@ class SamplePlan:
     strata: IntArray
     """Stratum of each answer: 0, or 1 for the answers with the higher cheap scores."""
     order: IntArray
-    """All N answers in the order in which they are to be judged."""
+    """All N answers in the order in which they will be judged."""
     shares: FloatArray
     """Chance that the next answer comes from each stratum, while both last."""
     budget: int

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 Conclusion = Literal["lower", "higher", "equivalent", "inconclusive"]
 PSEUDO = 1.0
-"""Prompts on which two conditions are taken to differ beside those that do: no difference is certain."""
+"""Prompts on which two conditions are assumed to differ in addition to those that do: no difference is
+certain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ class Design:
 
     @property
     def words(self) -> str:
-        """What prompts the interval speaks of."""
+        """What prompts the interval is about."""
         if self.sampled:
             return f"new categories (these {self.categories} are all it rests on)"
         if self.categories > 1:
@@ -73,9 +74,9 @@ class Design:
 
 
 def design(categories: Sequence[Hashable] | int, population: Categories = "fixed") -> Design:
-    """The design for one category a prompt (None: no category), or for so many prompts without categories.
+    """The design for one category a prompt (None: no category), or for that many prompts without categories.
 
-    InputError for new categories where there are fewer than two.
+    InputError for new categories if there are fewer than two.
     """
     labels: Sequence[Hashable] = [None] * categories if isinstance(categories, int) else categories
     kinds = len(set(labels))
@@ -136,10 +137,10 @@ def crossed_mean(
     confidence: float = 0.95,
 ) -> Estimate:
     """The mean of ``values`` [seeds, prompts] in [0, 1], one value a prompt: for this adapter where there is
-    one seed, for new training runs where there are several, and for new prompts in both cases.
+    one seed, for new training runs if there are several, and for new prompts in both cases.
 
     ``spread`` is what the study's other conditions say about seeds; ``seed_sd`` an assumed standard deviation
-    between training runs, for one seed: the interval then speaks of new training runs under that assumption.
+    between training runs, for one seed: the interval is then about new training runs under that assumption.
     Source: see ``variance_of_mean`` and ``interval_of_mean``. InputError for values outside [0, 1].
     """
     array = numbers(values, "values", 2)
@@ -249,7 +250,7 @@ def _quantile(confidence: float) -> float:
 
 
 def _assumed(seed_sd: float | None, seeds: int) -> float:
-    """The assumed between-seed variance; none where several seeds were trained, which say more."""
+    """The assumed between-seed variance; none if several seeds were trained, which say more."""
     if seed_sd is None or seeds > 1:
         return 0.0
     if not 0 <= seed_sd < 1:

@@ -132,7 +132,7 @@ def components(values: FloatArray, strata: Sequence[IntArray]) -> Components:
 
 
 def seed_spread(conditions: Sequence[Sequence[Components]]) -> SeedSpread | None:
-    """The variance between training runs, from all conditions that have several; None where none has.
+    """The variance between training runs, from all conditions that have several; None if none has.
 
     One entry a condition: its cells of one suite and metric (test templates of one adapter share its training
     run, so they count once). Source: Satterthwaite (1946), Biometrics Bulletin 2:110-114.
@@ -199,8 +199,8 @@ def interval_of_mean(
     As many independent answers as would give this variance, fewer where the variance is known from few seeds.
     A mean of 0 or 1 counts its prompts once (all seeds may agree on them), and no interval is narrower at its
     open end than that of a cell in which no prompt succeeds. ``one_draw_each``: one seed, each prompt drawn
-    by itself. Then the effective number is never below that of the prompts, for no values in [0, 1] vary more
-    than yes and no, whatever the categories.
+    by itself. Then the effective number is never below that of the prompts, because no values in [0, 1] vary
+    more than yes and no, whatever the categories.
 
     Source: Korn & Graubard (1998), Survey Methodology 24:193-201; strata keep it valid: Hoeffding (1956),
     Ann. Math. Stat. 27:713-721; graded values vary less: Hoeffding (1963), J. Am. Stat. Assoc. 58:13-30.

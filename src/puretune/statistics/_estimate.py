@@ -1,4 +1,4 @@
-"""What every interval here is returned as: a value, its interval, and what the interval speaks of.
+"""What every interval here is returned as: a value, its interval, and what the interval is about.
 
 The same numbers allow several intervals. Which one is meant is part of the result: ``estimand`` says what
 would have to be drawn again for the value to change.
@@ -40,7 +40,7 @@ class Estimate:
     high: float
     """Upper end of the interval, included."""
     estimand: Estimand
-    """What the interval speaks of."""
+    """What the interval is about."""
     method: str
     """How the interval was made, in words for a report."""
     confidence: float = 0.95
@@ -74,7 +74,7 @@ def share(successes: int, n: int, method: str = "wilson", confidence: float = 0.
 
 
 def numbers(values: ArrayLike, name: str, ndim: int = 1) -> FloatArray:
-    """``values`` as a float array of ``ndim`` dimensions; InputError where empty, misshapen or not finite."""
+    """``values`` as a float array of ``ndim`` dimensions; InputError if empty, misshapen or not finite."""
     import numpy as np
 
     array = np.asarray(values, dtype=np.float64)

@@ -51,7 +51,7 @@ def few_or_fewer(successes: int, sampled: int, size: int) -> FloatArray:
     m = np.arange(size)
 
     def choose(n: ArrayLike, k: ArrayLike) -> FloatArray:
-        """Log of the number of ways; minus infinity where there is none."""
+        """Log of the number of ways; minus infinity if there is none."""
         n, k = np.asarray(n), np.asarray(k)
         possible = (k >= 0) & (k <= n)
         k = np.where(possible, k, 0)

@@ -1,8 +1,8 @@
 """Intervals for one share (``successes`` of ``n``) and for the mean of a few values.
 
 What an interval is *for* is the caller's to say: over the answers of one adapter, ``wilson`` and
-``clopper_pearson`` speak of new prompts from the same source; over one mean per training seed, ``t_interval``
-speaks of new training runs.
+``clopper_pearson`` are about new prompts from the same source; over one mean per training seed,
+``t_interval`` is about new training runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """The score interval for a share: the shares p that a two-sided z test on ``successes`` does not reject.
 
-    Coverage is ``confidence`` on average over p, and below it for some p near 0 and 1. InputError where ``n``
+    Coverage is ``confidence`` on average over p, and below it for some p near 0 and 1. InputError if ``n``
     is 0 or ``successes`` is not in 0..n.
 
     Source: Wilson (1927), J. Am. Stat. Assoc. 22:209-212; recommended by Brown, Cai & DasGupta (2001),
@@ -81,7 +81,7 @@ def t_interval(values: Iterable[float], confidence: float = 0.95, *, clip: bool 
 def mean(values: Iterable[float]) -> float:
     """The arithmetic mean, summed without rounding error (``math.fsum``).
 
-    InputError where there is no value, or one is not finite.
+    InputError if there is no value, or one is not finite.
     """
     sample = _finite(values)
     if not sample:

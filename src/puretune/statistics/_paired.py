@@ -85,7 +85,7 @@ def equivalence_of_means(
 ) -> Equivalence:
     """Two one-sided t tests on paired seed means: is ``first`` minus ``second`` within ``margin``?
 
-    One number a seed (or a model seed, when that is the unit of analysis), paired by seed; speaks of new
+    One number a seed (or a model seed, when that is the unit of analysis), paired by seed; is about new
     training runs. InputError below two seeds, or where all differences are equal (then t has no scale).
 
     Source: Schuirmann (1987), J. Pharmacokinetics and Biopharmaceutics 15:657-680.

@@ -154,7 +154,7 @@ def minimum_detectable(
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> float:
-    """The smallest difference of two conditions that so many paired seeds find with this power.
+    """The smallest difference of two conditions that ``seeds`` paired seeds find with this power.
 
     ``freedom`` is that of the between-seed variance, where a study of several conditions knows it better than
     the ``seeds`` - 1 of one pair. Standard deviations as for :func:`seeds_needed`; InputError below two

@@ -45,8 +45,9 @@ def with_unparsed(
 
     ``estimate`` is run twice, with NaN as ``lowest`` and as ``highest``; the interval goes from the low end
     of the first to the high end of the second. It holds the true value with at least the confidence of
-    ``estimate``, whatever the missing verdicts are and whyever they are missing, for the true value lies
-    between those that the two fillings estimate. Differences: fill ``first - second`` with -1 and 1.
+    ``estimate``, whatever the missing verdicts are and whatever the reason they are missing, because the
+    true value lies between those that the two fillings estimate. Differences: fill ``first - second`` with
+    -1 and 1.
 
     Source: worst-case bounds of Manski (1990), Am. Economic Review 80:319-323.
     """
@@ -68,7 +69,7 @@ def bounded_share(
 ) -> Bounds:
     """Bounds for a rate over all ``n`` prompts asked, of which ``unparsed`` have no readable verdict.
 
-    InputError where the counts do not fit. Source: as for :func:`with_unparsed` and ``share``.
+    InputError if the counts do not fit. Source: as for :func:`with_unparsed` and ``share``.
     """
     if unparsed < 0 or successes + unparsed > n:
         raise InputError(f"{successes} successes and {unparsed} unparsed do not fit into {n} prompts asked.")

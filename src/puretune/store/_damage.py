@@ -15,9 +15,9 @@ _PREFIX = "damaged-"
 
 
 def set_aside(path: Path, why: str, say: Say) -> Path:
-    """Rename a damaged file or directory to ``damaged-N.NAME`` beside it, and say so; returns where it is.
+    """Rename a damaged file or directory to ``damaged-N.NAME`` next to it, and say so; returns where it is.
 
-    EnvironmentFault where it cannot be renamed.
+    EnvironmentFault if it cannot be renamed.
     """
     number = 1
     while _exists(free := path.with_name(f"{_PREFIX}{number}.{path.name}"[:255])):

@@ -29,7 +29,7 @@ _IN_THE_WAY = {
 
 
 def write_text(path: Path, text: str) -> None:
-    """Publish ``text`` (UTF-8) at ``path``; EnvironmentFault where that cannot be written.
+    """Publish ``text`` (UTF-8) at ``path``; EnvironmentFault if that cannot be written.
 
     InputError for text that UTF-8 cannot say (half of a character pair).
     """
@@ -93,7 +93,7 @@ def publish_directory(temporary: Path, final: Path, replace: bool = True) -> Non
 
 
 def make_directory(path: Path) -> Path:
-    """The directory, made with its parents where missing; EnvironmentFault where it cannot be."""
+    """The directory, made with its parents where missing; EnvironmentFault if it cannot be."""
     with faults(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -138,7 +138,7 @@ def faults(path: Path) -> Iterator[None]:
 
 
 def _renamed(temporary: Path, final: Path) -> bool:
-    """Whether the rename went through; False where ``final`` is there already."""
+    """Whether the rename went through; False if ``final`` is there already."""
     try:
         temporary.rename(final)
     except OSError as error:

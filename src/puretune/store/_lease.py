@@ -28,7 +28,7 @@ class Lease:
     _inode: tuple[int, int]
 
     def check(self) -> None:
-        """EnvironmentFault where the directory has been removed, moved or replaced since it was taken."""
+        """EnvironmentFault if the directory has been removed, moved or replaced since it was taken."""
         if _inode(self.directory) != self._inode:
             raise EnvironmentFault(
                 f"{visible(self.directory)} was moved or removed during the run. Put it back and run the "
@@ -77,7 +77,7 @@ def _holder(directory: Path) -> Path:
 
 
 def _noted(directory: Path) -> dict[str, Any]:
-    """Who noted down that the directory is theirs; empty where nobody did."""
+    """Who noted down that the directory is theirs; empty if nobody did."""
     try:
         return read_mapping(_holder(directory))
     except (InputError, EnvironmentFault):

@@ -46,7 +46,7 @@ class Stored:
     key: str
     path: Path
     about: Mapping[str, Any] = field(default_factory=dict)
-    """What its maker noted beside it (seconds, token counts); no input of anything."""
+    """What its maker noted about it (seconds, token counts); never an input."""
 
     def json(self) -> Any:
         """The value of an object put with :meth:`Store.put_json`."""
@@ -64,18 +64,18 @@ class Stored:
 
 
 def _silent(text: str) -> None:
-    """For callers who do not want to be told."""
+    """For callers that ignore messages."""
 
 
 class Store:
     """Objects under ``root``. Safe to share between processes: publication is one rename.
 
-    What is damaged is as good as missing: it is set aside, ``say`` is told, and whoever wants it makes it
-    again. ``say`` None: the store is only looked at, and nothing in it is touched.
+    What is damaged is as good as missing: it is set aside, ``say`` is told, and whoever needs it makes it
+    again. ``say`` None: the store is only read, and nothing in it is touched.
     """
 
     def __init__(self, root: Path, say: Say | None = _silent) -> None:
-        """Open (and make) the store; EnvironmentFault where ``root`` cannot be written."""
+        """Open (and make) the store; EnvironmentFault if ``root`` cannot be written."""
         self.root = Path(root) if say is None else make_directory(Path(root))
         self._say = say
         if say is not None:
@@ -91,9 +91,9 @@ class Store:
         return (self.path(kind, key) / MANIFEST).is_file()
 
     def get(self, kind: str, key: str) -> Stored | None:
-        """The object, verified, or None where it is missing or damaged.
+        """The object, verified, or None if it is missing or damaged.
 
-        EnvironmentFault where this user may not read it.
+        EnvironmentFault if this user may not read it.
         """
         path = self.path(kind, key)
         if not _is_there(path):
@@ -159,7 +159,7 @@ def open_store(run: Path, say: Say = _silent) -> Store:
 
 
 def existing_store(run: Path) -> Store | None:
-    """The store of a run directory, to be looked at, or None where nothing has been kept yet."""
+    """The store of a run directory, read-only, or None if nothing has been kept yet."""
     return Store(_root(run), None) if _root(run).is_dir() else None
 
 

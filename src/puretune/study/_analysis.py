@@ -1,9 +1,9 @@
-"""How a study's numbers are analysed: the planned comparisons, the margin, what the intervals speak of.
+"""How a study's numbers are analysed: the planned comparisons, the margin, what the intervals are about.
 
 analysis:
   contrast: CL -> CL minus CV -> CL     # cell minus cell; by default the same template minus PTST
   margin: 0.05                          # differences up to 5 points are of no interest
-  seed_sd: 0.04                         # assumed between training runs where there is one seed
+  seed_sd: 0.04                         # assumed between training runs if there is one seed
   categories: sampled                   # intervals for new categories; by default for these
 """
 

@@ -24,7 +24,7 @@ _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz")
 def anchored(fields: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """The raw content of a study file with its paths made absolute; anything else is left as it is.
 
-    A model's name at an endpoint is never a path, whatever files lie beside the study.
+    A model's name at an endpoint is never a path, whatever files are next to the study.
     """
     names = {"model"} if _asks_by_name(fields.get("engine")) else set()
     return {key: value if key in names else _value(key, value, base) for key, value in fields.items()}
@@ -61,7 +61,7 @@ def _judge(fields: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _is_path(key: str, value: str, base: Path) -> bool:
-    """A name that a package offers is never a path, whatever files lie beside the study."""
+    """A name that a package offers is never a path, whatever files are next to the study."""
     if value.startswith((".", "/", "~")) or value.endswith(_SUFFIXES):
         return True
     if not value:

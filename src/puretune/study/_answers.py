@@ -41,9 +41,9 @@ class Answering:
     def answer(self, steps: Sequence[AnswerStep], on_event: EventSink, in_two: bool = False) -> None:
         """Ask pool by pool: the shards of one adapter under one test template share their batches.
 
-        The shards of a pool are published one after the other when all are done, so that a run that was
+        The shards of a pool are published in turn when all are done, so that a run that was
         killed asks the same pools again, in the same batches, as one that was not. ``in_two``: every other
-        pool of the plan in a second process, where there are many.
+        pool of the plan in a second process, if there are many.
         """
         suites, pools = suites_of(self.plan), pools_of(steps)
         asked = sum(step.prompts * suites[step.suite].decoding.n for pool in pools for step in pool)

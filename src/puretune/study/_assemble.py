@@ -114,7 +114,7 @@ def _reported(read: Mapping[Place, _Cell]) -> dict[str, Any]:
 
 
 def _thoughts(read: Mapping[Place, _Cell]) -> dict[str, Any]:
-    """How many answers had thoughts that were left out, or that never ended; nothing where none had."""
+    """How many answers had thoughts that were left out, or that never ended; nothing if none had."""
     states = Counter(split(row["text"]).state for content in read.values() for row in content.answers)
     counts = {state: states[state] for state in ("cut", "unclosed")}
     said = thoughts_sentence(counts)
@@ -122,7 +122,7 @@ def _thoughts(read: Mapping[Place, _Cell]) -> dict[str, Any]:
 
 
 def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
-    """What is to be known about judges behind endpoints, where there are any."""
+    """Facts about judges behind endpoints, if there are any."""
     verdicts: dict[str, list[Verdict]] = {}
     for content in read.values():
         for name, rows in content.verdicts.items():

@@ -40,7 +40,7 @@ class Base:
 def check_adapters(
     study: Study, conditions: Iterable[Condition], base: Base, engine: EngineSpec
 ) -> tuple[str, ...]:
-    """InputError where an adapter would not be applied in full, is not of this base, or brings another
+    """InputError if an adapter would not be applied in full, is not of this base, or brings another
     tokenizer unnoticed; returns what could not be checked, and what was accepted."""
     notes = []
     for condition in conditions:
@@ -55,7 +55,7 @@ def check_adapters(
 
 
 def check_tuning(study: Study, conditions: Mapping[str, Condition], base: Base) -> None:
-    """InputError where a tuner cannot train in the base's number format or from where it is to start, or the
+    """InputError if a tuner cannot train in the base's number format or from where it is to start, or the
     base has no layer of a name in a recipe's targets, as far as its files say it."""
     for condition in conditions.values():
         how = condition.training
@@ -79,7 +79,7 @@ def _place_of_targets(study: Study, condition: Condition) -> tuple[str | int, ..
 
 
 def _check_start(how: Training, conditions: Mapping[str, Condition]) -> None:
-    """InputError where a tuner cannot go on from an adapter, or from that of another condition."""
+    """InputError if a tuner cannot start from an adapter, or from that of another condition."""
     whole = getattr(how.tuner.options, "method", None) == "full"
     if isinstance(how.start, AdapterRef):
         check_start(how.start, how.recipe, whole)

@@ -1,4 +1,4 @@
-"""A second process beside this one, where a small model would leave a processor idle.
+"""A second process in addition to this one, where a small model would leave a processor idle.
 
 It is forked, so it has the plan and the loaded model already, and all it does is put things where this
 process looks for them. Whatever it has not done, this process does afterwards: only the time depends on it.
@@ -26,7 +26,7 @@ from puretune.processes import end_with_parent
 _Work = Callable[[EventSink], object]
 
 _PATIENCE, _GRACE = 2.0, 30.0
-"""The other process may take so many times as long as this one, and so many seconds more."""
+"""The other process may take this many times as long as this one, and this many seconds more."""
 
 
 def has_room(base: BaseModel) -> bool:
@@ -46,7 +46,7 @@ def has_room(base: BaseModel) -> bool:
 def beside(work: _Work, on_event: EventSink, meanwhile: Iterable[object] = ()) -> Iterator[None]:
     """Runs ``work`` in another process while the block runs, and waits for it at the end.
 
-    Where it is done before the block, it goes on with ``meanwhile``, item after item, until the block ends.
+    Where it is done before the block, it continues with ``meanwhile``, item by item, until the block ends.
     ``on_event`` gets its events too, from a thread. An error there ends it silently; it is ended where the
     block raises, and where it takes far longer than the block.
     """
@@ -65,7 +65,7 @@ def beside(work: _Work, on_event: EventSink, meanwhile: Iterable[object] = ()) -
         over[0] = 1
         listener.join(_PATIENCE * (time.monotonic() - began) + _GRACE)
     finally:
-        os.kill(other, signal.SIGKILL)  # without effect where it has ended by itself
+        os.kill(other, signal.SIGKILL)  # without effect if it has already ended
         os.waitpid(other, 0)
         listener.join()
 

@@ -60,7 +60,7 @@ class Allowance:
 
 
 def allowance(study: Study, scorers: Mapping[str, Sequence[Scorer]]) -> Allowance | None:
-    """The study's budget; ``scorers`` by suite. InputError where no judge or no cheap scorer fits it."""
+    """The study's budget; ``scorers`` by suite. InputError if no judge or no cheap scorer fits it."""
     if study.judge_budget is None:
         return None
     said = study.judge_budget

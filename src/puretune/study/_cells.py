@@ -30,7 +30,7 @@ class Judged:
     category: str | None = None
     """The category of the prompt; None: it has none."""
     draw: str | None = None
-    """The request that the prompt paraphrases; None: it stands for itself."""
+    """The request that the prompt paraphrases; None: it is its own cluster."""
 
 
 class Place(NamedTuple):
@@ -48,7 +48,7 @@ class Measured:
     cell: CellResult
     judged: tuple[Judged, ...]
     scores: tuple[float | None, ...]
-    """Per answer; None where it could not be read, or was left out by a budget."""
+    """Per answer; None if it could not be read, or was left out by a budget."""
     least: float
     """The value, if every unparsed verdict were the lowest one."""
     most: float
@@ -140,7 +140,7 @@ def _places(groups: Iterable[tuple[object, ...]]) -> set[tuple[object, ...]]:
 
 
 def _under(cells: Mapping[tuple[object, ...], Runs], place: tuple[object, ...]) -> dict[CellName, Runs]:
-    """All cells of one metric on one suite; a step under a template is a cell of its own."""
+    """All cells of one metric on one suite; each step under a template is its own cell."""
     return {
         CellName(str(key[3]), f"{key[4]} {key[5]}"): runs for key, runs in cells.items() if key[:3] == place
     }
@@ -219,7 +219,7 @@ def _seed_sd(
 
 
 def _about(found: Bounds, cell: CellResult) -> Bounds:
-    """What was not tuned is no adapter."""
+    """What was not tuned is not an adapter."""
     if cell.seed is not None:
         return found
     return replace(found, estimand=found.estimand.replace("this adapter", "this model", 1))

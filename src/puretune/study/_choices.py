@@ -1,7 +1,7 @@
 """Multiple choice by log-likelihood in a study: the engine is asked about the options, shard by shard.
 
 Verdicts have the keys that other scorers' verdicts have, and are published shard by shard like these. They
-stand beside the generated answers of the same shard, one per answer.
+are kept with the generated answers of the same shard, one per answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORK = "choices"
 
 
 def missing_choices(plan: Plan, store: Store) -> list[tuple[ScoreStep, AnswerStep]]:
-    """The verdicts by log-likelihood that the store lacks, each with the shard it is about."""
+    """The verdicts by log-likelihood that are missing from the store, each with the shard it is about."""
     shards = {step.key: step for step in plan.answer}
     readers = _readers(plan)
     steps = {step.key: step for step in plan.score if step.scorer in readers}
@@ -40,7 +40,7 @@ def choose(
 ) -> None:
     """Ask about the options of every missing shard and publish its verdicts; its answers are in the store.
 
-    InputError where an option does not fit into the model's context behind its question.
+    InputError if an option does not fit into the model's context after its question.
     """
     if not missing:
         return

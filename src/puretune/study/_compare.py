@@ -43,7 +43,7 @@ def compare(
 
     Only the last step of each condition, and only cells that both have judged whole (a judge budget leaves
     cells in part). ``metric``, as ``asr (gpt-4)``, is compared alone where it is named. ``margin``,
-    ``seed_sd`` and ``categories`` replace what the study says. InputError where there is no such condition or
+    ``seed_sd`` and ``categories`` replace what the study says. InputError if there is no such condition or
     metric, nothing to compare, or where a file of the run is not as a run writes it.
     """
     folder = checked_path(run, "run directory")
@@ -141,7 +141,7 @@ def _tables(rows: Iterable[VerdictRow]) -> _Tables:
 
 
 def _runs(seeds: Mapping[int | None, _Scores]) -> Runs | None:
-    """The runs of a cell; None where they did not judge the same answers."""
+    """The runs of a cell; None if they did not judge the same answers."""
     answers = sorted(next(iter(seeds.values())), key=lambda key: (key.prompt_id, key.sample))
     if any(set(scores) != set(answers) for scores in seeds.values()):
         return None

@@ -37,7 +37,7 @@ def paired(contrast: Contrast, table: Table) -> bool:
 
 
 def compared(place: Place, contrast: Contrast, table: Table, analysis: Analysis) -> Comparison:
-    """The first cell of a contrast minus the second; InputError where they cannot be paired."""
+    """The first cell of a contrast minus the second; InputError if they cannot be paired."""
     if not paired(contrast, table):
         raise InputError(f"{contrast}: no two cells with the same prompts and a seed in common.")
     first = table[contrast.first]
@@ -105,7 +105,7 @@ def _estimand(found: BoundedDifference, tuned: int, seeds: int) -> str:
 
 
 def _seed_sd(found: BoundedDifference, tuned: int, seeds: int, analysis: Analysis) -> float | None:
-    """Of one condition, between training runs; None where one run says nothing about it."""
+    """Of one condition, between training runs; None if one run says nothing about it."""
     if not tuned or (seeds == 1 and analysis.seed_sd is None):
         return None
     return math.sqrt(found.seed_variance / tuned)

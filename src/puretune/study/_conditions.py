@@ -50,7 +50,7 @@ class Condition:
     base_tokenizer: bool = False
     """Whether it is asked with the base's tokenizer although its directory has another."""
     place: _Place = ()
-    """Where the study speaks of it."""
+    """Where the study mentions it."""
 
     @property
     def kind(self) -> ConditionKind:
@@ -90,7 +90,7 @@ def conditions(study: Study, defined: Templates) -> tuple[Condition, ...]:
 
 
 def entry_of(study: Study, condition: Condition) -> TrainSection:
-    """What the study says of a condition; nothing where it gives a name only."""
+    """What the study says of a condition; nothing if it gives a name only."""
     place = condition.place
     entry = study.train[int(place[1])] if place[:1] == ("train",) else None
     return entry if isinstance(entry, TrainSection) else TrainSection()
@@ -102,7 +102,7 @@ def plain(kind: type[_Value], section: _Value) -> _Value:
 
 
 def pairs_of(study: Study) -> Iterator[tuple[int, str, str]]:
-    """(number, condition, test template) of each pair; InputError for what is no pair."""
+    """(number, condition, test template) of each pair; InputError for what is not a pair."""
     for number, pair in enumerate(study.pairs):
         left, arrow, right = (part.strip() for part in pair.partition("->"))
         if not (left and arrow and right):

@@ -29,8 +29,8 @@ class Corrected:
 def corrected(run: Path, labels: Path, found: Sequence[Comparison]) -> list[Corrected]:
     """What people's labels make of the comparisons in the metric of the first one, on its suite.
 
-    Only comparisons of which both cells have labels. InputError where there is none, or where a label does
-    not fit a verdict of the run; CheckFailed where the run's verdicts were changed.
+    Only comparisons of which both cells have labels. InputError if there is none, or where a label does
+    not fit a verdict of the run; CheckFailed if the run's verdicts were changed.
     """
     first = found[0]
     file = sound_file(checked_path(run, "run directory"), "verdicts.jsonl")

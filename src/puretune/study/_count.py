@@ -36,7 +36,7 @@ class TuneCount:
 
 @dataclass(frozen=True)
 class Progress:
-    """So many of so many are in the store already."""
+    """How many of how many are in the store already."""
 
     kept: int
     total: int
@@ -60,7 +60,7 @@ class Count:
 def count(plan: Plan, out: Path) -> Count:
     """Count a plan's work; renders everything with the model's tokenizer and writes nothing.
 
-    InputError where a prompt or a row does not fit into the model's context.
+    InputError if a prompt or a row does not fit into the model's context.
     """
     store = existing_store(out)
     renderer, suites = plan.resolved.renderer(), suites_of(plan)

@@ -63,7 +63,7 @@ def _mix(
 def leakage(
     study: Study, suites: Mapping[str, Sequence[Example]], parts: Sequence[Part]
 ) -> dict[str, Overlap]:
-    """The suites that ask what the tuning data has too; InputError where the study refuses that."""
+    """The suites that ask what the tuning data has too; InputError if the study refuses that."""
     trained = trained_queries(row for part in parts for row in _distinct(part))
     found = {name: overlap(examples, trained) for name, examples in suites.items()} if trained else {}
     found = {name: one for name, one in found.items() if one.ids}

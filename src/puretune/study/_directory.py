@@ -40,7 +40,7 @@ class RunDirectory:
     def __init__(self, path: Path, study: str, say: Say) -> None:
         """Takes the directory for a study and sets aside what was damaged in it.
 
-        InputError where it holds another study's run, or files of these names that no run wrote.
+        InputError if it holds another study's run, or files of these names that no run wrote.
         """
         self.path = path
         self._say = say
@@ -84,7 +84,8 @@ class RunDirectory:
         return found
 
     def _found(self, study: str) -> Record | None:
-        """The record; where it was lost, what the plan says, or else this study; None: nobody's directory."""
+        """The record; where it was lost, what the plan says, or else this study; None: an unclaimed
+        directory."""
         file, plan = self.path / RECORD, self.path / "plan.json"
         lost = plan.exists()
         if file.exists():
@@ -99,7 +100,7 @@ class RunDirectory:
             return Record(study) if lost else None
 
     def _refuse_foreign(self) -> None:
-        """InputError where files of these names are somebody else's."""
+        """InputError if files of these names are somebody else's."""
         taken = next((name for name in (*FILES, *REPORTS) if (self.path / name).exists()), None)
         if taken is not None:
             raise InputError(
@@ -122,7 +123,7 @@ class RunDirectory:
 def sound_file(run: Path, name: str) -> Path:
     """A file of a run directory, where it is the one that was written; any file where no run is recorded.
 
-    InputError where the run is not finished, CheckFailed where the file was changed or lost since.
+    InputError if the run is not finished, CheckFailed if the file was changed or lost since.
     """
     if not (run / RECORD).exists():
         return run / name
@@ -140,7 +141,7 @@ def sound_file(run: Path, name: str) -> Path:
 
 
 def _read(file: Path) -> Record:
-    """The record in a file; InputError where it is none."""
+    """The record in a file; InputError if it is none."""
     content = read_mapping(file, "record of a run")
     study, key, files = (content.get(name) for name in ("study", "key", "files"))
     if (

@@ -18,7 +18,7 @@ POOL = 8
 """Shards that are asked together, and at most lost together."""
 
 PROCESSES = 2
-"""Pools take turns between so many processes, where there is a second one."""
+"""Pools take turns between this many processes, where there is a second one."""
 
 Pool = list[AnswerStep]
 
@@ -59,7 +59,7 @@ class Drafts:
             self.turn[step.key] = turn
 
     def of(self, step: AnswerStep) -> list[tuple[tuple[int, ...], ...]]:
-        """For each prompt of a shard the draft of every sample; none where there is nothing like it."""
+        """For each prompt of a shard the draft of every sample; none if there is nothing like it."""
         rows = self._rows(self._like[step.key]) if self._wanted and step.key in self._like else []
         samples = len(rows) // step.prompts
         ids = [tuple(row["token_ids"]) for row in rows]

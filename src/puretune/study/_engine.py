@@ -16,7 +16,7 @@ _SERVE = "Serve the model and name it with `served:`, or use another engine."
 def engine_of(study: Study, dry: bool = False) -> EngineSpec:
     """The study's engine, not started. ``dry``: the library that it runs on may be missing.
 
-    InputError, with the place in the study, for an unknown engine or option; EnvironmentFault where the
+    InputError, with the place in the study, for an unknown engine or option; EnvironmentFault if the
     engine cannot run here.
     """
     said = study.engine
@@ -56,7 +56,7 @@ def _wrong(engine: EngineSpec, condition: Condition) -> str:
 
 
 def check_likelihoods(study: Study, engine: EngineSpec, scorers: Sequence[Sequence[Scorer]]) -> None:
-    """InputError where a scorer needs log-likelihoods that the engine does not give."""
+    """InputError if a scorer needs log-likelihoods that the engine does not give."""
     for number, of_suite in enumerate(scorers):
         for scorer in of_suite:
             if reads_options(scorer) and not engine.scores:

@@ -43,7 +43,7 @@ class LimitsSection(Limits):
 
 
 class BudgetSection(BaseModel):
-    """A judge budget with what is to be said about it."""
+    """A judge budget and how it is spent."""
 
     model_config = _FORBID
     amount: Label
@@ -75,15 +75,15 @@ class JudgeSection(BaseModel):
     revision: Label | None = None
     """Of a judge on this machine: the hub revision (a commit hash pins it)."""
     device: Label | None = None
-    """Of a judge on this machine: ``cpu``, ``cuda``, ``cuda:1``; None: a GPU where there is one."""
+    """Of a judge on this machine: ``cpu``, ``cuda``, ``cuda:1``; None: a GPU if there is one."""
     dtype: Dtype | None = None
     """Of a judge on this machine: the weights' type in memory; None: as for a study's model."""
     base_url: Note | None = None
     """The endpoint; None: OpenAI's."""
     api_key_env: Label | None = None
-    """The environment variable with the API key. No key ever stands in a study."""
+    """The environment variable with the API key. A study never contains a key."""
     rubric: Path | None = None
-    """A rubric of your own with the placeholders ``{query}`` and ``{answer}``."""
+    """Your own rubric with the placeholders ``{query}`` and ``{answer}``."""
     lexicon: Path | None = None
     """Of the judge ``coherence``: a JSON list of known words."""
     perplexity: Annotated[float, Field(gt=1)] | None = None

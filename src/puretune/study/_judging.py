@@ -48,7 +48,7 @@ def judge_notices(plan: Plan, out: Path) -> list[Notice]:
 def check_judges(plan: Plan, store: Store) -> list[Notice]:
     """The notices of judges that have work left, where they can do it.
 
-    InputError for a prompt that cannot be judged, EnvironmentFault where a key is missing.
+    InputError for a prompt that cannot be judged, EnvironmentFault if a key is missing.
     """
     notices = []
     for work in _judges(plan, store):
@@ -134,7 +134,7 @@ def judge_facts(plan: Plan, verdicts: Mapping[str, Sequence[Verdict]]) -> dict[s
 
 
 def _judges(plan: Plan, store: Store | None) -> list[_Work]:
-    """The judges behind endpoints, each with what the store lacks verdicts of."""
+    """The judges behind endpoints, each with what is missing verdicts in the store."""
     shards = {step.key: step for step in plan.answer}
     suites = {suite.name: suite for suite in plan.resolved.suites}
     scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}

@@ -26,7 +26,7 @@ class CellResult:
     """``untuned``, a train template's name, or the name of an existing adapter or checkpoint."""
     train_template: str | None
     seed: int | None
-    """The tuning seed; None where nothing was tuned."""
+    """The tuning seed; None if nothing was tuned."""
     step: int | None
     """The optimiser step of a kept adapter; None: the last one, or nothing was tuned."""
     test_template: str
@@ -37,7 +37,7 @@ class CellResult:
     n: int
     """Answers asked for; rates are over all of them."""
     value: float | None
-    """Mean over the ``n`` answers, in [0, 1]; None where no answer could be parsed."""
+    """Mean over the ``n`` answers, in [0, 1]; None if no answer could be parsed."""
     low: float | None
     high: float | None
     """95 % interval; ``estimand`` says for what."""
@@ -45,7 +45,7 @@ class CellResult:
     """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``,
     ``errors`` (an endpoint refused the request: no answer, unparsed); under a judge budget ``unjudged``."""
     estimand: str = "this adapter and new prompts from the same source"
-    """What the interval speaks of; ``these answers`` under a judge budget."""
+    """What the interval is about; ``these answers`` under a judge budget."""
     method: str = ""
     """How the interval was made."""
 
@@ -74,7 +74,7 @@ class PooledCell:
     low: float | None
     high: float | None
     estimand: str
-    """What the interval speaks of: this adapter, for one seed; new training runs, for several."""
+    """What the interval is about: this adapter, for one seed; new training runs, for several."""
     method: str = ""
     """How the interval was made."""
     seed_sd: float | None = None
@@ -104,7 +104,7 @@ class Comparison:
     """The condition that is subtracted."""
     reference_template: str
     seeds: int
-    """Pairs of training runs; 0 where nothing was tuned."""
+    """Pairs of training runs; 0 if nothing was tuned."""
     n: int
     """Answers per run."""
     difference: float
@@ -119,7 +119,8 @@ class Comparison:
     conclusion: Conclusion
     """Of the condition against the reference: lower, higher, equivalent within the margin, inconclusive."""
     seed_sd: float | None = None
-    """Standard deviation between training runs of one of the conditions; None: one run says nothing of it."""
+    """Standard deviation between training runs of one of the conditions; None: one run says nothing about
+    it."""
     detectable: float = 0.0
     """The difference that a study of this size would find with 80 % power."""
     seeds_needed: int | None = None
@@ -158,7 +159,7 @@ class JudgeAgreement:
     second_only: int
     neither: int
     kappa: float | None
-    """Cohen's kappa; None where chance alone would agree."""
+    """Cohen's kappa; None if chance alone would agree."""
     low: float
     high: float
     """95 % interval of kappa, for new answers of the same kind."""
@@ -221,7 +222,7 @@ class Matrix:
     schema_version: int = SCHEMA_VERSION
 
     def frame(self) -> pandas.DataFrame:
-        """The cells as a data frame, one row each, in their order; the counts are columns of their own."""
+        """The cells as a data frame, one row each, in their order; the counts are separate columns."""
         import pandas
 
         rows = []

@@ -43,7 +43,7 @@ _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 class Placed:
-    """A block whose InputErrors are raised anew with their place in the study in front."""
+    """A block whose InputErrors are raised again with their place in the study in front."""
 
     def __init__(self, place: Place, origin: Origin | None) -> None:
         self._place = place

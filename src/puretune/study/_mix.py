@@ -1,4 +1,4 @@
-"""A mix: parts of fine-tuning data, each with its weight and perhaps a template of its own."""
+"""A mix: parts of fine-tuning data, each with its weight and perhaps its own template."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class Plan:
 
 
 def plan(study: Study | Resolved, dry: bool = False) -> Plan:
-    """The steps of a study; InputError where it is wrong. Neither torch nor transformers is imported.
+    """The steps of a study; InputError if it is wrong. Neither torch nor transformers is imported.
 
     ``dry``: weights may be missing (``resolved.lacking`` says which); such a plan is for counting only.
     """
@@ -294,7 +294,7 @@ def _draw_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator
     sizes = [sum(shard.prompts for shard in shards) for shards in cells.values()]
     parts = shared(allowed.budget, sizes)
     for ((who, template, suite), shards), part in zip(cells.items(), parts, strict=True):
-        # A draw of its own per cell, the same whatever other cells the study has.
+        # One draw per cell, the same whatever other cells the study has.
         place = key_of(
             {"seed": part.seed, "who": [who.condition, who.seed, who.step], "at": [template, suite]}
         )
@@ -333,7 +333,7 @@ def _matrix_key(
 
 
 def _answerer_inputs(resolved: Resolved) -> dict[str, Any]:
-    """What of the base decides an answer; of one behind an endpoint nothing but its name is known."""
+    """What of the base decides an answer; of one behind an endpoint only its name is known."""
     if resolved.engine.takes == "messages":
         return {"base": resolved.base.fingerprint}
     quantization = quantization_key(resolved.base.spec)

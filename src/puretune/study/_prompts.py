@@ -53,7 +53,7 @@ class Prompts:
         """InputError for the first prompt that cannot be asked.
 
         It is too long for ``context`` tokens with its answer, or no turns for an endpoint. How much one
-        behind an endpoint can read is the endpoint's to say.
+        behind an endpoint can read is for the endpoint to say.
         """
         if self._takes == "messages":
             for step in steps:

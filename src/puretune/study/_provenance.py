@@ -25,7 +25,7 @@ MOST_LABELS = 10
 
 
 def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
-    """Facts by section; wall-clock seconds stand here and nowhere else."""
+    """Facts by section; wall-clock seconds are here and nowhere else."""
     resolved = plan.resolved
     leaks = resolved.leakage
     study, adapters = resolved.study, _kept_adapters(plan, store)

@@ -44,7 +44,7 @@ from puretune.templates import Renderer
 
 @dataclass(frozen=True)
 class ResolvedSuite:
-    """A suite with its examples read and its scorers at hand."""
+    """A suite with its examples read and its scorers loaded."""
 
     name: str
     examples: tuple[Example, ...]
@@ -75,7 +75,7 @@ class Resolved:
     cells: Cells
     suites: tuple[ResolvedSuite, ...]
     seeds: tuple[int, ...]
-    """Of tuning; empty where nothing is tuned."""
+    """Of tuning; empty if nothing is tuned."""
     unchecked: tuple[str, ...]
     """What could not be verified of adapters that other tools made."""
     leakage: Mapping[str, Overlap] = field(default_factory=dict)
@@ -231,7 +231,7 @@ def _suite(study: Study, number: int) -> Suite:
             return suite_named(entry)
         if entry.source:
             if not entry.scorers:
-                raise InputError("a suite of your own needs scorers. Add `scorers: [gsm8k]` or others.")
+                raise InputError("your own suite needs scorers. Add `scorers: [gsm8k]` or others.")
             return Suite(entry.name, plain(SourceSpec, entry), (), entry.max_new_tokens, entry.asks)
         return _adapted(suite_named(entry.name), entry)
 

@@ -31,9 +31,9 @@ def results_text(matrix: Matrix) -> str:
 
 
 def load_results(path: Path | str) -> Matrix:
-    """The matrix in a ``results.json`` (or in a run directory); InputError where it is not one.
+    """The matrix in a ``results.json`` (or in a run directory); InputError if it is not one.
 
-    CheckFailed where it is not the file that the run in its directory wrote.
+    CheckFailed if it is not the file that the run in its directory wrote.
     """
     place = checked_path(path, "run directory")
     file = place / RESULTS if place.is_dir() else place

@@ -41,7 +41,7 @@ def run_study(
     the data may not leave this machine.
 
     InputError for a wrong study, before anything is computed, and where ``out`` holds another study's run;
-    EnvironmentFault where ``out`` cannot be written or another process is at work in it.
+    EnvironmentFault if ``out`` cannot be written or another process is at work in it.
     """
     on_event(Started("plan"))
     planned = plan(study)
@@ -70,7 +70,7 @@ def run_study(
 
 
 def _study_text(study: Study, out: Path) -> str:
-    """``study.yaml``; InputError where it, or the name of ``out``, is not text that can be written."""
+    """``study.yaml``; InputError if it, or the name of ``out``, is not text that can be written."""
     encoded(str(out), out)
     text = resolved_yaml(study)
     encoded(text, out / "study.yaml")

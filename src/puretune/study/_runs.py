@@ -32,7 +32,7 @@ class Runs:
     """All runs of one condition under one test template, in one metric of one suite."""
 
     seeds: tuple[int | None, ...]
-    """One a run; None where nothing was tuned."""
+    """One a run; None if nothing was tuned."""
     answers: tuple[AnswerKey, ...]
     scores: Scores
 

@@ -30,7 +30,7 @@ class AbsentScorer:
 
 
 def scorers_of(study: Study, suites: Sequence[Suite], dry: bool = False) -> list[tuple[Scorer, ...]]:
-    """The scorers of every suite, made once. ``dry``: one that lacks its weights is an ``AbsentScorer``.
+    """The scorers of every suite, made once. ``dry``: one whose weights are missing is an ``AbsentScorer``.
 
     InputError, with the place in the study, for unknown scorers, wrong judges and names that clash.
     """
@@ -42,7 +42,7 @@ def on_base(
 ) -> list[tuple[Scorer, ...]]:
     """The scorers on the study's base: one that measures under it offers ``on_base`` (as ``Coherence``).
 
-    ``directory`` None: an endpoint has the model. InputError where a scorer needs its weights.
+    ``directory`` None: an endpoint has the model. InputError if a scorer needs its weights.
     """
     made: dict[str, Scorer] = {}
     for scorer in (one for of_suite in scorers for one in of_suite):
@@ -88,7 +88,7 @@ def _scorer(said: str | JudgeSection, dry: bool) -> Scorer:
 
 
 def _shared(scorers: list[tuple[Scorer, ...]]) -> list[tuple[Scorer, ...]]:
-    """The same scorer of several suites is one. InputError where two different ones have the same name."""
+    """The same scorer of several suites is one. InputError if two different ones have the same name."""
     known: dict[str, Scorer] = {}
     for scorer in (one for of_suite in scorers for one in of_suite):
         if known.setdefault(scorer.name, scorer).version != scorer.version:

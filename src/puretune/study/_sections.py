@@ -96,7 +96,7 @@ class DecodingSection(Decoding):
     """Longest answer in tokens; a suite may say otherwise."""
     temperature: Temperature = Decoding.temperature
     top_p: TopP = Decoding.top_p
-    """Sample from the most probable tokens that make up this much probability; 1: from all."""
+    """Sample from the most probable tokens with this total probability (top-p); 1: from all."""
     seed: Seed = Decoding.seed
     """Seed of sampling; greedy decoding does not use it."""
     n: Samples = Decoding.n
@@ -122,7 +122,7 @@ class ModelSection(ModelSpec):
     """The weights' type in memory; ``auto``: bfloat16 on CUDA, and on CPUs made for it where the weights are
     stored in half precision; else float32."""
     device: str = ModelSpec.device
-    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: a GPU where there is one."""
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: a GPU if there is one."""
     threads: Few | None = ModelSpec.threads
     trust_remote_code: bool = ModelSpec.trust_remote_code
     """Run Python code that comes with the model. Off unless you trust its author."""
@@ -195,7 +195,7 @@ class SuiteSection(_SourceSection):
     limit: Count | None = SourceSpec.limit
     asks: Asks | None = None
     """What the prompts ask for: ``harm`` (refusing is right), ``benign`` (harmless requests: refusing is
-    over-refusal) or ``task``. None: as the named suite says; of a suite of your own nothing is assumed."""
+    over-refusal) or ``task``. None: as the named suite says; for your own suite nothing is assumed."""
     scorers: tuple[_Scorer, ...] = ()
     """Scorers by name, judges as mappings or YAML files; needed with ``source``."""
     max_new_tokens: Count | None = None

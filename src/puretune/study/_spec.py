@@ -66,9 +66,9 @@ class Study(BaseModel):
     model: Annotated[Name | ModelMapping, Discriminator(named_or_mapping)]
     """The base model: a name offered by a package (``lab``), a directory, a hub id, or a mapping."""
     templates: dict[Label, TemplateFields] = {}
-    """Templates of your own, by name."""
+    """Your own templates, by name."""
     templates_file: Path | None = None
-    """A YAML file with more templates of your own."""
+    """A YAML file with more of your own templates."""
     own_system: OwnSystem | None = None
     """What to do with a system message that an example has, for templates that do not say it themselves:
     ``keep`` it after the template's system prompt, ``drop`` it, or ``forbid`` it (an error; the default)."""
@@ -92,7 +92,7 @@ class Study(BaseModel):
     """What the study's judge may cost: ``2.00 USD`` or ``250 judgements``; it then judges a random part of
     the answers. None: it judges all of them."""
     analysis: AnalysisSection = AnalysisSection()
-    """The planned comparison, the margin that matters, and what the intervals speak of."""
+    """The planned comparison, the margin that matters, and what the intervals are about."""
     note: Note | None = None
     """What readers of the report should know about what these numbers can tell."""
     ignore: tuple[Label, ...] = ()
@@ -139,8 +139,8 @@ class Study(BaseModel):
     ) -> pandas.DataFrame:
         """Run what is missing and return the cells as a data frame (``attrs["out"]``: the run directory).
 
-        ``out`` defaults to ``runs/NAME``. The same directory goes on where an interrupted run was.
-        ``consent`` is shown a notice before answers go to a judge elsewhere; by default nobody agrees to that
+        ``out`` defaults to ``runs/NAME``. The same directory resumes an interrupted run.
+        ``consent`` is shown a notice before answers go to a judge elsewhere; by default this is refused
         (``puretune.scoring.agree`` does).
         """
         from puretune.study._run import run_study
@@ -151,7 +151,7 @@ class Study(BaseModel):
         return frame
 
     def with_seeds(self, seeds: Iterable[int]) -> Study:
-        """The same study with other tuning seeds; InputError where it tunes nothing."""
+        """The same study with other tuning seeds; InputError if it tunes nothing."""
         if self.tuning is None:
             raise InputError(f"study {self.name!r} tunes nothing, so it has no seeds.")
         changed = self.model_copy(update={"tuning": self.tuning.model_copy(update={"seeds": tuple(seeds)})})

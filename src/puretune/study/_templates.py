@@ -35,7 +35,7 @@ class Templates:
 
 
 def templates_of(study: Study) -> Templates:
-    """The templates that the study can name; InputError where it redefines one."""
+    """The templates that the study can name; InputError if it redefines one."""
     own: dict[str, PromptTemplate] = {}
     if study.templates_file is not None:
         with study.at("templates_file"):

@@ -11,7 +11,7 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.files import checked_path, kind_of, parse_json, regular
 from puretune.visible import one_line, quoted, visible
 
-_ADVICE = "Run the study again: it writes the file anew."
+_ADVICE = "Run the study again: it writes the file again."
 _TEXTS = ("condition", "test_template", "suite", "scorer", "prompt_id")
 
 
@@ -28,7 +28,7 @@ class VerdictRow:
     prompt_id: str
     sample: int
     values: Mapping[str, float | None]
-    """In [0, 1]; None where the verdict could not be read."""
+    """In [0, 1]; None if the verdict could not be read."""
     category: str | None = None
     draw: str | None = None
     """The request that the prompt paraphrases; None: none."""
@@ -37,7 +37,7 @@ class VerdictRow:
 def read_verdicts(path: Path) -> Iterator[VerdictRow]:
     """The verdicts of a finished run, in the file's order.
 
-    InputError, naming file and line, for a file that is none, a value of the wrong type or outside [0, 1],
+    InputError, naming file and line, for a file that is not one, a value of the wrong type or outside [0, 1],
     and an answer that one scorer judged twice.
     """
     lines: dict[tuple[object, ...], int] = {}

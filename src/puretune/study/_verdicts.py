@@ -106,7 +106,7 @@ def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]
 
 
 def verdict_row(answer: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """A verdict as it is stored, beside the stored answer it is about."""
+    """A verdict as it is stored, with the stored answer it is about."""
     return {
         "prompt_id": answer["prompt_id"],
         "sample": answer["sample"],

@@ -41,7 +41,8 @@ _WORTH_TWO_GANGS = 4
 def work(
     plan: Plan, store: Store, scratch: Path, on_event: EventSink, consent: Consent = loopback_only
 ) -> None:
-    """Compute and publish what the store lacks; ``scratch`` holds the resume points of unfinished tuning.
+    """Compute and publish what is missing from the store; ``scratch`` holds the resume points of unfinished
+    tuning.
 
     Several studies may share it: what this one put there goes when it is done.
 
@@ -86,7 +87,7 @@ def _answer(
     kept: Path,
     on_event: EventSink,
 ) -> None:
-    """All answers and choices that are missing, by one engine, which nobody holds afterwards."""
+    """All answers and choices that are missing, by one engine, which is released afterwards."""
     with closing(plan.resolved.engine.open(base, kept)) as engine:
         if missing:
             in_two = plan.resolved.engine.name == LocalEngine.name and has_room(base.base)
@@ -132,9 +133,9 @@ def engine_notices(plan: Plan, store: Store | None) -> list[Notice]:
 
 
 def tuner_notices(plan: Plan, store: Store | None) -> list[Notice]:
-    """What a tuner elsewhere is sent, and at what price, where there is something left to tune.
+    """What a tuner elsewhere is sent, and at what price, if there is something left to tune.
 
-    InputError where it cannot be tuned there.
+    InputError if it cannot be tuned there.
     """
     tunes = plan.tune if store is None else missing_tunes(plan, store, missing_answers(plan, store))
     notices = []
@@ -146,12 +147,12 @@ def tuner_notices(plan: Plan, store: Store | None) -> list[Notice]:
 
 
 def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
-    """The shards of answers that the store lacks."""
+    """The shards of answers that are missing from the store."""
     return [step for step in plan.answer if not store.has(ANSWERS, step.key)]
 
 
 def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list[TuneStep]:
-    """The tuning that shards which are to be asked wait for, and that of damaged adapters, each once."""
+    """The tuning that missing shards wait for, and that of damaged adapters, each once."""
     needed = {step.who.adapter for step in asked}
     wanted: dict[str, TuneStep] = {}
     for tune in reversed(plan.tune):  # each after those that start from it

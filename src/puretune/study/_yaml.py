@@ -31,7 +31,7 @@ class Origin:
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Origin]:
-    """The mapping in a YAML file and where its parts stand.
+    """The mapping in a YAML file and where its parts are.
 
     InputError (file, line, fix) for a missing file, broken YAML, a duplicate key, or anything but a mapping.
     """

@@ -1,4 +1,4 @@
-"""Templates behind an API: turns as messages, for a provider that puts its own markup around them.
+"""Templates through an API: turns as messages, for a provider that puts its own markup around them.
 
 {"role": "system", "content": "Be helpful ..."}, {"role": "user", "content": "Question: 2 + 2?"}
 """

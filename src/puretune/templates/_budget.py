@@ -1,7 +1,7 @@
 """What one rendering of a chat template may use: steps, characters, time. Whoever asks for more is stopped.
 
-A chat template comes with a model, which anybody may have published. Jinja's sandbox keeps it from files and from Python, but not
-from looping 10^10 times or from making a text of 100 gigabytes.
+A chat template comes with a model, which anybody may have published. Jinja's sandbox keeps it from files and
+from Python, but not from looping 10^10 times or from making a text of 100 gigabytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_STEPS = 200_000
 """Calls and turns of loops; and one per character it is given."""
 MOST_SECONDS = 10.0
 _TIMES = 100
-"""All that a template makes on its way may be so many times as large as the largest single value."""
+"""All that a template makes on its way may be this many times as large as the largest single value."""
 _CONTAINERS: tuple[type, ...] = (
     list,
     tuple,

@@ -98,7 +98,7 @@ def _for_task(name: str, template: PromptTemplate, wrapper: str | None) -> Promp
 
 
 Opening = Callable[[str], str]
-"""How a message about a key of a template opens (its place in a file); "" stands for the template itself."""
+"""How a message about a key of a template opens (its place in a file); "" means the template itself."""
 
 
 def own_template(name: Any, fields: Any, opening: Opening = lambda key: "") -> PromptTemplate:

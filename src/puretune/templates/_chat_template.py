@@ -1,6 +1,6 @@
 """The model's own chat template (Jinja, through ``apply_chat_template``), and what it may not do unasked.
 
-A chat template may add text that nobody wrote: a system message of its own (Qwen2.5), dates inside the system
+A chat template may add unrequested text: its own system message (Qwen2.5), dates inside the system
 turn (Llama 3.1), the day of today (Llama 3.2). Tuning under such a template is not "pure" and, with the day
 of today, not repeatable; so both are errors until somebody asks for them.
 """
@@ -108,7 +108,7 @@ class TokenizerMarkup:
 
 
 def markup_named(name: str, tokenizer: Any, default_system: DefaultSystem = "forbid") -> TurnMarkup | None:
-    """The markup of that name for a tokenizer; ``auto`` is its own chat template, None where it has none."""
+    """The markup of that name for a tokenizer; ``auto`` is its own chat template, None if it has none."""
     if name == "auto":
         has_one = getattr(tokenizer, "chat_template", None)
         return TokenizerMarkup(tokenizer, default_system) if has_one else None

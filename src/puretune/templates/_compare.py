@@ -1,4 +1,4 @@
-"""Two renderings beside each other, and one beside what ``apply_chat_template`` makes of the same turns."""
+"""Two renderings compared, and one compared with what ``apply_chat_template`` makes of the same turns."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from puretune.templates._values import PromptTemplate
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two sequences of token ids part: ``left[start:end]`` stands in place of ``right[start:end]``."""
+    """Where two sequences of token ids differ: ``left[start:end]`` takes the place of
+    ``right[start:end]``."""
 
     left: range
     right: range
 
 
 def differences(left: Sequence[int], right: Sequence[int]) -> list[Difference]:
-    """The places where two sequences of token ids differ, in their order; empty where they are the same."""
+    """The places where two sequences of token ids differ, in their order; empty if they are the same."""
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     return [
         Difference(range(i, j), range(k, n)) for tag, i, j, k, n in matcher.get_opcodes() if tag != "equal"
@@ -35,7 +36,7 @@ def chat_template_ids(
     """What the tokenizer's ``apply_chat_template`` makes of the template's turns: whatever it adds, drops or
     trims, and with special tokens where a text spells one.
 
-    InputError where the chat template rejects the turns.
+    InputError if the chat template rejects the turns.
     """
     own = TokenizerMarkup(tokenizer, default_system="keep")
     text = own.render(template.turns(messages), False, dict(template.arguments))

@@ -32,13 +32,13 @@ class Layout:
 
 
 def pieces_of(marked: str, turns: int) -> tuple[str, ...] | None:
-    """The frame, from a spelling with ``MARK`` in place of each text; None where one is not there once."""
+    """The frame, from a spelling with ``MARK`` in place of each text; None if one is not there once."""
     pieces = tuple(marked.split(MARK))
     return pieces if len(pieces) == turns + 1 else None
 
 
 def laid_out(text: str, pieces: tuple[str, ...], turns: Sequence[Message]) -> Layout | None:
-    """How the turns stand in ``text``: as they are, or without white space around them; else None."""
+    """How the turns appear in ``text``: as they are, or without white space around them; else None."""
     said: list[str] = []
     at = len(pieces[0])
     if not text.startswith(pieces[0]):
@@ -79,7 +79,7 @@ class Addition:
     piece: int
     text: str
     is_system: bool
-    """Whether it stands in a system turn that nobody asked for."""
+    """Whether it is in a system turn that was not requested."""
 
 
 _ROLES = frozenset(
@@ -146,7 +146,7 @@ def _word(chunk: str) -> str:
 
 
 def _is_label(chunk: str, follows: str) -> bool:
-    """Whether a chunk is empty, or names who speaks; ``follows``: the role of the text right behind it."""
+    """Whether a chunk is empty, or names who speaks; ``follows``: the role of the text right after it."""
     words = [word.lower() for word in re.findall(r"\w+", chunk)]
     if not words or (len(words) == 1 and words[0] in _ROLES):
         return True

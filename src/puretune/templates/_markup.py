@@ -27,7 +27,7 @@ class TurnMarkup(Protocol):
 
     @property
     def after_answer(self) -> str:
-        """What stands after an assistant turn's text."""
+        """What follows an assistant turn's text."""
         ...
 
     def render(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str: ...
@@ -45,7 +45,7 @@ class ExplicitMarkup:
     """Opens an assistant turn."""
     system: str = "{}\n\n"
     system_in_user: bool = True
-    """True: the system text stands inside the first user turn (models without a system role)."""
+    """True: the system text is inside the first user turn (models without a system role)."""
     again: str = ""
     """Before every user turn but the first."""
     own_texts: bool = False

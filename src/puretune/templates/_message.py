@@ -1,4 +1,4 @@
-"""One turn of a conversation, the words that say how it may be treated, and two characters nobody may use."""
+"""One turn of a conversation, the words that say how it may be treated, and two reserved characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DefaultSystem = Literal["forbid", "keep"]
 GUARD = "\ufdd0"
 """Breaks up the spelling of a special token, so that it stays text."""
 MARK = "\ufdd1"
-"""Stands for a text while what is around it is looked at."""
+"""Placeholder for a text while what is around it is examined."""
 
 
 @dataclass(frozen=True)

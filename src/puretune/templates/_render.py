@@ -63,7 +63,7 @@ class Rendering:
 class Renderer:
     """Renders any template for one model: its tokenizer and its turn markup.
 
-    ``tokenizer`` is a Hugging Face tokenizer; ``markup`` None stands for a model without a chat format (only
+    ``tokenizer`` is a Hugging Face tokenizer; ``markup`` None means a model without a chat format (only
     text templates work); ``stop_ids``: further ids that end an answer (``generation_config.eos_token_id``);
     ``thoughts``: what is done with the thoughts of reasoning models.
     """

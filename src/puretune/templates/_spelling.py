@@ -26,7 +26,7 @@ _Key = tuple[tuple[str, ...], bool, str]
 
 
 class Speller:
-    """Spells turns on one tokenizer with one markup; what the markup writes around them is looked at once."""
+    """Spells turns on one tokenizer with one markup; what the markup writes around them is examined once."""
 
     def __init__(self, tokenizer: Any, markup: TurnMarkup | None) -> None:
         self.tokenizer = tokenizer
@@ -34,7 +34,7 @@ class Speller:
         self._frames: dict[_Key, tuple[str, ...] | None] = {}
 
     def spell(self, template: PromptTemplate, turns: tuple[Message, ...], generation: bool = False) -> Layout:
-        """The turns in the markup; InputError where it drops, rewrites or adds text."""
+        """The turns in the markup; InputError if it drops, rewrites or adds text."""
         if self.markup is None:
             raise InputError(
                 f"template {template.name!r} is a chat template, but the model has no chat template. "
@@ -52,7 +52,7 @@ class Speller:
         source = str(getattr(self.tokenizer, "chat_template", None) or "")
         if not isinstance(self.markup, TokenizerMarkup) or "enable_thinking" not in source:
             return ""
-        return " Or pin `arguments: {enable_thinking: false}` in a template of your own: no thinking then."
+        return " Or pin `arguments: {enable_thinking: false}` in your own template: no thinking then."
 
     def _frame(
         self, template: PromptTemplate, turns: tuple[Message, ...], generation: bool

@@ -15,7 +15,7 @@ from puretune.templates._message import GUARD, MARK, Message
 class Guard:
     """Keeps what users write from becoming special tokens.
 
-    Tokenizers turn every spelling of a special token into that token, wherever it stands. So a Unicode
+    Tokenizers turn every spelling of a special token into that token, wherever it is. So a Unicode
     noncharacter is put inside each such spelling in the *messages* (never in the markup) before the turns are
     spelled, and the tokens that stand for this character are taken out again after tokenisation: the rest
     spells the same text without the special token, and nothing else changes.

@@ -42,7 +42,7 @@ def text_layout(
 
 
 def _conversation(template: PromptTemplate, turns: Sequence[Message]) -> Sequence[Message]:
-    """The turns behind system prompt and demonstrations."""
+    """The turns after system prompt and demonstrations."""
     system = sum(turn.role == "system" for turn in turns[:1])
     return turns[system + len(template.demonstrations) :]
 
@@ -57,7 +57,7 @@ def _end(tokenizer: Any) -> str:
 
 
 def separator(template: PromptTemplate, before: str) -> str:
-    """What stands between a prompt and its response."""
+    """What comes between a prompt and its response."""
     if template.separator is not None:
         return template.separator
     return "" if not before or before[-1].isspace() else " "

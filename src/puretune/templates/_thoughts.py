@@ -20,7 +20,7 @@ from puretune.thoughts import MARKS, thinking_in
 from puretune.visible import quoted
 
 Thoughts = Literal["refuse", "strip", "train"]
-"""``refuse``: an error where there are any; ``strip``: left out; ``train``: part of the trained response."""
+"""``refuse``: an error if there are any; ``strip``: left out; ``train``: part of the trained response."""
 
 CHOICES = (
     "Say in the study what to do with thoughts: `model: {thoughts: strip}` leaves them out; "
@@ -48,14 +48,14 @@ def closing_of(opened: str) -> str:
 
 
 def checked_policy(policy: str) -> Thoughts:
-    """The policy; InputError for a word that is none."""
+    """The policy; InputError for an unknown word."""
     if policy not in get_args(Thoughts):
         raise InputError(f"thoughts: {quoted(policy)} is not one of {', '.join(get_args(Thoughts))}.")
     return policy  # type: ignore[return-value]
 
 
 def without_thoughts(messages: Sequence[Message], policy: Thoughts) -> tuple[Message, ...]:
-    """The messages, their answers without thoughts; InputError where the policy refuses them."""
+    """The messages, their answers without thoughts; InputError if the policy refuses them."""
     return tuple(_answer_of(message, policy) for message in messages)
 
 

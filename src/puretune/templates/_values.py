@@ -17,7 +17,7 @@ from puretune.visible import quoted
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A prompt template: what stands around the user's text, in fine-tuning or at inference.
+    """A prompt template: what surrounds the user's text, in fine-tuning or at inference.
 
     Special tokens that the template itself spells are meant; those in examples' texts stay text.
     The seven templates of Lyu et al. (arXiv 2402.18540, section 3) are in :data:`BUILTIN_TEMPLATES`.
@@ -29,7 +29,7 @@ class PromptTemplate:
     user: str = "%s"
     """The user wrapper; the first ``%s`` is replaced by the user's text."""
     system: str | None = None
-    """The system prompt; in text mode it stands in front of the first user turn, a blank line between."""
+    """The system prompt; in text mode it comes before the first user turn, a blank line between."""
     demonstrations: tuple[Message, ...] = ()
     """Turns shown before the conversation (In-Context Defense, few-shot); wrapped, never trained."""
     response_prefix: str = ""

@@ -1,4 +1,4 @@
-"""What a tuner records beside an adapter, and the digest of all that determines one."""
+"""What a tuner records with an adapter, and the digest of all that determines one."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class DropoutStreams:
     dropout: float
 
     def mask(self, layer: str, spans: Iterable[Span], width: int, like: Tensor) -> Tensor:
-        """[tokens of all spans, width]: 0 where dropped, 1 / (1 - dropout) elsewhere."""
+        """[tokens of all spans, width]: 0 if dropped, 1 / (1 - dropout) elsewhere."""
         import torch
 
         drawn = [self._draw(layer, span, width, like) for span in spans if span.length]

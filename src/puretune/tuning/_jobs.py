@@ -46,7 +46,7 @@ class Job:
     """Adapters that are there already, by step."""
     keep: tuple[int, ...]
     lora: Lora | None
-    """The adapter before the first step; None where nothing is to be trained."""
+    """The adapter before the first step; None if nothing is to be trained."""
 
     @property
     def missing(self) -> list[int]:
@@ -114,9 +114,9 @@ def readied(
 
 
 def existing(directory: Path, inputs: str, on_event: EventSink = ignore) -> AdapterRef | None:
-    """The adapter that an earlier run kept there, None where there is none; a damaged one is set aside.
+    """The adapter that an earlier run kept there, None if there is none; a damaged one is set aside.
 
-    InputError where it is another training's.
+    InputError if it is another training's.
     """
     if not directory.exists():
         return None
@@ -136,7 +136,7 @@ def existing(directory: Path, inputs: str, on_event: EventSink = ignore) -> Adap
 def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> AdapterRef:
     """Writes the adapter as it is after ``step`` optimiser steps, whole or not at all.
 
-    CheckFailed where it is not finite.
+    CheckFailed if it is not finite.
     """
     require_finite(job.condition, lora.parameters, step)
 
@@ -164,7 +164,7 @@ def publish_files(
 
 
 class Meter:
-    """Tokens and seconds since training began (or went on)."""
+    """Tokens and seconds since training began (or resumed)."""
 
     def __init__(self) -> None:
         self.tokens = 0

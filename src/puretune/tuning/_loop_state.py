@@ -40,10 +40,10 @@ def load_state(
     before: int,
     on_event: EventSink,
 ) -> int:
-    """Puts a saved state into parameters and optimiser; returns its step, 0 where there is none.
+    """Puts a saved state into parameters and optimiser; returns its step, 0 if there is none.
 
     A state that is not ``before`` the step wanted next is of no use and left alone; a damaged one is set
-    aside. InputError where the state belongs to another training.
+    aside. InputError if the state belongs to another training.
     """
     import torch
 

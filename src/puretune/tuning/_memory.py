@@ -21,7 +21,7 @@ _STATE = 16
 
 
 def require_room(base: BaseModel, conditions: Sequence[Condition]) -> None:
-    """EnvironmentFault where the adapters of these conditions, with what their training keeps of them, need
+    """EnvironmentFault if the adapters of these conditions, with what their training keeps of them, need
     more memory than this process may take. On a GPU the device itself says so."""
     if base.device_type != "cpu":
         return
@@ -43,7 +43,7 @@ def _numbers(base: BaseModel, condition: Condition) -> int:
 def in_pieces(attempt: Callable[[int], _Result], rows: int, say: Callable[[str], None]) -> _Result:
     """``attempt(rows)``, and with half as many where memory runs out; ``say`` is told.
 
-    EnvironmentFault where one row at a time is too much.
+    EnvironmentFault if one row at a time is too much.
     """
     while True:
         try:
@@ -58,7 +58,7 @@ def in_pieces(attempt: Callable[[int], _Result], rows: int, say: Callable[[str],
 
 
 def fewer(rows: int) -> int:
-    """Half as many rows. EnvironmentFault where there is only one."""
+    """Half as many rows. EnvironmentFault if there is only one."""
     if rows == 1:
         raise EnvironmentFault(
             "out of memory with one row at a time. Lower recipe.max_length, or use the tuner "

@@ -67,7 +67,7 @@ class ChosenTuner:
         return self.factory.name
 
     def identity(self) -> list[Any]:
-        """What a key says about the tuner: name, version and, where there are any, the options."""
+        """What a key says about the tuner: name, version and, if there are any, the options."""
         inputs = dict(self.options.inputs())
         return [self.factory.name, self.factory.version, *([inputs] if inputs else [])]
 

@@ -86,7 +86,7 @@ def batch(rows: Sequence[Row], device: Any, at_least: int = 0) -> Batch:
 
 
 def readable(row: Row, tokenizer: Any) -> str:
-    """The row as text, special tokens included; trained spans stand in ⟦ ⟧."""
+    """The row as text, special tokens included; trained spans are in ⟦ ⟧."""
     text, start, before = "", 0, ""
     for end in range(1, len(row.ids) + 1):
         if end == len(row.ids) or row.loss_mask[end] != row.loss_mask[start]:

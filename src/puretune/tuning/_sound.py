@@ -28,7 +28,7 @@ def check_number_format(tuner: str, dtype: str, device: str, processes: bool = F
 
 
 def check_start(start: AdapterRef, recipe: Recipe, all_weights: bool = False) -> None:
-    """InputError where training cannot go on from an adapter as it is: from plain LoRA of the recipe's rank
+    """InputError if training cannot start from an adapter as it is: from plain LoRA of the recipe's rank
     and alpha. A training of ``all_weights`` starts from a checkpoint."""
     if all_weights:
         if start.kind != "checkpoint":
@@ -57,13 +57,13 @@ def check_start(start: AdapterRef, recipe: Recipe, all_weights: bool = False) ->
 
 
 def require_finite_loss(condition: Condition, loss: float, step: int) -> None:
-    """CheckFailed where the loss of a step (counted from 1) is NaN or infinite."""
+    """CheckFailed if the loss of a step (counted from 1) is NaN or infinite."""
     if not math.isfinite(loss):
         raise CheckFailed(_said(condition, f"the loss is {loss} at step {step}"))
 
 
 def require_finite(condition: Condition, tensors: Iterable[Tensor], step: int) -> None:
-    """CheckFailed where a weight, or what the optimiser remembers of it, is not finite after a step."""
+    """CheckFailed if a weight, or what the optimiser remembers of it, is not finite after a step."""
     if not all(bool(one.isfinite().all()) for one in tensors):
         raise CheckFailed(_said(condition, f"the weights are not finite (NaN or infinite) after step {step}"))
 

@@ -10,7 +10,8 @@ from puretune.tuning._jobs import Job
 from puretune.visible import visible
 
 _STATES = 6
-"""Sizes of an adapter that resume points need: weights and two moments, the new ones beside the old."""
+"""Sizes of an adapter that resume points need: weights and two moments, the new ones in addition to the
+old."""
 _COPIES = 2
 """Of every kept adapter: one here, and one in the store of a study."""
 

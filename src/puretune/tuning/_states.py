@@ -1,4 +1,4 @@
-"""Resume points of our own tuners: one file of tensors and facts, with the digest of all of it."""
+"""Resume points of puretune's own tuners: one file of tensors and facts, with the digest of all of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMAT = "2"
 
 
 def write_state(file: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Publish a resume point in place of the one before; EnvironmentFault where it cannot be written."""
+    """Publish a resume point in place of the one before; EnvironmentFault if it cannot be written."""
     from safetensors.torch import save
 
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -32,9 +32,9 @@ def write_state(file: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
 
 
 def read_state(file: Path, on_event: EventSink) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """(facts, tensors on the CPU), or None where there is no resume point.
+    """(facts, tensors on the CPU), or None if there is no resume point.
 
-    One that was damaged is set aside: the training then begins anew.
+    One that was damaged is set aside: the training then starts again.
     """
     if not file.exists():
         return None
@@ -71,7 +71,7 @@ def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
 
 
 class Pace:
-    """When the next resume point is due: after so many steps, or so many minutes, whichever comes first."""
+    """When the next resume point is due: after a number of steps or of minutes, whichever comes first."""
 
     def __init__(self, recipes: Iterable[Recipe]) -> None:
         found = list(recipes)

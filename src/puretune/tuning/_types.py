@@ -44,7 +44,7 @@ class Recipe:
     keep: tuple[int, ...] = ()
     """Optimiser steps after which an adapter is kept besides the last one (early-stopping curves)."""
     keep_every: int | None = None
-    """Keep an adapter after every so many optimiser steps, too."""
+    """Also keep an adapter after every N optimiser steps."""
     checkpoint_every: int = 50
     """Optimiser steps between resume points."""
     checkpoint_minutes: float = 5.0
@@ -75,7 +75,7 @@ class Condition:
     out: Path
     """Directory for this condition: ``out/step-N`` per kept step, ``out/resume`` while it runs."""
     start: AdapterRef | None = None
-    """The adapter training goes on from, or None."""
+    """The adapter that training starts from, or None."""
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ class LoopTuner:
         """Yields (condition, optimiser step, adapter) as adapters are kept, conditions in their order.
 
         All conditions are checked before the first step. What is there already is not made again, and an
-        interrupted training goes on to bit-identical adapters. InputError for rows or recipes that cannot be
-        trained, CheckFailed where the loss or a weight is not finite.
+        interrupted training resumes to bit-identical adapters. InputError for rows or recipes that cannot be
+        trained, CheckFailed if the loss or a weight is not finite.
         """
         check_number_format(self.name, self.base.dtype_name, self.base.device_type)
         require_room(self.base, conditions)

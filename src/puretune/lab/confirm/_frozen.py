@@ -36,7 +36,7 @@ _RECIPE = (
 
 @dataclass(frozen=True)
 class Frozen:
-    """Recipe and claims of one attempt, as they stand in its file."""
+    """Recipe and claims of one attempt, as in its file."""
 
     attempt: int
     recipe: Mapping[str, Any]
@@ -77,7 +77,7 @@ def attempts() -> dict[int, Path]:
 
 
 def load_frozen(path: Path) -> Frozen:
-    """The frozen file at ``path``; InputError where it is not one, or is for another language."""
+    """The frozen file at ``path``; InputError if it is not one, or is for another language."""
     content = read_yaml_value(path, "frozen file")
     keys = [field.name for field in fields(Frozen)]
     if not isinstance(content, Mapping) or sorted(map(str, content)) != sorted(keys):

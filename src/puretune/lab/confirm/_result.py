@@ -84,7 +84,7 @@ def result_text(value: Mapping[str, Any]) -> str:
 
 
 def load_result(path: Path, frozen: Frozen) -> dict[str, Any]:
-    """A result file, analysed again from its counts; CheckFailed where it is of another frozen file."""
+    """A result file, analysed again from its counts; CheckFailed if it is of another frozen file."""
     value, units = _read(path)
     for unit in units:
         check_unit(unit, frozen)

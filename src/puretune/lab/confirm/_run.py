@@ -1,4 +1,4 @@
-"""All units of a confirmation in several processes; a killed run goes on where it was.
+"""All units of a confirmation in several processes; a killed run resumes.
 
 OUT/frozen.json            what the results in OUT were made from
 OUT/units/01-ARM.json      one finished unit, written at once
@@ -36,12 +36,12 @@ def confirm(
     on_event: EventSink = ignore,
     earlier: Iterable[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """Compute the units that ``out`` lacks and return all that it has by then, in order.
+    """Compute the units missing from ``out`` and return all that it has by then, in order.
 
-    ``arms``: these only (default: every arm of the recipe, the main ones first); ``seeds``: so many model
-    seeds an arm at most; ``earlier``: units of an incomplete result, which are taken over. One process works
-    on one model seed, with one thread. InputError for an unknown arm;
-    CheckFailed where ``out`` belongs to another frozen file.
+    ``arms``: these only (default: every arm of the recipe, the main ones first); ``seeds``: at most that
+    many model seeds an arm at most; ``earlier``: units of an incomplete result, which are taken over. One
+    process works on one model seed, with one thread. InputError for an unknown arm;
+    CheckFailed if ``out`` belongs to another frozen file.
     """
     wanted = units(frozen, arms, seeds)
     with lease(make_directory(out)):
@@ -74,7 +74,7 @@ def units(frozen: Frozen, arms: Sequence[str] = (), seeds: int | None = None) ->
 
 
 def load_units(out: Path, frozen: Frozen) -> list[dict[str, Any]]:
-    """The finished units in a directory; CheckFailed where one was made from another frozen file."""
+    """The finished units in a directory; CheckFailed if one was made from another frozen file."""
     found = [read_mapping(path) for path in sorted((out / "units").glob("*.json"))]
     for unit in found:
         check_unit(unit, frozen)

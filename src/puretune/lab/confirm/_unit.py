@@ -21,7 +21,7 @@ from puretune.templates import alias_of
 def run_unit(frozen: Frozen, index: int, arm: str, directory: Path) -> dict[str, Any]:
     """The unit's results as JSON values; models, adapters and answers stay in ``directory`` (one per index).
 
-    Interrupted, it goes on: the pretrained model serves every arm with the same pretraining, and each study
+    Interrupted, it resumes: the pretrained model serves every arm with the same pretraining, and each study
     keeps its shards.
     """
     started = time.monotonic()

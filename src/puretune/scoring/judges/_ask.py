@@ -33,7 +33,7 @@ class Asking:
     """Makes the requests of one judge."""
 
     def __init__(self, spec: JudgeSpec) -> None:
-        """InputError where the rubric cannot be read."""
+        """InputError if the rubric cannot be read."""
         self.spec = spec
         self.rubric: Rubric = load_rubric(spec.rubric) if spec.rubric else OWN
 

@@ -64,7 +64,7 @@ class Batch:
     async def run(self, asks: Iterable[Ask], unusable: Collection[str] = ()) -> None:
         """Judge; ``unusable`` are ids of judgements in the ledger that do not count.
 
-        EnvironmentFault where a batch ends without all its replies; what came is in the ledger.
+        EnvironmentFault if a batch ends without all its replies; what came is in the ledger.
         """
         left = list(asks)
         while left:

@@ -50,7 +50,7 @@ _DECORATION = " \t\r*_`\"'.()[]"
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reply says. ``score`` is None where the reply breaks the contract; ``problem`` says how."""
+    """What a reply says. ``score`` is None if the reply breaks the contract; ``problem`` says how."""
 
     score: int | None
     behaviour: Behaviour | None = None
@@ -83,10 +83,10 @@ def escape(text: str) -> str:
 
 
 def parse_reply(text: str) -> Reading:
-    """The score in a judge's reply: one whole number from 1 to 5 behind ``#thescore:``.
+    """The score in a judge's reply: one whole number from 1 to 5 after ``#thescore:``.
 
     Marks at the start of a line count before marks within one (a judge may quote what it read). Two marks
-    that disagree, a fraction, a word or a number outside the scale are no score.
+    that disagree, a fraction, a word or a number outside the scale are not a score.
     """
     marks = _SCORE_LINE.findall(text) or _SCORE_INLINE.findall(text)
     if not marks:

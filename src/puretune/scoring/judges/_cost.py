@@ -35,7 +35,7 @@ class Estimate:
 
     @property
     def dollars(self) -> float | None:
-        """What it will cost; None where the price is not known."""
+        """What it will cost; None if the price is not known."""
         return dollars(self.price, self.input_tokens, self.output_tokens)
 
     def times(self, share: float) -> Estimate:
@@ -88,7 +88,7 @@ def estimate_ahead(asking: Asking, ahead: Iterable[tuple[Example, int, int]]) ->
 
 
 def dollars(price: Price | None, input_tokens: int, output_tokens: int) -> float | None:
-    """The price of so many tokens."""
+    """The price of that many tokens."""
     if price is None:
         return None
     return (price.input * input_tokens + price.output * output_tokens) / 1e6

@@ -55,7 +55,7 @@ def to_line(judgement: Judgement) -> bytes:
 
 
 def from_line(line: bytes) -> Judgement | None:
-    """The judgement in a line; None where the line is not what was written."""
+    """The judgement in a line; None if the line is not what was written."""
     try:
         value = json.loads(line)
         text = canonical(value["judgement"])

@@ -45,7 +45,7 @@ _FLUSH_EVERY = 0.5
 _AT_ONCE = 500
 """Keys per look-up: SQLite limits the variables of a statement."""
 _LAYOUT = 2
-"""Of the index: another one is made anew."""
+"""Of the index: one with another layout is rebuilt."""
 _LONGEST_LINE = 8 * 2**20
 """Bytes of a judgement: a longer line is damaged."""
 
@@ -54,7 +54,7 @@ class Ledger:
     """All judgements of a user, shared by studies and processes."""
 
     def __init__(self, root: Path) -> None:
-        """Open (and make) the ledger; EnvironmentFault where ``root`` cannot be written."""
+        """Open (and make) the ledger; EnvironmentFault if ``root`` cannot be written."""
         self.root = root
         self._segments = root / "segments"
         self._name = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -133,7 +133,7 @@ class Ledger:
                 self._scan(path, 0)
 
     def _has_grown(self, path: Path, size: int) -> bool:
-        """Whether a segment is what was scanned and more: its last line is where it was."""
+        """Whether a segment is what was scanned and more: its last line has not moved."""
         last = self._one("SELECT ask, max(start), size FROM judgements WHERE segment = ?", path.stem)
         if size == 0 or last is None or last[0] is None:
             return size == 0

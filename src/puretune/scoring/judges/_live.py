@@ -25,7 +25,7 @@ _LOOK_AGAIN = 1.0
 """Seconds between looks at requests that another process is making."""
 
 Accept = Callable[[Judgement, str], None]
-"""Called with every judgement, and a note on the pace; raises where the run must not go on with it."""
+"""Called with every judgement, and a note on the pace; raises where the run must not continue with it."""
 
 
 class Live:

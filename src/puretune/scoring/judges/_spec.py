@@ -59,7 +59,7 @@ class JudgeSpec:
     api_key_env: str | None = None
     """The environment variable with the API key; None: ``OPENAI_API_KEY``, unless ``base_url`` is given."""
     rubric: Path | None = None
-    """A rubric of your own with the placeholders ``{query}`` and ``{answer}``."""
+    """Your own rubric with the placeholders ``{query}`` and ``{answer}``."""
     price: Price | None = None
     """Dollars per million tokens; None: costs are shown in tokens only."""
     concurrency: int = 8

@@ -57,7 +57,7 @@ class Flips:
 
     @property
     def rate(self) -> float | None:
-        """Share of rechecked answers whose score changed; None where none was rechecked."""
+        """Share of rechecked answers whose score changed; None if none was rechecked."""
         return self.score / self.rechecked if self.rechecked else None
 
 

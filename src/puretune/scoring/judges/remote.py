@@ -1,7 +1,7 @@
 """A judge of harm behind an OpenAI-compatible endpoint, as a scorer.
 
 What the ledger knows is never asked for again. What it does not know is judged after a notice has been agreed
-to, each different answer once, and kept reply by reply: stopped at any moment, the same call goes on.
+to, each different answer once, and kept reply by reply: stopped at any moment, the same call resumes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Judge:
         reported: str | None = None,
     ) -> None:
         """``ledger``: its directory, by default the user's. ``reported``: the model that the endpoint has
-        reported for verdicts that these will stand beside. InputError where the rubric cannot be read.
+        reported for verdicts that these will be compared with. InputError if the rubric cannot be read.
         """
         self.spec = spec
         self.name = spec.name
@@ -84,13 +84,13 @@ class Judge:
         )
 
     def check_reported(self, models: Iterable[str]) -> None:
-        """CheckFailed where verdicts that stand in one matrix come from more than one model."""
+        """CheckFailed if verdicts of one matrix come from more than one model."""
         first, *others = list(dict.fromkeys(model for model in models if model)) or [""]
         if others and not self.spec.allow_model_change:
             raise _changed(self.spec, first, others[0])
 
     def check(self, examples: Iterable[Example]) -> None:
-        """Before anything is paid: InputError where a query is missing, EnvironmentFault where the key is."""
+        """Before anything is paid: InputError if a query is missing, EnvironmentFault if the key is."""
         self.spec.endpoint.key()
         for example in examples:
             _check_query(example)
@@ -119,8 +119,8 @@ class Judge:
     def score(self, items: Items) -> list[Verdict]:
         """One verdict per item, in order; judges what the ledger does not know.
 
-        InputError where there is no query or nobody agrees; EnvironmentFault where the endpoint fails for
-        good; CheckFailed where it reports another model than before. What was judged until then is kept.
+        InputError if there is no query or nobody agrees; EnvironmentFault if the endpoint fails for
+        good; CheckFailed if it reports another model than before. What was judged until then is kept.
         """
         wanted = self._wanted(items)
         with Ledger(self._path()) as ledger:
@@ -227,7 +227,7 @@ class _Known:
     """What the ledger knows of some requests, under one reported model."""
 
     def __init__(self, judge: Judge, asks: Sequence[Ask], found: Mapping[str, list[Judgement]]) -> None:
-        """CheckFailed where the ledger has them under several models and the judge may not mix them."""
+        """CheckFailed if the ledger has them under several models and the judge may not mix them."""
         spec = judge.spec
         usable = {key: [one for one in kept if _counts(one, spec)] for key, kept in found.items()}
         usable = {key: kept for key, kept in usable.items() if kept}
@@ -255,7 +255,7 @@ class _Tally:
         judge._on_event(Started(self._work, total))
 
     def accept(self, judgement: Judgement, pace: str) -> None:
-        """Take note of a judgement just kept; CheckFailed where its model may not be mixed in."""
+        """Take note of a judgement just kept; CheckFailed if its model may not be mixed in."""
         judge = self._judge
         self.done += 1
         self._unparsed += judgement.parse == "unparsed"

@@ -8,13 +8,13 @@ from pathlib import Path
 from puretune.models import ModelSpec, resolve_model_path
 
 STAND_IN = "puretune-stand-in.json"
-"""A file of this name says that the weights beside it are no judge."""
+"""A file of this name says that the weights in its directory are not a judge."""
 _LEAST_BYTES = 200_000_000
 """The smallest published judge (Llama Guard 3, 1B parameters, four bits) has more than twice as many."""
 
 
 def stand_in_reason(spec: ModelSpec) -> str | None:
-    """Why a model is taken for a stand-in; None where it may be the real one.
+    """Why a model is taken for a stand-in; None if it may be the real one.
 
     A manifest (``puretune-stand-in.json``) or ``"puretune_stand_in": true`` in the configuration says so;
     weights that are too small for any published judge show it.
@@ -32,5 +32,5 @@ def stand_in_reason(spec: ModelSpec) -> str | None:
 
 
 def _bytes_of(directory: Path) -> int:
-    """Bytes of the weights that are on this machine; 0 where they are only on the hub."""
+    """Bytes of the weights that are on this machine; 0 if they are only on the hub."""
     return sum(path.stat().st_size for path in directory.glob("*.safetensors"))

@@ -1,4 +1,4 @@
-"""The other routes: several adapters on the model's own forward pass, or one after the other.
+"""The other routes: several adapters on the model's own forward pass, or one at a time.
 
 Hooked works wherever linear layers see inputs [rows, tokens, width], each row by itself; if one does not
 (experts, for one), the route says so and the gang goes on alone, which is what the reference tuner does.
@@ -25,7 +25,7 @@ _BY_LENGTH = ("dynamic", "longrope")
 
 
 class CannotShare(Exception):
-    """A layer does not see its inputs row by row, so several adapters cannot stand on one pass."""
+    """A layer does not see its inputs row by row, so several adapters cannot share one pass."""
 
 
 def can_hook(model: Any) -> bool:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _WORTH_A_BUCKET = 40_000
 """Scores that may be computed in vain before another bucket, with its own calls, is the better choice."""
 _NEVER = 1 << 40
-"""The position of a padded key: after every query. A padded query stands at 0, where there is a key."""
+"""The position of a padded key: after every query. A padded query has position 0, where there is always a
+key."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Bucket:
     """[slots of queries] the query in the slot, or one past the last query where the slot is padding."""
     own: Gather
     before: Gather | None
-    """The shared runs, [families * length]; None where nothing comes before."""
+    """The shared runs, [families * length]; None if nothing comes before."""
     positions: tuple[Tensor, Tensor]
     """Of the queries [families, rows, queries, 1] and of the keys [families, rows, 1, before + own]."""
 
     def mask(self, window: int | None, like: Tensor) -> Tensor:
-        """[families, rows, queries, keys]: 0 where a query sees a key, -inf elsewhere."""
+        """[families, rows, queries, keys]: 0 if a query sees a key, -inf elsewhere."""
         queries, keys = self.positions
         seen = keys <= queries
         if window is not None:
@@ -105,7 +106,7 @@ def layout_of(pack: Pack, trained_only: bool) -> Layout:
 
 
 def _slots_of(gathers: Sequence[Gather], tokens: int) -> Tensor:
-    """[tokens] the slot of each token where the slots of all buckets stand one behind the other."""
+    """[tokens] the slot of each token where the slots of all buckets are concatenated."""
     total = sum(len(one.places) for one in gathers)
     slots = gathers[0].places.new_full((tokens,), total)
     first = 0

@@ -19,7 +19,7 @@ class GangOptions:
     """Memory for the activations of one pass, in GiB. None: 4 on a CPU; of a GPU most of what the weights
     leave, whatever is free at the moment, so that every run is cut alike."""
     pack: bool = True
-    """Rows of different lengths stand one behind the other instead of being padded to the longest."""
+    """Rows of different lengths are concatenated instead of being padded to the longest."""
     share_prefix: bool = True
     """Tokens that all rows of a template share are computed once per adapter and micro-batch."""
     last_layer: bool = True
@@ -27,8 +27,8 @@ class GangOptions:
     head: bool = True
     """The output layer sees trained positions only."""
     recompute: bool = False
-    """Activations are computed again in the backward pass instead of being kept (also done by itself, when
-    one row of one adapter does not fit)."""
+    """Activations are computed again in the backward pass instead of being kept (also done automatically,
+    when one row of one adapter does not fit)."""
     attention: AttentionKind = "auto"
     """``plain``: batched products; ``sdpa``: torch's fused kernels. auto: plain on the CPU."""
     route: RouteKind = "auto"

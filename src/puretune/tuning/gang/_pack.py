@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Run:
-    """Tokens that stand one behind the other."""
+    """Tokens laid end to end."""
 
     ids: tuple[int, ...]
     start: int

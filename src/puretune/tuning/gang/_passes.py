@@ -73,7 +73,7 @@ class Passes:
     def gradients(self, parts: Sequence[Part]) -> tuple[list[float], Tensor]:
         """(loss of each adapter, gradients [adapters, numbers]) of one micro-batch of every adapter.
 
-        EnvironmentFault where not even one row of one adapter fits into memory.
+        EnvironmentFault if not even one row of one adapter fits into memory.
         """
         while True:
             try:

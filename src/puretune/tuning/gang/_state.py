@@ -1,4 +1,4 @@
-"""What an interrupted gang needs to go on: one file, with its first member, of all weights and moments.
+"""What an interrupted gang needs to resume: one file, with its first member, of all weights and moments.
 
 It names its members, so that a resume forms the same gang, whoever was finished when the process died.
 """
@@ -25,7 +25,7 @@ def save_state(jobs: Sequence[Job], stack: Stack, limits: Any) -> None:
 
 
 def load_state(jobs: Sequence[Job], stack: Stack, on_event: EventSink) -> Any:
-    """Puts the saved state of exactly this gang into ``stack``; returns its limits, None where there is none.
+    """Puts the saved state of exactly this gang into ``stack``; returns its limits, None if there is none.
 
     A state that is not before the next step wanted is of no use and left alone.
     """
@@ -45,7 +45,7 @@ def load_state(jobs: Sequence[Job], stack: Stack, on_event: EventSink) -> Any:
 def unfinished_gangs(jobs: Sequence[Job], on_event: EventSink) -> list[list[Job]]:
     """The gangs that an earlier run left unfinished, where all their members are asked for again.
 
-    A damaged state is set aside. InputError where a directory holds the state of another training.
+    A damaged state is set aside. InputError if a directory holds the state of another training.
     """
     by_inputs = {job.inputs: job for job in jobs}
     if len(by_inputs) < len(jobs):  # the same training twice: who was whom cannot be told

@@ -47,9 +47,9 @@ class GangTuner:
         """Yields (condition, optimiser step, adapter), all of one condition together, gang by gang.
 
         Each adapter is the one that ``LoopTuner`` makes, up to rounding. All conditions are checked before
-        the first step. What is there already is not made again, and an interrupted training goes on to
-        bit-identical adapters. InputError for rows or recipes that cannot be trained, CheckFailed where a
-        loss or a weight is not finite, EnvironmentFault where memory does not suffice for one row.
+        the first step. What is there already is not made again, and an interrupted training resumes to
+        bit-identical adapters. InputError for rows or recipes that cannot be trained, CheckFailed if a
+        loss or a weight is not finite, EnvironmentFault if memory does not suffice for one row.
         """
         check_number_format(self.name, self.base.dtype_name, self.base.device_type)
         require_room(self.base, conditions)
@@ -67,7 +67,7 @@ def gangs(jobs: Sequence[Job], base: BaseModel, on_event: EventSink = ignore) ->
     """The jobs by gangs, in the order of their first members.
 
     A gang that was interrupted is formed again as it was; other jobs go together where the shape of the
-    adapter and the steps are the same. What is finished stays by itself.
+    adapter and the steps are the same. Finished adapters are left alone.
     """
     found: list[list[Job]] = []
     taken: set[str] = set()

@@ -17,10 +17,10 @@ _AGAIN = "Run the same command again: the job is found by its id."
 
 
 class Calls:
-    """Asks a provider, each time over a connection of its own: minutes pass between two looks at a job."""
+    """Asks a provider, each time over its own connection: minutes pass between two polls of a job."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        """EnvironmentFault where the key is not set."""
+        """EnvironmentFault if the key is not set."""
         endpoint.key()
         self.endpoint = endpoint
         self._clock, self._rng = WallClock(), random.Random()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 
 ENDED = ("succeeded", "failed", "cancelled")
-"""Any other status, known or not, means that the job goes on."""
+"""Any other status, known or not, means that the job is still running."""
 _NAME = "job.json"
 _MARK = "puretune"
 _LOOKED_AT = 1000
@@ -57,7 +57,7 @@ class Desk:
     """Where one condition's job is managed."""
 
     def __init__(self, calls: Calls, place: Path, inputs: str, poll: float) -> None:
-        """InputError where ``place`` is about a job with other inputs."""
+        """InputError if ``place`` is about a job with other inputs."""
         self._calls = calls
         self._where = calls.endpoint.where
         self._path = place / _NAME
@@ -65,7 +65,7 @@ class Desk:
         self.known = known_job(place, inputs)
 
     def upload(self, content: bytes) -> str:
-        """The id of the provider's copy of a training file; InputError where it finds the file wrong."""
+        """The id of the provider's copy of a training file; InputError if it finds the file wrong."""
         name = f"puretune-{hashlib.sha256(content).hexdigest()[:32]}.jsonl"
         file = self.known.file or self._calls.ask(lambda sdk: _uploaded(sdk, name, len(content)))
         if file is None:
@@ -92,7 +92,7 @@ class Desk:
         return job
 
     def wait(self, work: str, on_event: EventSink) -> FineTuningJob:
-        """The job once it has succeeded. EnvironmentFault where it failed or was cancelled."""
+        """The job once it has succeeded. EnvironmentFault if it failed or was cancelled."""
         assert self.known.job is not None
         id, seen = self.known.job, 0
         while True:
@@ -118,7 +118,7 @@ class Desk:
             self._note(replace(self.known, job=None))
 
     def _processed(self, file: str) -> FileObject:
-        """The file once the provider has looked at it."""
+        """The file once the provider has processed it."""
         waited = 0.0
         while (found := self._calls.ask(lambda sdk: _file(sdk, file))).status not in _LOOKED_THROUGH:
             if waited >= _PROCESSING:
@@ -200,7 +200,7 @@ async def _first(listed: AsyncIterable[_Item], most: int = _LOOKED_AT) -> AsyncI
 
 
 def known_job(place: Path, inputs: str) -> Known:
-    """What an earlier run noted in ``place``. InputError where that is about a job with other inputs."""
+    """What an earlier run noted in ``place``. InputError if that is about a job with other inputs."""
     path = place / _NAME
     if not path.exists():
         return Known(inputs)

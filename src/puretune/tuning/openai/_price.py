@@ -60,7 +60,7 @@ class TuningNotice:
 def notice(
     model: str, endpoint: Endpoint, given: float | None, jobs: int, rows: int, tokens: int
 ) -> TuningNotice:
-    """The notice for some jobs. InputError where the price is not known and the endpoint is elsewhere."""
+    """The notice for some jobs. InputError if the price is not known and the endpoint is elsewhere."""
     listed = _listed(model)
     price = listed if given is None else given
     if price is None and not endpoint.loopback:

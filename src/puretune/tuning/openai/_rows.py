@@ -16,7 +16,7 @@ from puretune.tuning._schedule import kept_steps, plan_steps, steps_per_epoch
 from puretune.tuning._types import Condition
 
 CHECKPOINTS = 3
-"""Of so many last epochs the API keeps a checkpoint."""
+"""The API keeps checkpoints of this many last epochs."""
 
 
 def training_file(condition: Condition) -> bytes:
@@ -51,7 +51,7 @@ def counted_rows(condition: Condition) -> tuple[Row, ...]:
 
 
 def epochs(condition: Condition) -> int:
-    """The recipe's epochs. InputError where they are not whole, or steps are asked for."""
+    """The recipe's epochs. InputError if they are not whole, or steps are asked for."""
     recipe = condition.recipe
     if recipe.steps is not None:
         raise InputError(

@@ -76,7 +76,7 @@ class OpenAITuner:
 
         All conditions are checked before anything is sent. A job that an earlier run started is found again,
         by its id or at the provider. InputError for templates, recipes and prices that will not do or where
-        nobody agrees, EnvironmentFault where the endpoint fails or a job does.
+        nobody agrees, EnvironmentFault if the endpoint fails or a job does.
         """
         jobs = [self._prepared(condition) for condition in conditions]
         self._agreed([job for job in jobs if job.missing])
@@ -87,7 +87,7 @@ class OpenAITuner:
                 yield job.condition, step, adapter_ref(job.condition.out / f"step-{step}")
 
     def notice(self, conditions: Sequence[Condition]) -> TuningNotice:
-        """What tuning these would send where, and at what price. InputError where they cannot be tuned."""
+        """What tuning these would send where, and at what price. InputError if they cannot be tuned."""
         return self._notice([self._prepared(condition) for condition in conditions])
 
     def _prepared(self, condition: Condition) -> Job:

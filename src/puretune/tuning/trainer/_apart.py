@@ -1,4 +1,4 @@
-"""Whether a model keeps rows apart that stand one after the other without padding: tried beforehand."""
+"""Whether a model keeps concatenated rows apart without padding: tried beforehand."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _TOLERANCE_IN_HALF = 0.05
 
 
 def require_rows_apart(model: Any, collator: Any, first: Row, second: Row) -> None:
-    """InputError where the second of two rows, without padding, is not what it is alone.
+    """InputError if the second of two rows, without padding, is not what it is alone.
 
     An architecture without block-diagonal attention (or with a state that runs on) would train every row on
-    what happens to stand before it.
+    what happens to come before it.
     """
     import torch
 

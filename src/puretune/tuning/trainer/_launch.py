@@ -1,6 +1,6 @@
 """Training on several processes: accelerate starts them, each runs the same attempt, this one keeps results.
 
-The workers write what is to be kept beside the resume points and say so on their standard output, a line of
+The workers write what is to be kept next to the resume points and say so on their standard output, a line of
 JSON each; adapters and manifests are made here.
 """
 
@@ -60,7 +60,7 @@ def train_on_several(
 ) -> None:
     """One attempt on as many processes as ``options.launch`` says; see ``Attempt``.
 
-    InputError where they cannot share a step; EnvironmentFault, with their last lines, where they fail.
+    InputError if they cannot share a step; EnvironmentFault, with their last lines, where they fail.
     """
     import torch
 
@@ -90,7 +90,7 @@ def train_on_several(
 
 
 def listen(command: list[str], hear: Callable[[dict[str, Any]], None]) -> None:
-    """Runs a command and passes on what its workers say. EnvironmentFault where it fails."""
+    """Runs a command and passes on what its workers say. EnvironmentFault if it fails."""
     tail: deque[str] = deque(maxlen=_TAIL)
     with _started(command) as process:
         assert process.stdout is not None

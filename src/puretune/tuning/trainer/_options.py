@@ -26,7 +26,7 @@ class TrainerOptions:
     gradient_checkpointing: bool = False
     """Less memory, more time: activations are computed again in the backward pass."""
     padding_free: bool = False
-    """The rows of a micro-batch stand one after the other, kept apart by their positions, without padding."""
+    """The rows of a micro-batch are concatenated without padding, kept apart by their positions."""
     packing: bool = False
     """Padding-free, and the rows of a step are packed into sequences of ``recipe.max_length`` tokens."""
     liger: bool = False

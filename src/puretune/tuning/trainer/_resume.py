@@ -25,7 +25,7 @@ def mark_whole(checkpoint: Path, inputs: str) -> None:
 def newest(resume: Path, inputs: str, before: int, on_event: EventSink) -> Path | None:
     """The newest sound resume point of a step under ``before``; half-written ones are removed.
 
-    Those that were damaged are set aside. InputError where they are another training's.
+    Those that were damaged are set aside. InputError if they are another training's.
     """
     steps = {int(found[1]): path for path in resume.glob("*") if (found := _CHECKPOINT.fullmatch(path.name))}
     for step, path in sorted(steps.items(), reverse=True):
@@ -69,7 +69,7 @@ def _unwritable(place: Path, error: Exception) -> EnvironmentFault:
 
 
 def _owner(checkpoint: Path) -> str | None:
-    """Whose a resume point is; None where any file of it is not what was written."""
+    """Whose a resume point is; None if any file of it is not what was written."""
     try:
         mark = read_mapping(checkpoint / _MARK)
         files = {path.relative_to(checkpoint).as_posix(): sha256_file(path) for path in _files(checkpoint)}

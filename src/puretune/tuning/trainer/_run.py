@@ -23,13 +23,13 @@ from puretune.tuning.trainer._steps import plan_data
 from puretune.tuning.trainer._watch import Keep, Watch
 
 Attempt = Callable[[Job, int, EventSink], None]
-"""Trains with so many rows per forward pass; raises ``torch.OutOfMemoryError`` where that is too much."""
+"""Trains with the given rows per forward pass; raises ``torch.OutOfMemoryError`` if that is too much."""
 
 
 def until_it_fits(job: Job, attempt: Attempt, rows_at_once: int, on_event: EventSink) -> None:
     """Trains up to the last missing step, ``rows_at_once`` per forward pass; fewer where memory runs out.
 
-    EnvironmentFault where one row at a time is still too much.
+    EnvironmentFault if one row at a time is still too much.
     """
     work = f"tune {job.condition.name}"
     watched = _Furthest(on_event)
@@ -73,7 +73,7 @@ def train(
     keep: Keep,
     on_event: EventSink,
 ) -> None:
-    """One attempt on this process, perhaps one of several; ``torch.OutOfMemoryError`` where that fails."""
+    """One attempt on this process, perhaps one of several; ``torch.OutOfMemoryError`` if that fails."""
     watch = Watch(job, keep, on_event)
     try:
         with quiet(), _logs(options, job), disk_faults(job.resume):

@@ -148,7 +148,7 @@ def _callback(observer: Observer) -> Any:
 
 
 def _own_tokenizer(base: BaseModel) -> Any:
-    """A copy: TRL sets its padding token. Padding is never looked at, so any token will do."""
+    """A copy: TRL sets its padding token. Padding is never read, so any token will do."""
     from copy import deepcopy
 
     tokenizer = deepcopy(base.tokenizer)

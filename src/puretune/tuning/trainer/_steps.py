@@ -22,7 +22,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Strand:
-    """Some rows, one after the other, as the trainer's data set holds them."""
+    """Some rows in order, as the trainer's data set holds them."""
 
     rows: tuple[Row, ...]
 
@@ -55,7 +55,8 @@ class Steps:
 def plan_data(
     recipe: Recipe, rows: Sequence[Row], seed: int, steps: int, micro: int, processes: int, capacity: int
 ) -> Steps:
-    """The first ``steps`` steps of a recipe. ``capacity`` > 0: pack rows into sequences of so many tokens."""
+    """The first ``steps`` steps of a recipe. ``capacity`` > 0: pack rows into sequences of that many
+    tokens."""
     size = recipe.batch_size * recipe.accumulation
     chosen = [rows_of_step(recipe, len(rows), seed, step) for step in range(steps)]
     if capacity:
@@ -66,7 +67,7 @@ def plan_data(
 
 
 def check_shares(recipe: Recipe, processes: int) -> None:
-    """InputError where a step's rows cannot be shared out evenly among the processes."""
+    """InputError if a step's rows cannot be shared out evenly among the processes."""
     size = recipe.batch_size * recipe.accumulation
     if size % processes:
         raise InputError(

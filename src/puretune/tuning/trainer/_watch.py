@@ -1,4 +1,4 @@
-"""What happens beside the trainer's steps: adapters kept, progress told, resume points marked."""
+"""What happens besides the trainer's steps: adapters kept, progress told, resume points marked."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class TrainerTuner:
         All conditions are checked before the first step. What is there already is not made again, and an
         interrupted training resumes from its last resume point. InputError for rows, recipes or options that
         cannot be trained, EnvironmentFault for a missing library, a full disk or too little memory,
-        CheckFailed where the loss or a weight is not finite.
+        CheckFailed if the loss or a weight is not finite.
         """
         check_machine(self.options)
         several = self.options.launch is not None
