@@ -54,7 +54,7 @@ def test_marks_are_counted_by_example_with_the_first(tmp_path: Path) -> None:
     report = check_source(SourceSpec(str(path)))
     found = next(check for check in report.checks if check.name == "markup")
     assert (found.state, "[INST] (3, first in mine-2)" in found.found) == ("note", True)
-    with pytest.raises(InputError, match=r"turn markup already: \[/INST\] \(3, .*`markup: keep`"):
+    with pytest.raises(InputError, match=r"already contain turn markup: \[/INST\] \(3, .*`markup: keep`"):
         read_source(SourceSpec(str(path)))
     assert len(read_source(SourceSpec(str(path), markup="keep"))) == 4
 
@@ -66,7 +66,7 @@ def test_a_models_own_special_tokens_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text(json.dumps({"prompt": "<turn>the fern"}) + "\n")
     spec = SourceSpec(str(tmp_path / "mine.jsonl"))
     assert read_source(spec)
-    with pytest.raises(InputError, match=r"already: <turn> \(1"):
+    with pytest.raises(InputError, match=r"already contain turn markup: <turn> \(1"):
         read_source(spec, tmp_path / "model")
 
 
