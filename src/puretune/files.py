@@ -290,7 +290,7 @@ class _Values:
         try:
             yaml.constructor.SafeConstructor().construct_yaml_timestamp(node)
         except (ValueError, OverflowError, AttributeError):
-            raise self.fault(node, f"{quoted(text)} is no date. If it is text, put it in quotes") from None
+            raise self.fault(node, f"{quoted(text)} is not a date. If it is text, put it in quotes") from None
         return text
 
     def number(self, node: yaml.ScalarNode, text: str, kind: str) -> int | float:

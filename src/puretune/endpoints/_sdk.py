@@ -75,7 +75,9 @@ class _Body:
 
     def __init__(self, packed: str, most: int) -> None:
         if packed not in ("", "identity", *_PACKED):
-            raise Trouble("failed", f"its reply is packed as {quoted(packed, 40)}, which nobody asked for")
+            raise Trouble(
+                "failed", f"its reply is compressed as {quoted(packed, 40)}, which was not requested"
+            )
         self._unpack = zlib.decompressobj(wbits=47) if packed in _PACKED else None
         self._most = most
         self.content = bytearray()
