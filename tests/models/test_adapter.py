@@ -132,7 +132,7 @@ def test_a_pickled_adapter_is_refused(adapter: Path) -> None:
 def test_an_adapter_that_was_cut_off_is_refused(adapter: Path) -> None:
     weights = adapter / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         adapter_ref(adapter)
 
 

@@ -190,5 +190,5 @@ def test_training_does_not_go_on_from_peculiar_adapters(llama: Any, tmp_path: Pa
 def test_a_damaged_adapter_is_an_input_error(llama: Any, tmp_path: Path) -> None:
     path = saved(llama, tmp_path / "a")
     (path / "adapter_model.safetensors").write_bytes(b"half")
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         load_lora(path, llama.model)

@@ -154,7 +154,7 @@ def test_what_is_tuned_at_a_provider_is_answered_there(tmp_path: Path, model: Pa
         ({"train": [{"name": "x", "checkpoint": "./model"}]}, "asks for models by name and cannot be given"),
         (
             {"train": ["untuned", "CV"], "tuning": {"data": "sums.jsonl"}},
-            "cannot be given what is tuned here",
+            "cannot use what is tuned here",
         ),
         (
             {"suites": [{"name": "s", "source": "sums.jsonl", "scorers": ["choice-loglikelihood"]}]},

@@ -210,7 +210,7 @@ def test_a_finished_plan_imports_nothing_heavy(tmp_path: Path, model: Path) -> N
         ({"tuning": None}, "'CV' is tuned, and the study has no `tuning:` section"),
         ({"suites": ["gsm8"]}, "suites[0]: unknown suite 'gsm8'. Did you mean 'gsm8k'?"),
         ({"suites": suite(scorers=["gsm8"])}, "suites[0]: unknown scorer 'gsm8'. Did you mean 'gsm8k'?"),
-        ({"suites": suite(scorers=[])}, "suites[0]: a suite of your own needs scorers"),
+        ({"suites": suite(scorers=[])}, "suites[0]: your own suite needs scorers"),
         ({"suites": suite() * 2}, "suites: duplicate name 'sums' (2 times)"),
         ({"suites": suite(source="none.jsonl")}, "none.jsonl"),
         ({"model": "./nothing"}, "model: "),

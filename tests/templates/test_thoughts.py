@@ -112,7 +112,7 @@ def test_conversations_under_a_template_that_asks_for_no_thoughts() -> None:
 
 
 def test_thoughts_without_an_answer_are_an_error() -> None:
-    with pytest.raises(InputError, match="no answer behind </think>"):
+    with pytest.raises(InputError, match="no answer after </think>"):
         renderer(CHATML, "strip").example(CHAT, (*ASKED, Message("assistant", "<think>\nHm.\n</think>\n")))
 
 

@@ -218,7 +218,9 @@ def test_what_is_no_file_in_the_place_of_a_segment_is_named(tmp_path: Path, make
 
 def test_a_directory_in_the_place_of_the_index_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "index.sqlite").mkdir(parents=True)
-    with pytest.raises(EnvironmentFault, match=r"index\.sqlite: .* Remove it \(no judgement is lost"):
+    with pytest.raises(
+        EnvironmentFault, match=r"index\.sqlite: .* Remove it \(it is rebuilt, and no judgement is lost"
+    ):
         Ledger(tmp_path)
 
 
