@@ -84,7 +84,7 @@ def test_a_token_for_padding_alone_says_nothing(llama_path: Path, tmp_path: Path
 
 def test_other_ids_are_an_error_that_names_tokens(llama_path: Path, checkpoint: Path) -> None:
     ids_swapped(checkpoint)
-    with pytest.raises(InputError, match=r"tokenizer differs.*other ids for.*study of its own"):
+    with pytest.raises(InputError, match=r"tokenizer differs.*other ids for.*its own study"):
         checked(llama_path, checkpoint)
     assert "it was asked with the base's" in checked(llama_path, checkpoint, accepted=True)
 

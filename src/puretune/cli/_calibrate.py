@@ -35,8 +35,8 @@ def calibrate_command(file: Path, labels: Path, metric: str | None, scorer: str 
 
     A line of LABELS has `label` and the verdict's `id`, `prompt_id` or `line`. The label is yes or no: does
     the answer have what the metric counts? Or it is a behaviour (refused, complied, incoherent, empty).
-    Label a random draw of the answers: from doubtful cases alone no rate can be corrected. Where FILE has
-    several conditions with labels, each is corrected by its own errors.
+    Label a random sample of the answers: a rate cannot be corrected from doubtful cases alone. If several
+    conditions in FILE have labels, each is corrected by its own errors.
     """
     given = read_labelled(file, labels, metric, scorer)
     found = calibrate(given.verdicts, given.labels, given.metric, prompts=given.prompts)

@@ -20,8 +20,8 @@ from puretune.errors import InputError
 def cost(what: str, run: Path | None, **settings: Any) -> None:
     """What the judges of a study, or a judge of the answers in a file, will cost.
 
-    Counts what the ledger does not know. Answers that a study has yet to generate count at their greatest
-    length, so that the figure is the most it can be. Tokens are estimated; nothing is sent.
+    Counts only what is not in the ledger. Answers that a study has yet to generate count at their maximum
+    length, so the figure is an upper bound. Tokens are estimated; nothing is sent.
     """
     if Path(what).suffix.lower() in (".jsonl", ".ndjson"):
         _of_file(Path(what), settings)

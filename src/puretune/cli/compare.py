@@ -25,7 +25,7 @@ _SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
 @click.command()
 @click.argument("run", metavar="RUN", type=PATH)
 @click.option("--with", "reference", help="The condition to compare with.  [default: untuned]")
-@click.option("--metric", help="Only this metric, as `asr (gpt-4)`.")
+@click.option("--metric", help="Only this metric, such as `asr (gpt-4)`.")
 @click.option(
     "--margin", type=_SHARE, help="Differences up to this size count as equivalent.  [default: the study's]"
 )
@@ -34,7 +34,7 @@ _SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
     type=FiniteRange(0, 0.5),
     help="Assumed standard deviation between training runs (0.05: 5 points), if there is one seed.",
 )
-@click.option("--new-categories", is_flag=True, help="Intervals for new categories of prompts.")
+@click.option("--new-categories", is_flag=True, help="Give intervals for new categories of prompts.")
 @click.option(
     "--labels",
     type=FILE,

@@ -39,15 +39,28 @@ def _source_options(command: Any) -> Any:
         click.option(
             "--hold-out", type=float, default=0.0, help="Share of prompts held out as --split test."
         ),
-        click.option("--longest", type=int, help="Leave out conversations with more characters."),
-        click.option("--columns", multiple=True, metavar="A=B", help="Column A is called B in the file."),
-        click.option("--ignore", multiple=True, metavar="NAME", help="A column to leave unused on purpose."),
+        click.option("--longest", type=int, help="Leave out conversations longer than this many characters."),
+        click.option(
+            "--columns",
+            multiple=True,
+            metavar="A=B",
+            help="The file's name B for column A, such as question=frage.",
+        ),
+        click.option(
+            "--ignore", multiple=True, metavar="NAME", help="A column that is left unused on purpose."
+        ),
         click.option("--markup", type=click.Choice(["refuse", "keep"]), default="refuse", help=_MARKUP),
-        click.option("--header/--no-header", default=None, help="Whether a CSV file names its columns."),
-        click.option("--delimiter", metavar="CHAR", help="What separates a CSV file's cells (or: tab)."),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="Whether the first line of a CSV file names its columns.",
+        ),
+        click.option(
+            "--delimiter", metavar="CHAR", help="The separator of a CSV file (a character, or: tab)."
+        ),
         click.option("--format", "format_", help=f"One of {', '.join(FORMATS)} (default: by the columns)."),
-        click.option("--revision", help="The hub revision."),
-        click.option("--config", help="The hub configuration."),
+        click.option("--revision", help="The revision of a hub data set."),
+        click.option("--config", help="The configuration of a hub data set."),
         click.option("--split", help="train, test, ..."),
         click.option("--path", type=PATH, help="Local path of a named source, in place of the hub."),
         click.argument("source"),
@@ -75,8 +88,8 @@ def list_() -> None:
 @data.command("show")
 @_source_options
 @click.option("--limit", type=int, default=3, show_default=True, help="Examples to show.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which ones.")
-@click.option("--model", type=PATH, help="A model's directory: for its special tokens and its sources.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
+@click.option("--model", type=PATH, help="A model's directory, for its special tokens and sources.")
 def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
     """A few examples of SOURCE (a name, a file or a hub id), as they are read."""
     spec = _spec(limit=limit, seed=seed, **described)
@@ -95,11 +108,11 @@ def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
 
 @data.command("check")
 @_source_options
-@click.option("--model", type=PATH, help="A model's directory: for its special tokens and its sources.")
+@click.option("--model", type=PATH, help="A model's directory, for its special tokens and sources.")
 def check(model: Path | None, **described: Any) -> None:
-    """Look SOURCE over: rows, columns that are not read, markup, duplicates, roles, lengths.
+    """Check SOURCE: rows, columns that are not read, markup, duplicates, roles, lengths.
 
-    Exit codes: 0 every row can be used, 1 a check failed, 2 it cannot be read. A note does not fail.
+    Exit codes: 0 every row can be used, 1 a check failed, 2 SOURCE cannot be read. Notes are not failures.
     """
     report = check_source(_spec(**described), _directory(model))
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -13,7 +13,9 @@ from puretune.cli._parameters import PATH, SEED
 
 @click.command()
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The first tuning seed.")
-@click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Tuning seeds.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Number of tuning seeds."
+)
 @click.option(
     "--model",
     type=PATH,

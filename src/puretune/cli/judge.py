@@ -84,7 +84,7 @@ _JUDGE_HELP = (
 def judge() -> None:
     """Judge the answers in FILE (JSON lines with prompt or query or question, and answer).
 
-    A verdict a line goes to OUT. What has been judged before is never paid for again.
+    Writes one verdict per line to OUT. Earlier judgements are never paid for again.
     """
 
 

@@ -44,15 +44,17 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
 
 
 @lab.command("confirm")
-@click.option(
-    "--attempt", type=click.IntRange(0, 10_000), help="Which frozen attempt.  [default: the latest]"
-)
+@click.option("--attempt", type=click.IntRange(0, 10_000), help="The frozen attempt.  [default:  the latest]")
 @click.option("--recipe", type=FILE, help="Your own frozen file, in place of an attempt.")
 @click.option("--out", type=PATH, help="Default: runs/lab-confirm-ATTEMPT.")
-@click.option("--arms", help="Only these, comma-separated.  [default: all, the main ones first]")
+@click.option("--arms", help="Only these arms, comma-separated.  [default: all, the main ones first]")
 @click.option("--seeds", type=click.IntRange(1, 10_000), help="At most N model seeds per arm.")
 @click.option(
-    "--processes", type=click.IntRange(1, 1024), default=1, show_default=True, help="One thread each."
+    "--processes",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Worker processes, one thread each.",
 )
 @click.option("--from", "earlier", type=FILE, help="An incomplete RESULT.json to resume from.")
 def confirm(
@@ -66,7 +68,7 @@ def confirm(
 ) -> None:
     """Put the lab's frozen claims to the test on fresh seeds. Interrupted, the same command resumes.
 
-    Takes hours: ten models are built from nothing in each of two arms, and the other arms follow.
+    Takes hours: ten models are built from scratch in each of two arms, and the other arms follow.
     """
     from puretune.lab import confirm as room
     from puretune.store import write_text
@@ -90,7 +92,7 @@ def confirm(
     type=click.IntRange(0, 10_000),
     help="The frozen attempt that the result belongs to.  [default: the latest]",
 )
-@click.option("--recipe", type=FILE, help="The frozen file, if it is your own.")
+@click.option("--recipe", type=FILE, help="The frozen file, if it is not a built-in attempt.")
 def claims(file: Path, attempt: int | None, recipe: Path | None) -> None:
     """Analyse a result again from its counts and print the verdict on every claim."""
     from puretune.lab import confirm as room

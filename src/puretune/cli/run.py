@@ -55,7 +55,7 @@ def run(
 
 
 @click.command()
-@click.option("--out", type=FILE, help="Write it to this file.")
+@click.option("--out", type=FILE, help="Write the schema to this file.")
 def schema(out: Path | None) -> None:
     """Print the JSON Schema of a study file, for editors."""
     from puretune.store import write_text

@@ -15,11 +15,14 @@ from puretune.scoring import score_file, scorer_named, thoughts_sentence
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--scorer", "name", required=True, help="gsm8k, choice, refusal, or one a package offers.")
-@click.option("--out", type=FILE, required=True, help="Where the verdicts go (.jsonl).")
+@click.option(
+    "--scorer", "name", required=True, help="gsm8k, choice, refusal, or a scorer of an installed package."
+)
+@click.option("--out", type=FILE, required=True, help="File for the verdicts (.jsonl).")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def score(file: Path, name: str, out: Path, force: bool) -> None:
-    """Score the answers in FILE (JSON lines with query, reference, answer); a verdict a line goes to OUT."""
+    """Score the answers in FILE (JSON lines with query, reference, answer); writes one verdict per line "
+    "to OUT."""
     if out.exists() and not force:
         raise InputError(f"{out} exists. Choose another --out, or replace it with --force.")
     if out.exists() and file.exists() and out.samefile(file):

@@ -74,14 +74,14 @@ def show(
     query: str,
     response: str,
 ) -> int:
-    """Show what MODEL (a directory, a hub id, or lab) sees of a template, token by token.
+    """Show what MODEL (a directory, a hub id, or lab) sees under a template, token by token.
 
     \b
     puretune show lab --template CV --against CL
     puretune show DIRECTORY --template CA --markup llama-2 --against-markup auto
 
-    With --against or --against-markup, both renderings and what differs. A directory with a tokenizer alone
-    will do. Exit code 2 where a study would stop at the rendering.
+    With --against or --against-markup, shows both renderings and what differs. A directory with only a
+    tokenizer is enough. Exit code 2 if a study would refuse the rendering.
     """
     from puretune.models import ModelSpec
 

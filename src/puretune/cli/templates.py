@@ -53,7 +53,10 @@ def list_(file: Path | None) -> None:
 @click.argument("name")
 @_FILE
 @click.option(
-    "--model", default="lab", show_default=True, help="Whose tokenizer and turn markup: lab, path, hub id."
+    "--model",
+    default="lab",
+    show_default=True,
+    help="The model for tokenizer and turn markup: lab, a path or a hub id.",
 )
 @click.option(
     "--markup", default="auto", show_default=True, help="auto, or an explicit turn markup (llama-2, ...)."
