@@ -1,4 +1,4 @@
-"""Renderings drawn token by token: coloured cells on a terminal that has colours, marks everywhere else."""
+"""Renderings shown token by token: coloured cells on a terminal that has colours, marks everywhere else."""
 
 from __future__ import annotations
 

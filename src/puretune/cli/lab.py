@@ -44,7 +44,7 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
 
 
 @lab.command("confirm")
-@click.option("--attempt", type=click.IntRange(0, 10_000), help="The frozen attempt.  [default:  the latest]")
+@click.option("--attempt", type=click.IntRange(0, 10_000), help="The frozen attempt.  [default: the latest]")
 @click.option("--recipe", type=FILE, help="Your own frozen file, in place of an attempt.")
 @click.option("--out", type=PATH, help="Default: runs/lab-confirm-ATTEMPT.")
 @click.option("--arms", help="Only these arms, comma-separated.  [default: all, the main ones first]")

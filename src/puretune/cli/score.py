@@ -21,8 +21,8 @@ from puretune.scoring import score_file, scorer_named, thoughts_sentence
 @click.option("--out", type=FILE, required=True, help="File for the verdicts (.jsonl).")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def score(file: Path, name: str, out: Path, force: bool) -> None:
-    """Score the answers in FILE (JSON lines with query, reference, answer); writes one verdict per line "
-    "to OUT."""
+    """Score the answers in FILE (JSON lines with query, reference, answer); writes one verdict per line
+    to OUT."""
     if out.exists() and not force:
         raise InputError(f"{out} exists. Choose another --out, or replace it with --force.")
     if out.exists() and file.exists() and out.samefile(file):

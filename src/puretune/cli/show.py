@@ -1,4 +1,5 @@
-"""``puretune show``: what a model sees of a prompt template, token by token, and how two of them differ."""
+"""``puretune show``: what a model sees under a prompt template, token by token, and how two of them
+differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``puretune templates``: which templates there are, and what a model sees of one."""
+"""``puretune templates``: the known templates, and what a model sees under one."""
 
 from __future__ import annotations
 

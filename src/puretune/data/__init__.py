@@ -1,4 +1,4 @@
-"""What is asked: examples, readers of users' formats, named sources."""
+"""Data: examples, readers of users' formats, named sources."""
 
 from puretune.data._check import DataCheck, DataReport, check_source, notes_on
 from puretune.data._draw import Drawn, data_digest

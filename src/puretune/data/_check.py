@@ -1,4 +1,4 @@
-"""Looking a data set over before anything is trained on it: what is in it, and what is wrong with it."""
+"""Checks of a data set before anything is trained on it: what is in it, and what is wrong with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV files as rows: with a header line or without one, separated by commas, tabs or what is said.
+"""CSV files as rows: with a header line or without one, separated by commas, tabs or a given character.
 
 A header line that is missing is the fault that costs a prompt unnoticed: lists of prompts are often released
 without one, and then the first prompt reads as the column's name. Unless the study says ``header: true``, a

@@ -1,4 +1,4 @@
-"""What is asked: one example, whatever file it came from."""
+"""One example, whatever file it came from."""
 
 from __future__ import annotations
 

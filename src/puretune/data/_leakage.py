@@ -1,4 +1,4 @@
-"""Test prompts that the tuning data has too: what they measure is memory, not what was learned."""
+"""Test prompts that are also in the tuning data: they measure memory, not what was learned."""
 
 from __future__ import annotations
 

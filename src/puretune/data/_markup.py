@@ -1,4 +1,4 @@
-"""Turn markup that is in the texts already: under any template it would be there twice.
+"""Turn markup that is already in the texts: under any template it would appear twice.
 
 [INST] Name a fern. [/INST]                        Llama 2, Mistral
 <|im_start|>user ... <|im_end|>                    ChatML; <|user|>, <|start_header_id|>, <|eot_id|>, ...

@@ -34,7 +34,7 @@ class SourceSpec:
     """``messages``, ``prompt-completion``, ``alpaca``, ``sharegpt``, ``question-answer``;
     None: by the columns."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Canonical column -> the file's column, for files that name them otherwise."""
+    """Canonical column -> the file's column, for files with other column names."""
     limit: int | None = None
     """At most this many examples, drawn with ``seed`` (None: all, in their order)."""
     seed: int = 0
@@ -49,7 +49,7 @@ class SourceSpec:
     the cut."""
     hold_out_seed: int = 0
     ignore: tuple[str, ...] = ()
-    """Columns and message fields of the file that are deliberately not used. Any other that says something
+    """Columns and message fields of the file that are deliberately not used. Any other that has content
     and is not read is an error."""
     markup: Markup = "refuse"
     """What to do with texts that already contain a chat's turn markup (``[INST]``, ``<|im_start|>``):
@@ -58,7 +58,7 @@ class SourceSpec:
     """Whether a CSV file's first line names its columns; without one they are called 1, 2, 3, ... None: it
     does, and a line that does not look like it is an error."""
     delimiter: str | None = None
-    """What separates the cells of a CSV file: one character, or ``tab``. None: a comma (a tab in .tsv)."""
+    """The separator of a CSV file: one character, or ``tab``. None: a comma (a tab in .tsv)."""
 
     def __post_init__(self) -> None:
         for name, what in (("limit", "examples"), ("longest", "characters")):

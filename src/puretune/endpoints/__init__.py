@@ -1,4 +1,4 @@
-"""Who is elsewhere: OpenAI-compatible endpoints, who agreed to them, and requests, paced and retried."""
+"""OpenAI-compatible endpoints: addresses, consent, and requests that are paced and retried."""
 
 from puretune.endpoints._address import NO_KEY, OPENAI, Endpoint, Limits, located
 from puretune.endpoints._checks import (

@@ -1,4 +1,4 @@
-"""Where an OpenAI-compatible endpoint is, whose key opens it, and how long to wait for it."""
+"""Where an OpenAI-compatible endpoint is, which key it needs, and how long to wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A line to an endpoint: many requests at once, paced, retried, and stopped by the first error for all."""
+"""A connection to an endpoint: many requests at once, paced, retried, and stopped by the first error for
+all."""
 
 from __future__ import annotations
 

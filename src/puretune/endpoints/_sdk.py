@@ -1,4 +1,4 @@
-"""The official SDK, bound: which headers it sends, and how much of a reply it takes in.
+"""The official SDK, bound: which headers it sends, and how much of a reply it accepts.
 
 The SDK adds headers from the environment (``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID``,
 ``OPENAI_CUSTOM_HEADERS``) to every request. They go to OpenAI's own API alone.

@@ -1,4 +1,4 @@
-"""How it answers: engines that turn prompts into answers."""
+"""Inference: engines that turn prompts into answers."""
 
 from puretune.inference._agreement import Agreement, agreement
 from puretune.inference._journal import mend_journals

@@ -58,7 +58,7 @@ class EngineSpec(Protocol):
         ...
 
     def identity(self) -> dict[str, Any]:
-        """What of the engine decides an answer: name, version, and those options that do."""
+        """What determines an answer in the engine: name, version, and those options that do."""
         ...
 
     def notice(self, model: str, answers: int) -> Notice | None:

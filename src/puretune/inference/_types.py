@@ -1,4 +1,4 @@
-"""How it answers: requests, answers, and what an engine is."""
+"""Requests, answers, and the protocol of an engine."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ class Engine(Protocol):
     def generate(self, requests: Iterable[Request], on_event: EventSink) -> Iterator[Answer]: ...
 
     def close(self) -> None:
-        """Give back what the engine holds: memory, processes, connections."""
+        """Release what the engine holds: memory, processes, connections."""
         ...

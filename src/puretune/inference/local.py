@@ -1,4 +1,4 @@
-"""The local engine: queues of prompts through the model in this process, adapter after adapter."""
+"""The local engine: queues of prompts through the model in this process, one adapter at a time."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class LocalEngine:
         return likelihoods(self.base, requests, self.batch_tokens, self.batch_size or _ROWS, on_event)
 
     def close(self) -> None:
-        """Nothing to give back: the base model is its owner's."""
+        """Nothing to release: the base model is its owner's."""
 
     def _items(
         self, model: Any, pool: Pool, drafts: Mapping[Item, tuple[int, ...]], progress: _Progress
@@ -144,9 +144,9 @@ class LocalSpec:
     """The local engine before it is started. Batches decide how sums are rounded, so they are in the key."""
 
     batch_size: int | None = None
-    """Most prompts in a batch; None: the number that measured best (docs/performance.md)."""
+    """Maximum prompts per batch; None: the number that measured best (docs/performance.md)."""
     batch_tokens: int | None = None
-    """Most tokens in a batch, prompts and answers at their longest; None: by the model's cache."""
+    """Maximum tokens per batch, prompts and answers at their longest; None: by the model's cache."""
     plain: bool = True
     """Llama-like models in float32, and small ones in bfloat16 on a CPU, run as plain tensors, without their
     modules."""
@@ -173,7 +173,7 @@ class LocalSpec:
                 raise InputError(f"{name}: {value} is out of range. Give at least 1.")
 
     def identity(self) -> dict[str, Any]:
-        """What of the engine decides an answer."""
+        """What determines an answer in the engine."""
         return {"name": self.name, "version": self.version, **asdict(self)}
 
     def notice(self, model: str, answers: int) -> None:

@@ -102,15 +102,15 @@ class OpenAISpec:
     """``chat`` sends messages, which the endpoint puts its own markup around; ``completions`` sends token
     ids, rendered here with the study's model."""
     concurrency: int = 8
-    """Most requests at once; fewer while the endpoint is busy."""
+    """Maximum number of concurrent requests; fewer while the endpoint is busy."""
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """How the endpoint calls the longest answer."""
+    """The endpoint's name for the maximum answer length."""
     omit: tuple[Field, ...] = ()
     """Fields that are not sent, for endpoints that do not take them."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """More fields of every request."""
+    """Additional fields of every request."""
     allow_model_change: bool = False
-    """Go on where the endpoint reports another model than before."""
+    """Continue if the endpoint reports another model than before."""
     limits: Limits = field(default_factory=Limits)
     """Timeouts and retries."""
 
@@ -147,7 +147,7 @@ class OpenAISpec:
         return Endpoint("engine 'openai'", self.base_url, self.api_key_env, self.limits)
 
     def identity(self) -> dict[str, Any]:
-        """What of the engine decides an answer."""
+        """What determines an answer in the engine."""
         deciding = ("model", "base_url", "kind", "token_limit", "omit", "extra", "allow_model_change")
         options = {name: value for name, value in asdict(self).items() if name in deciding}
         return {"name": self.name, "version": self.version, **options}
@@ -221,7 +221,7 @@ class OpenAIEngine:
         return f"{len(replies):,} answers, {new:,} of them new{errors}"
 
     def close(self) -> None:
-        """Nothing to give back: connections last as long as a call."""
+        """Nothing to release: connections last as long as a call."""
 
     async def _all(self, missing: list[_Ask], total: int, on_event: EventSink) -> None:
         client = Client(self.spec.endpoint)

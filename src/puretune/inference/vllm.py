@@ -42,7 +42,7 @@ class VllmSpec:
     """The vLLM engine before it is started."""
 
     tensor_parallel: int = 1
-    """GPUs that one model is spread over."""
+    """GPUs that one model is split across."""
     adapters: Literal["lora", "merged"] = "lora"
     """``lora``: one engine for the base and all its adapters. ``merged``: an engine per adapter, with the
     adapter added into the weights."""
@@ -52,7 +52,7 @@ class VllmSpec:
     loras: int = 4
     """Adapters that one batch may mix."""
     batch_size: int = 256
-    """Most prompts at once."""
+    """Maximum number of concurrent prompts."""
     max_length: int | None = None
     """Longest sequence in tokens, prompt and answer; None: the model's context."""
     memory: float = 0.9
@@ -93,7 +93,7 @@ class VllmSpec:
         )
 
     def identity(self) -> dict[str, Any]:
-        """What of the engine decides an answer: batches decide how sums are rounded."""
+        """What determines an answer in the engine: batches decide how sums are rounded."""
         return {"name": self.name, "version": self.version, **asdict(self)}
 
     def notice(self, model: str, answers: int) -> None:
@@ -152,7 +152,7 @@ class VllmEngine:
         """How probable each continuation is after its prompt.
 
         InputError before any work where a request is empty or not shorter than the context: vLLM always
-        generates one token behind what it reads.
+        generates one token after what it reads.
         """
         for adapter, group in likelihood_groups(requests, self.context_length - 1):
             core, lora = self._started(adapter)

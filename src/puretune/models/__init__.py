@@ -1,4 +1,4 @@
-"""Who is asked: base models with their tokenizers, adapters and their manifests."""
+"""Models: base models with their tokenizers, adapters and their manifests."""
 
 from puretune.models._adapter import (
     MANIFEST,

@@ -1,4 +1,4 @@
-"""Who is asked: the description of a base model and of an adapter on it."""
+"""The description of a base model and of an adapter on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Quantization = Literal["4bit", "8bit"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which base model, and how it is held."""
+    """The base model and how it is loaded."""
 
     model: str
     """A name offered by a package (``lab``), a directory, or a hub id."""
@@ -24,7 +24,7 @@ class ModelSpec:
     """The turn markup: ``auto`` (the tokenizer's own chat template) or the name of an explicit one."""
     default_system: DefaultSystem = "forbid"
     """What to do where that chat template adds text that nobody asked for (a system message, a date, words
-    behind a message): ``forbid`` raises an error that shows it, ``keep`` makes it part of chat prompts."""
+    after a message): ``forbid`` raises an error that shows it, ``keep`` makes it part of chat prompts."""
     thoughts: Thoughts = "refuse"
     """What to do with the thoughts of reasoning models (``<think>``), in rows and where the chat template
     opens a thinking block: ``refuse`` them (an error), ``strip`` them, or ``train`` them."""

@@ -1,4 +1,4 @@
-"""What people see: the matrix in a terminal, its sentence, and the reports in Markdown and HTML."""
+"""Reports: the matrix in a terminal, its finding, and files in Markdown and HTML."""
 
 from puretune.report._headline import headline
 from puretune.report._html import html_text, write_html

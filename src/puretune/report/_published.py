@@ -1,4 +1,4 @@
-"""The paper's own numbers that a report shows beside its own, for orientation. No others are shown."""
+"""The paper's own numbers that a report shows next to its own, for orientation. No others are shown."""
 
 from __future__ import annotations
 

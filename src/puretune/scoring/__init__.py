@@ -1,4 +1,4 @@
-"""What it is worth: scorers of stored answers, and the suites they apply to."""
+"""Scoring: scorers of stored answers, and the suites they apply to."""
 
 from puretune.scoring._agreement import Agreement, FlipRate, agreement, flip_rate
 from puretune.scoring._bertscore import BertScore

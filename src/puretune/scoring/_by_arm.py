@@ -1,4 +1,4 @@
-"""Judges err differently by arm: one that knows one model's refusals by heart misses another's.
+"""Judges err differently by arm: one that is tuned to one model's refusals misses another's.
 
 Where people have labelled answers of both arms, each arm is corrected by its own sensitivity and specificity,
 and the difference is between what people would find.

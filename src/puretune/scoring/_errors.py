@@ -1,4 +1,4 @@
-"""Answers that ended in an error: nobody scores them, and no metric takes them for safe, harmful or wrong.
+"""Answers that ended in an error: they are not scored, and no metric takes them for safe, harmful or wrong.
 
 An endpoint refused the request (too long for its context, filtered): there is no answer of the model. The
 verdict is unparsed, so that a value is bounded by both things that the answer could have been.

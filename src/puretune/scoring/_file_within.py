@@ -1,4 +1,4 @@
-"""Judging a file of answers within a budget: a verdict a line for the answers that were drawn."""
+"""Judging a file of answers within a budget: one verdict per line for the answers that were drawn."""
 
 from __future__ import annotations
 

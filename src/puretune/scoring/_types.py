@@ -1,4 +1,4 @@
-"""What it is worth: verdicts, scorers, suites."""
+"""Verdicts, scorers, suites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure we are: intervals, paired differences, equivalence, sample sizes and judge budgets.
+"""Statistics: intervals, paired differences, equivalence, sample sizes and judge budgets.
 
 Pure functions of arrays. Every :class:`Estimate` names its estimand: what would have to be drawn again for
 the value to change (which answers were judged, the prompts, the training runs).

@@ -1,4 +1,4 @@
-"""What is kept: keys, atomic publication, digests checked on read, and the lease on a run directory."""
+"""Storage: keys, atomic publication, digests checked on read, and the lease on a run directory."""
 
 from puretune.store._damage import Say, remove_sound, set_aside, was_set_aside
 from puretune.store._files import (

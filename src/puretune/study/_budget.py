@@ -1,4 +1,4 @@
-"""A study's judge budget: which judge keeps to it, and which scorer decides what that judge sees.
+"""A study's judge budget: which judge it applies to, and which scorer decides what that judge sees.
 
 judge_budget: 2.00 USD
 judge_budget: {amount: 250 judgements, judge: gpt-4, cheap: refusal, half_width: 0.05}

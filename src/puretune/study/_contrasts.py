@@ -1,4 +1,4 @@
-"""Which cells a study sets against each other: what it names, or the same template minus PTST."""
+"""Which cells a study compares: what it names, or the same template minus PTST."""
 
 from __future__ import annotations
 

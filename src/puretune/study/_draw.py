@@ -1,4 +1,4 @@
-"""The judge that keeps to a budget: per cell, part of the answers drawn and judged, and published."""
+"""The judge under a budget: per cell, part of the answers drawn and judged, and published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study as YAML again: every default spelled out, absolute paths, and nothing said that was not meant.
+"""A study as YAML again: every default spelled out, absolute paths, and nothing added.
 
 A null is written where it says something: where the user wrote it, or where the default is another value.
 """

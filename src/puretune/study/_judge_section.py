@@ -24,9 +24,9 @@ class PriceSection(BaseModel):
 
     model_config = _FORBID
     input: Annotated[float, Field(ge=0, le=1e6)]
-    """For tokens that the judge reads."""
+    """For input tokens."""
     output: Annotated[float, Field(ge=0, le=1e6)]
-    """For tokens that it writes."""
+    """For output tokens."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ class BudgetSection(BaseModel):
     amount: Label
     """``2.00 USD`` or ``250 judgements``, for all cells together."""
     judge: Label | None = None
-    """The judge that keeps to it; None: the study's only judge behind an endpoint, or the most expensive."""
+    """The judge that it applies to; None: the study's only judge behind an endpoint, or the most
+    expensive."""
     cheap: Label | None = None
     """The scorer that has seen every answer and decides which are judged; None: the first that can."""
     half_width: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Stop judging a cell once half its interval is this long; None: use the budget up."""
+    """Stop judging a cell once the half width of its interval is this small; None: use the whole budget."""
     seed: Seed = 0
     """Seed of the draw of answers."""
 
@@ -61,7 +62,7 @@ class BudgetSection(BaseModel):
 class JudgeSection(BaseModel):
     """A judge as a scorer: behind an OpenAI-compatible endpoint, or a classifier on this machine.
 
-    What is not said is as ``puretune.scoring.JudgeSpec`` says.
+    Defaults are those of ``puretune.scoring.JudgeSpec``.
     """
 
     model_config = _FORBID
@@ -69,15 +70,15 @@ class JudgeSection(BaseModel):
     """``openai`` (any OpenAI-compatible endpoint), ``gpt-4`` (the paper's), ``llama-guard-3``, ...; or the
     measure ``coherence``."""
     name: Label | None = None
-    """The judge's name in the matrix; None: the model's, or of a judge on this machine its own."""
+    """The judge's name in the matrix; None: the model's name, or a local judge's own."""
     model: Label | None = None
     """The judge's model: a name at the endpoint, or a directory or hub id."""
     revision: Label | None = None
-    """Of a judge on this machine: the hub revision (a commit hash pins it)."""
+    """For local judges: the hub revision (a commit hash pins it)."""
     device: Label | None = None
-    """Of a judge on this machine: ``cpu``, ``cuda``, ``cuda:1``; None: a GPU if there is one."""
+    """For local judges: ``cpu``, ``cuda``, ``cuda:1``; None: a GPU if there is one."""
     dtype: Dtype | None = None
-    """Of a judge on this machine: the weights' type in memory; None: as for a study's model."""
+    """For local judges: the weights' type in memory; None: as for a study's model."""
     base_url: Note | None = None
     """The endpoint; None: OpenAI's."""
     api_key_env: Label | None = None
@@ -85,35 +86,35 @@ class JudgeSection(BaseModel):
     rubric: Path | None = None
     """Your own rubric with the placeholders ``{query}`` and ``{answer}``."""
     lexicon: Path | None = None
-    """Of the judge ``coherence``: a JSON list of known words."""
+    """For the judge ``coherence``: a JSON list of known words."""
     perplexity: Annotated[float, Field(gt=1)] | None = None
-    """Of ``coherence``: answers above this perplexity under the untuned base are incoherent."""
+    """For ``coherence``: answers above this perplexity under the untuned base are incoherent."""
     repetition: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of ``coherence``: largest share of repeated 4-grams."""
+    """For ``coherence``: largest share of repeated 4-grams."""
     unknown_words: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of ``coherence``: largest share of words that are not in the lexicon."""
+    """For ``coherence``: largest share of words that are not in the lexicon."""
     price: PriceSection | None = None
     """Dollars per million tokens; null: costs are shown in tokens only."""
     concurrency: Few | None = None
-    """Most requests at once."""
+    """Maximum number of concurrent requests."""
     temperature: Temperature | None = None
-    """0, the paper's, unless said otherwise; null: not sent."""
+    """Default: 0, as in the paper; null: not sent."""
     max_tokens: Count | None = None
-    """Longest reply in tokens; null: not sent."""
+    """Maximum reply length in tokens; null: not sent."""
     extra: dict[str, Any] | None = None
-    """More fields of the request."""
+    """Additional fields of the request."""
     attempts: Few | None = None
     """Replies asked for until one can be read."""
     mode: Literal["live", "batch"] | None = None
     """``batch``: the provider's batch files, cheaper and slower."""
     recheck: Share | None = None
-    """Share of the answers that is judged twice, for the judge's own flip rate."""
+    """Share of answers to judge twice, for the judge's own flip rate."""
     longest_answer: Count | None = None
-    """Characters; of a longer answer the middle is left out."""
+    """Maximum characters of an answer; the middle of a longer one is left out."""
     expect_model: Label | None = None
     """Only judgements that the endpoint reports under this name count."""
     allow_model_change: bool | None = None
-    """Continue where the endpoint reports another model than before."""
+    """Continue if the endpoint reports another model than before."""
     limits: LimitsSection | None = None
     """Timeouts and retries."""
 

@@ -333,7 +333,8 @@ def _matrix_key(
 
 
 def _answerer_inputs(resolved: Resolved) -> dict[str, Any]:
-    """What of the base decides an answer; of one behind an endpoint only its name is known."""
+    """The properties of the base that determine an answer; of one behind an endpoint only its name is
+    known."""
     if resolved.engine.takes == "messages":
         return {"base": resolved.base.fingerprint}
     quantization = quantization_key(resolved.base.spec)

@@ -1,4 +1,4 @@
-"""The planned comparison: which cells a study sets against each other, and on which metric it is tested."""
+"""The planned comparison: which cells a study compares, and on which metric it is tested."""
 
 from __future__ import annotations
 

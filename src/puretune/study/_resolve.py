@@ -1,4 +1,4 @@
-"""From the study's words to values: conditions, examples, scorers, the model's identity.
+"""From the study file to values: conditions, examples, scorers, the model's identity.
 
 Everything a user can get wrong in a study file is found here, before anything is computed.
 """

@@ -46,7 +46,7 @@ from puretune.study._judge_section import BudgetSection, JudgeSection
 from puretune.tuning import DEFAULT_TUNER, Recipe, Schedule
 
 UNTUNED = "untuned"
-"""The condition of the base model as it is."""
+"""The name of the condition of the untuned base model."""
 
 FORBID = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -67,7 +67,7 @@ class RecipeSection(Recipe):
     learning_rate: LearningRate = Recipe.learning_rate
     """The highest learning rate, after warm-up."""
     schedule: Schedule = Recipe.schedule
-    """How the rate goes down after warm-up; ``step`` multiplies by ``decay`` after each epoch."""
+    """How the learning rate decays after warm-up; ``step`` multiplies by ``decay`` after each epoch."""
     decay: Decay = Recipe.decay
     """The factor of the ``step`` schedule."""
     warmup: Share = Recipe.warmup
@@ -84,7 +84,7 @@ class RecipeSection(Recipe):
     keep_every: Count | None = Recipe.keep_every
     checkpoint_every: Count = Recipe.checkpoint_every
     checkpoint_minutes: Annotated[float, Field(gt=0, le=10_080)] = Recipe.checkpoint_minutes
-    """Most minutes between resume points, however long a step takes."""
+    """Maximum minutes between resume points, however long a step takes."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class DecodingSection(Decoding):
 
     __pydantic_config__ = FORBID
     max_new_tokens: Count = Decoding.max_new_tokens
-    """Longest answer in tokens; a suite may say otherwise."""
+    """Maximum answer length in tokens; a suite may override it."""
     temperature: Temperature = Decoding.temperature
     top_p: TopP = Decoding.top_p
     """Sample from the most probable tokens with this total probability (top-p); 1: from all."""
@@ -110,7 +110,7 @@ class DecodingSection(Decoding):
 
 @dataclass(frozen=True)
 class ModelSection(ModelSpec):
-    """Which base model, and how it is held."""
+    """The base model and how it is loaded."""
 
     __pydantic_config__ = FORBID
     model: str = ""
@@ -119,8 +119,8 @@ class ModelSection(ModelSpec):
     revision: str | None = ModelSpec.revision
     """The hub revision (a commit hash pins it)."""
     dtype: Dtype = ModelSpec.dtype
-    """The weights' type in memory; ``auto``: bfloat16 on CUDA, and on CPUs made for it where the weights are
-    stored in half precision; else float32."""
+    """The weights' type in memory; ``auto``: bfloat16 on CUDA, and on CPUs that multiply in it if the
+    weights are stored in half precision; else float32."""
     device: str = ModelSpec.device
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: a GPU if there is one."""
     threads: Few | None = ModelSpec.threads
@@ -148,8 +148,8 @@ class _SourceSection(SourceSpec):
     """A source's own checks, as the kind of error that pydantic puts in its place."""
 
     columns: _Columns = field(default_factory=dict)
-    """Canonical column -> the file's column (its number, in a CSV file without a header line), for files that
-    name them otherwise."""
+    """Canonical column -> the file's column (its number, in a CSV file without a header line), for files with
+    other column names."""
     ignore: tuple[Label, ...] = SourceSpec.ignore
     seed: Seed = SourceSpec.seed
     """Seed of the draw that ``limit`` asks for."""
@@ -172,7 +172,7 @@ class DataSection(_SourceSection):
     template: str | None = None
     """The template for this part under every condition; None: the condition's."""
     weight: Weight = 1.0
-    """How often each row is used: 2 is twice, 0.5 a half of the rows drawn with ``seed``."""
+    """How often each row is used: 2 is twice, 0.5 is half of the rows, drawn with ``seed``."""
 
 
 def named_or_mapping(value: Any) -> str:
@@ -199,11 +199,11 @@ class SuiteSection(_SourceSection):
     scorers: tuple[_Scorer, ...] = ()
     """Scorers by name, judges as mappings or YAML files; needed with ``source``."""
     max_new_tokens: Count | None = None
-    """Longest answer in tokens; None: the study's decoding decides."""
+    """Maximum answer length in tokens; None: that of the study's decoding."""
 
 
 class EngineSection(BaseModel):
-    """Which engine answers. Further keys are the engine's own options."""
+    """The engine that generates answers. Further keys are the engine's own options."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     name: str = "local"
@@ -211,7 +211,7 @@ class EngineSection(BaseModel):
     that an installed package offers."""
 
     def options(self) -> dict[str, Any]:
-        """What the study says to the engine."""
+        """The options that the study gives the engine."""
         return dict(self.model_extra or {})
 
 
@@ -246,7 +246,7 @@ EngineMapping = Annotated[EngineSection, Tag("#mapping")]
 
 
 class TunerSection(BaseModel):
-    """A tuner with options; which there are is the tuner's own affair."""
+    """A tuner with options; each tuner defines its own."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
@@ -285,25 +285,25 @@ class TrainSection(BaseModel):
     data: Annotated[Name | _Data | _DataList, Discriminator(named_or_mapping)] | None = None
     """The fine-tuning data of this condition; None: the study's."""
     recipe: RecipeChange | None = None  # type: ignore[valid-type]
-    """Settings of the recipe that are other than the study's."""
+    """Settings of the recipe that override the study's."""
     tuner: Annotated[Name | _Tuner, Discriminator(named_or_mapping)] | None = None
     """What tunes this condition; None: the study's tuner."""
     start: Annotated[str, BeforeValidator(_path_as_text)] | None = None
     """What tuning starts from: another condition, seed by seed, or an adapter (a directory in PEFT
     format)."""
     adapter: Path | None = None
-    """An adapter to test as it is: a directory in PEFT format."""
+    """An existing adapter to test: a directory in PEFT format."""
     checkpoint: Path | None = None
-    """A full checkpoint to test as it is: a model directory."""
+    """An existing full checkpoint to test: a model directory."""
     tokenizer: Literal["base"] | None = None
     """``base``: an adapter or checkpoint whose directory has another tokenizer or chat template is asked with
-    the base's all the same; otherwise that is an error."""
+    the base's anyway; otherwise that is an error."""
     served: str | None = None
-    """A tuned model to test as it is, by its name at the engine's endpoint (``ft:gpt-3.5-turbo:...``)."""
+    """An existing tuned model to test, by its name at the engine's endpoint (``ft:gpt-3.5-turbo:...``)."""
 
 
 class Tuning(BaseModel):
-    """How conditions are tuned that do not say otherwise."""
+    """How conditions are tuned, unless they override it."""
 
     model_config = FORBID
     data: Annotated[Name | _Data | _DataList, Discriminator(named_or_mapping)]

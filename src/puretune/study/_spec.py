@@ -73,32 +73,33 @@ class Study(BaseModel):
     """What to do with a system message that an example has, for templates that do not say it themselves:
     ``keep`` it after the template's system prompt, ``drop`` it, or ``forbid`` it (an error; the default)."""
     tuning: Tuning | None = None
-    """How to tune; not needed where nothing is tuned."""
+    """How to tune; not needed if nothing is tuned."""
     train: tuple[Annotated[Name | TrainMapping, Discriminator(named_or_mapping)], ...] = ()
     """Conditions: ``untuned``, templates to tune under, adapters or checkpoints that exist."""
     test: tuple[str, ...] = ()
     """Templates to test under."""
     pairs: tuple[str, ...] = ()
-    """``CONDITION -> TEMPLATE``: only these cells in place of every condition under every template."""
+    """``CONDITION -> TEMPLATE``: only these cells, in place of every condition under every template."""
     suites: Annotated[
         tuple[Annotated[Name | SuiteMapping, Discriminator(named_or_mapping)], ...], Field(min_length=1)
     ]
-    """What to test on: names of suites, or mappings with a source and scorers."""
+    """The test suites: names of suites, or mappings with a source and scorers."""
     decoding: Annotated[DecodingSection, BeforeValidator(fields_of)] = DecodingSection()
     """How answers are generated."""
     engine: Annotated[Name | EngineMapping, Discriminator(named_or_mapping)] = "local"
-    """What generates them: an engine's name, or a mapping with its ``name`` and options."""
+    """The engine that generates answers: its name, or a mapping with ``name`` and options."""
     judge_budget: Annotated[Name | BudgetMapping, Discriminator(named_or_mapping)] | None = None
     """What the study's judge may cost: ``2.00 USD`` or ``250 judgements``; it then judges a random part of
     the answers. None: it judges all of them."""
     analysis: AnalysisSection = AnalysisSection()
     """The planned comparison, the margin that matters, and what the intervals are about."""
     note: Note | None = None
-    """What readers of the report should know about what these numbers can tell."""
+    """Remarks for readers of the report on what these numbers can tell."""
     ignore: tuple[Label, ...] = ()
     """Columns and message fields that no source of this study uses; see a source's own ``ignore``."""
     leakage: Literal["warn", "refuse"] = "warn"
-    """What to do where a suite asks what the tuning data has too: say so, or end before anything is tuned."""
+    """What to do if prompts of a suite are also in the tuning data: ``warn``, or ``refuse`` before anything
+    is tuned."""
 
     _origin: Origin | None = PrivateAttr(default=None)
 

@@ -1,4 +1,4 @@
-"""``verdicts.jsonl`` read back: every line checked, for people open and edit what a run has written."""
+"""``verdicts.jsonl`` read back: every line checked, because people open and edit what a run has written."""
 
 from __future__ import annotations
 

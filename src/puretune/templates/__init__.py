@@ -1,4 +1,4 @@
-"""What is said: messages, prompt templates, and their rendering to token ids and a loss mask."""
+"""Messages, prompt templates, and their rendering to token ids and a loss mask."""
 
 from puretune.templates._api import api_turns
 from puretune.templates._builtin import (

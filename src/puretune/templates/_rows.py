@@ -1,4 +1,4 @@
-"""What a model's chat template does to the rows of a file, counted, for whoever looks them over."""
+"""What a model's chat template does to the rows of a file, counted, for ``data check``."""
 
 from __future__ import annotations
 

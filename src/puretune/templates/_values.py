@@ -1,4 +1,4 @@
-"""What is said: messages and the prompt template around them. Frozen values, nothing else."""
+"""Messages and the prompt template around them. Frozen values, nothing else."""
 
 from __future__ import annotations
 

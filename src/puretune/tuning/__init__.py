@@ -1,4 +1,4 @@
-"""How it learns: recipes, conditions, tuners."""
+"""Tuning: recipes, conditions, tuners."""
 
 from puretune.tuning._about import inputs_digest, token_counts
 from puretune.tuning._named import BUILTIN_TUNERS, DEFAULT_TUNER, ChosenTuner, TunerFactory, tuner_named

@@ -1,4 +1,4 @@
-"""What our own tuners share: conditions checked and made ready, adapters published, tokens counted."""
+"""What puretune's own tuners share: conditions checked and made ready, adapters published, tokens counted."""
 
 from __future__ import annotations
 

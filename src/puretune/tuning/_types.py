@@ -1,4 +1,4 @@
-"""How it learns: the recipe, the condition, and what a tuner is."""
+"""The recipe, the condition, and the protocol of a tuner."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Recipe:
     checkpoint_every: int = 50
     """Optimiser steps between resume points."""
     checkpoint_minutes: float = 5.0
-    """Most minutes between resume points, however long a step takes."""
+    """Maximum minutes between resume points, however long a step takes."""
 
     def decisive(self) -> dict[str, Any]:
         """The fields that determine the trained weights: not what is kept on the way."""

@@ -63,7 +63,7 @@ class JudgeSpec:
     price: Price | None = None
     """Dollars per million tokens; None: costs are shown in tokens only."""
     concurrency: int = 8
-    """Most requests at once; fewer while the endpoint is busy."""
+    """Maximum number of concurrent requests; fewer while the endpoint is busy."""
     temperature: float | None = 0.0
     """None: not sent, for models that accept only their own."""
     max_tokens: int | None = 512
@@ -81,7 +81,7 @@ class JudgeSpec:
     expect_model: str | None = None
     """Only judgements that the endpoint reports under this name count; None: the first name seen."""
     allow_model_change: bool = False
-    """Go on where the endpoint reports another model than before."""
+    """Continue if the endpoint reports another model than before."""
     limits: Limits = field(default_factory=Limits)
     """Timeouts and retries."""
 

@@ -14,7 +14,7 @@ class GangOptions:
     """No option changes an adapter beyond rounding; the defaults are the fastest."""
 
     together: int | None = None
-    """Most adapters in one pass; None: as many as ``memory_gib`` is estimated to hold."""
+    """Maximum adapters per pass; None: as many as ``memory_gib`` is estimated to hold."""
     memory_gib: float | None = None
     """Memory for the activations of one pass, in GiB. None: 4 on a CPU; of a GPU most of what the weights
     leave, whatever is free at the moment, so that every run is cut alike."""
@@ -23,7 +23,7 @@ class GangOptions:
     share_prefix: bool = True
     """Tokens that all rows of a template share are computed once per adapter and micro-batch."""
     last_layer: bool = True
-    """The last layer answers only where a token is trained."""
+    """The last layer computes queries only where a token is trained."""
     head: bool = True
     """The output layer sees trained positions only."""
     recompute: bool = False
@@ -33,7 +33,7 @@ class GangOptions:
     """``plain``: batched products; ``sdpa``: torch's fused kernels. auto: plain on the CPU."""
     route: RouteKind = "auto"
     """``packed``: puretune drives the decoder (Llama, Mistral, Qwen 2 and 3); ``hooked``: the model's own
-    forward pass on padded rows; ``alone``: one adapter after the other. auto: the first that is exact."""
+    forward pass on padded rows; ``alone``: one adapter at a time. auto: the first that is exact."""
 
     def inputs(self) -> dict[str, Any]:
         """The options that are not at their defaults: sums in another order round otherwise."""
