@@ -16,7 +16,7 @@ from puretune.processes import stop_cleanly
 _GROUPS = {
     "Start": {
         "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
-        "show": ("puretune.cli.show:show", "Show what a model sees of a template, token by token."),
+        "show": ("puretune.cli.show:show", "Show what a model sees under a template, token by token."),
     },
     "Data": {
         "data": ("puretune.cli.data:data", "List sources; show and check examples."),
