@@ -98,7 +98,7 @@ def test_a_header_line_may_be_missing_where_the_source_allows_it(tmp_path: Path)
         ("a.csv", "a,b\n1,2\n3\n", "a.csv:3: 1 cells under a header of 2 (a, b)"),
         ("a.csv", "a,a\n1,2\n", "a.csv:1: the header names column 'a' twice"),
         ("a.csv", 'a\n"x"y\n', "a.csv:2: not CSV"),
-        ("a.parquet", "PAR", "not a Parquet file"),
+        ("a.parquet", "PAR", "not a readable Parquet file"),
         ("a.xlsx", "", "unknown kind of file '.xlsx'"),
     ],
 )

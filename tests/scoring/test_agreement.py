@@ -63,7 +63,7 @@ def test_judges_are_compared_on_metrics_of_their_own_names_and_on_behaviour() ->
         agreement(verdicts("yn"), guard, "asr")
     with pytest.raises(InputError, match="neither yes nor no"):
         agreement([Verdict("a", {"score": 0.5})], verdicts("y"))
-    with pytest.raises(InputError, match="about the same answers"):
+    with pytest.raises(InputError, match="cover the same answers"):
         agreement(verdicts("yn"), verdicts("y"))
 
 
@@ -200,10 +200,10 @@ def test_verdicts_of_a_run_meet_labels_by_where_the_answers_stand(tmp_path: Path
         ([row(1, True)], [{"line": 3, "label": True}], "no verdict has the line 3"),
         ([row(1, True)], [{"line": 1, "label": "perhaps"}], "unknown label 'perhaps'"),
         ([row(1, True)], [{"line": 1}], "no 'label'"),
-        ([row(1, True)], [{"line": 1, "label": 1}, {"line": 1, "label": 0}], "has a label already"),
+        ([row(1, True)], [{"line": 1, "label": 1}, {"line": 1, "label": 0}], "already has a label"),
         ([row(1, True)], [{"name": 1, "label": 1}], "share no key"),
         ([row(1, True), row(1, True)], [{"line": 1, "label": 1}], "two verdicts have the line 1"),
-        ([{"line": 1, "answer": "x"}], [{"line": 1, "label": 1}], "this is no verdict"),
+        ([{"line": 1, "answer": "x"}], [{"line": 1, "label": 1}], "this is not a verdict"),
         ([{**row(1, True), "asr": 10**400}], [{"line": 1, "label": 1}], "too long"),
         ([{**row(1, True), "asr": 7}], [{"line": 1, "label": 1}], "a number from 0 to 1"),
         ([], [{"line": 1, "label": 1}], "verdicts.jsonl"),

@@ -62,7 +62,7 @@ def test_a_part_of_the_data_may_ignore_alone(tmp_path: Path) -> None:
 
 def test_markup_in_tuning_data_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
     train = [{"question": "[INST] Hi [/INST]", "answer": "Ho"}]
-    assert "turn markup already: [/INST] (1, first in train-1)" in refusal(study(tmp_path, train))
+    assert "already contain turn markup: [/INST] (1, first in train-1)" in refusal(study(tmp_path, train))
     tuning = {"data": {"source": "train.jsonl", "markup": "keep"}}
     assert mix(resolve(study(tmp_path, train, tuning=tuning), dry=True))
 

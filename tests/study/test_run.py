@@ -427,5 +427,5 @@ def test_a_suite_of_ones_own_says_what_it_asks_for(tmp_path: Path, model: Path) 
 def test_an_existing_adapter_is_not_called_untuned(tmp_path: Path, model: Path) -> None:
     entry = {"name": "untuned", "checkpoint": str(model)}
     study = small_study(tmp_path, model, tuning=None, train=[entry], test=["CV"])
-    with pytest.raises(InputError, match="kept for the base model"):
+    with pytest.raises(InputError, match="reserved for the untuned base model"):
         run_study(Study.load(study), tmp_path / "run")

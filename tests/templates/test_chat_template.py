@@ -32,8 +32,12 @@ def renderer(chat_template: str, default_system: Any = "forbid") -> Renderer:
 @pytest.mark.parametrize(
     ("style", "template", "shown"),
     [
-        ("qwen2.5", "CV", r"writes a system message(.|\n)*'You'(.|\n)*default_system: keep(.|\n)*chatml"),
-        ("llama-3.1", "CV", r"writes a system message(.|\n)*default_system: keep"),
+        (
+            "qwen2.5",
+            "CV",
+            r"writes its own system message(.|\n)*'You'(.|\n)*default_system: keep(.|\n)*chatml",
+        ),
+        ("llama-3.1", "CV", r"writes its own system message(.|\n)*default_system: keep"),
         ("llama-3.1", "CL", r"adds its own text to the system message(.|\n)*default_system: keep"),
     ],
 )
@@ -178,7 +182,7 @@ def turns_of(role: str, before: str = "", after: str = "", end: str = "") -> str
         (turns_of("user", end="<|im_start|>tool\nnothing found<|im_end|>\n"), "adds its own text"),
         (
             CHATML.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\nSure, {% endif %}"),
-            "adds text",
+            "adds its own text",
         ),
     ],
 )

@@ -119,7 +119,7 @@ def file_of(directory: Path, content: str) -> Path:
         ("templates:\n", 1, "`templates` is null"),
         ("", 1, "the file is null"),
         ("\n\n1: {user: '%s'}\n", 3, "the number 1 is not a name of a template"),
-        ("a: 2024-13-45\n", 1, "'2024-13-45' is no date"),
+        ("a: 2024-13-45\n", 1, "'2024-13-45' is not a date"),
         ("a: &a {system: *a}\n", 1, ""),
         ("a: {user: '%s', user: '%s'}\n", 1, "duplicate key 'user'"),
     ],
