@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 State = Literal["none", "cut", "unclosed"]
-"""``cut``: there were thoughts, and the answer behind them is scored; ``unclosed``: they never ended."""
+"""``cut``: there were thoughts, and the answer after them is scored; ``unclosed``: they never ended."""
 
 MARKS: tuple[tuple[str, str], ...] = (
     *((f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thought", "thoughts", "reasoning")),
@@ -74,7 +74,7 @@ class ThinkingBlock:
         return "the channel `final`" if self.closes == CHANNELS[1] else self.closes
 
     def spelled(self, opened: bool = False) -> str:
-        """The block as it stands before an answer; without its first mark where the prompt ``opened`` it."""
+        """The block as it is before an answer; without its first mark where the prompt ``opened`` it."""
         first = "" if opened else self.opens
         if self.closes == CHANNELS[1]:
             return f"{first}{self.text}{self.closes}"
@@ -89,7 +89,7 @@ class ThinkingBlock:
 def thinking_in(text: str) -> tuple[ThinkingBlock | None, str]:
     """The thoughts that an answer begins with, if any, and the answer behind them.
 
-    A block whose beginning stands in the prompt has its closing mark alone.
+    A block that begins in the prompt has only its closing mark.
     """
     if _HARMONY.match(text):
         found = _channels(text)
@@ -107,7 +107,7 @@ def thinking_in(text: str) -> tuple[ThinkingBlock | None, str]:
 
 
 def split(text: str) -> Split:
-    """The thoughts of an answer, and the answer behind them. A text without thoughts is its own answer."""
+    """The thoughts of an answer, and the answer after them. A text without thoughts is its own answer."""
     if _HARMONY.match(text) or _REPLY in text:
         return _channels(text)
     bare = _BARE_FINAL.match(text)
@@ -149,7 +149,7 @@ def _inner(rest: str, thoughts: str, state: State) -> Split:
 
 
 def _channels(text: str) -> Split:
-    """Messages of OpenAI's harmony format: the answer is what stands in the channel ``final``."""
+    """Messages of OpenAI's harmony format: the answer is the content of the channel ``final``."""
     found = list(_CHANNEL.finditer(text))
     messages = [(one["name"], _message(text, one.end())) for one in found]
     final = [said for name, said in messages if name == "final"]

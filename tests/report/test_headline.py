@@ -233,7 +233,7 @@ def test_the_notes_say_whether_a_comparison_was_planned() -> None:
     def said(held: Matrix) -> str:
         return " ".join(interval_notes(held))
 
-    assert "One comparison was planned, and its p value stands alone;" in said(square(paper_like))
+    assert "One comparison was planned, and its p value is not corrected;" in said(square(paper_like))
     alone = said(pairs({(None, "chat:vanilla"): (0.02, 0.2)}))
     assert "No comparison was planned: every comparison is exploratory" in alone
 

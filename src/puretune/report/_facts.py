@@ -75,8 +75,8 @@ def interval_notes(matrix: Matrix) -> list[str]:
         *_thoughts(matrix),
         *_about_style(matrix),
         f"{_about_planned(matrix)} comparison is exploratory, its p value corrected over all of "
-        "them. Do not read off two intervals whether cells differ, for "
-        "they share their prompts: `puretune compare` sets them against each other prompt by prompt.",
+        "them. Two intervals do not tell whether two cells differ, "
+        "because cells share their prompts: `puretune compare` compares them prompt by prompt.",
     ]
 
 
@@ -90,7 +90,7 @@ def _about_planned(matrix: Matrix) -> str:
     if planned == 0:
         return "No comparison was planned: every"
     if planned == 1:
-        return "One comparison was planned, and its p value stands alone; every other"
+        return "One comparison was planned, and its p value is not corrected; every other"
     return f"{planned} comparisons were planned, their p values corrected over these alone; every other"
 
 
@@ -112,8 +112,8 @@ def _about_runs(seeds: set[int]) -> Iterator[str]:
 def _about_categories(matrix: Matrix) -> Iterator[str]:
     if any("new categories" in cell.estimand for cell in matrix.pooled):
         yield (
-            "Intervals are for new categories of prompts: the categories of a suite are taken for a sample, "
-            "however few they are. The design effect, where it is shown, says how much this costs."
+            "Intervals are for new categories of prompts: the categories of a suite are treated as a "
+            "sample, however few they are. The design effect, where it is shown, says how much this costs."
         )
     elif any(cell.categories > 1 for cell in matrix.pooled):
         yield "Intervals are for the categories that a suite has, not for others."

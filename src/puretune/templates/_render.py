@@ -34,7 +34,7 @@ from puretune.templates._values import PromptTemplate
 from puretune.thoughts import ThinkingBlock, thinking_in
 
 RENDERING_VERSION = "3"
-"""Version of this code, for keys: raise it where other tokens come out."""
+"""Version of this code, for keys: raise it when the tokens change."""
 _EXPLICIT = "Name an explicit markup in the study's `model: {markup: ...}`"
 
 

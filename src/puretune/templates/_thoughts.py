@@ -72,6 +72,6 @@ def _answer_of(message: Message, policy: Thoughts) -> Message:
         )
     if not answer.strip():
         raise InputError(
-            f"an assistant message has thoughts and no answer behind {block.ends}. Leave the row out."
+            f"an assistant message has thoughts and no answer after {block.ends}. Leave the row out."
         )
     return replace(message, content=answer)
