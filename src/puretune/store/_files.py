@@ -49,7 +49,7 @@ def encoded(text: str, path: Path) -> bytes:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Publish ``content`` at ``path``: a temporary file beside it, fsync, rename.
+    """Publish ``content`` at ``path``: a temporary file next to it, fsync, rename.
 
     InputError where ``path`` is a device or a pipe: a rename would take it away from everybody.
     """
