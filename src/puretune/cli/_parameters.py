@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ PATH = _FilePath()
 """A path that a file or directory can have, ``~`` expanded; InputError otherwise. It need not exist."""
 FILE = _RegularFile()
 """The same of what is, or is to become, a file: directories, devices and pipes are refused."""
+
+
+def free_file(out: Path, file: Path, force: bool) -> Path:
+    """``out``, where what is made of ``file`` may be written to it; InputError otherwise."""
+    if out.exists() and file.exists() and out.samefile(file):
+        raise InputError(f"{visible(out)} is the file of answers itself. Choose another --out.")
+    if os.path.lexists(out) and not force:  # a link to nowhere is somebody's too
+        raise InputError(f"{visible(out)} exists. Choose another --out, or replace it with --force.")
+    return out
 
 
 class FiniteRange(click.FloatRange):

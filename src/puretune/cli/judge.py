@@ -12,7 +12,7 @@ import click
 from puretune.cli._consent import Consents
 from puretune.cli._lazy import command_in
 from puretune.cli._output import say
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import FILE, free_file
 from puretune.cli._progress import progress
 from puretune.errors import InputError
 
@@ -115,7 +115,7 @@ def judge_file(
     from puretune.scoring import Judge, score_file, thoughts_sentence
 
     scorer = described(**settings)
-    out = _free(out or file.with_suffix(f".{_plain(scorer.name)}.jsonl"), file, force)
+    out = free_file(out or file.with_suffix(f".{_plain(scorer.name)}.jsonl"), file, force)
     if budget is None and (cheap or half_width):
         raise InputError("--cheap and --half-width say how a --budget is spent. Add --budget.")
     said, consents = "", Consents(yes)
@@ -134,15 +134,6 @@ def judge_file(
     for line in (*filter(None, [said]), *_notes(verdicts)):
         say(line, err=True)
     say(f"{len(verdicts):,} verdicts in {out}", err=True)
-
-
-def _free(out: Path, file: Path, force: bool) -> Path:
-    """``out``, where verdicts may be written to it."""
-    if out.exists() and file.exists() and out.samefile(file):
-        raise InputError(f"{out} is the file of answers itself. Choose another --out.")
-    if out.exists() and not force:
-        raise InputError(f"{out} exists. Choose another --out, or replace it with --force.")
-    return out
 
 
 def described(name: str | None, batch: bool, **settings: Any) -> Scorer:

@@ -35,8 +35,6 @@ def build(seed: int, out: Path | None, changes: tuple[str, ...], threads: int) -
     from puretune.lab import build as build_model
 
     out = out or Path("runs") / f"lab-{seed}"
-    if out.exists():
-        raise InputError(f"{out} exists. Name another directory with --out, or remove it.")
     settings = LabSettings.from_dict(dict(_setting(change) for change in changes))
     with progress() as sink:
         build_model(seed, out, settings, threads=threads, on_event=sink)

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from puretune.cli._output import say
-from puretune.cli._parameters import FILE
+from puretune.cli._parameters import FILE, free_file
 from puretune.cli._summary import FOR_WHAT, print_table, summary
-from puretune.errors import InputError
 from puretune.scoring import score_file, scorer_named, thoughts_sentence
 
 
@@ -23,10 +22,7 @@ from puretune.scoring import score_file, scorer_named, thoughts_sentence
 def score(file: Path, name: str, out: Path, force: bool) -> None:
     """Score the answers in FILE (JSON lines with query, reference, answer); writes one verdict per line
     to OUT."""
-    if out.exists() and not force:
-        raise InputError(f"{out} exists. Choose another --out, or replace it with --force.")
-    if out.exists() and file.exists() and out.samefile(file):
-        raise InputError(f"{out} is the file of answers itself. Choose another --out.")
+    free_file(out, file, force)
     scorer = scorer_named(name)
     scored = score_file(file, scorer, out)
     print_table(summary(scorer, scored), FOR_WHAT)

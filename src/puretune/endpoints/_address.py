@@ -117,8 +117,8 @@ def _checked(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         port, host = parts.port, parts.hostname or ""
-    except ValueError as error:
-        raise InputError(f"base_url: '{shown}' is not an address: {one_line(error)}.") from None
+    except ValueError:
+        raise InputError(f"base_url: '{shown}' is not an address: check its host and port.") from None
     if parts.scheme not in ("http", "https") or not _is_host(host):
         raise InputError(f"base_url: '{shown}' is not an http(s) address. Write https://HOST/v1.")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:

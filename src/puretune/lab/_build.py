@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from puretune.lab.training import Outcome, Stage, train
 from puretune.lab.vocabulary import texts
 from puretune.models import quiet
 from puretune.store import faults, make_directory, publish_directory
+from puretune.visible import visible
 
 
 def build(
@@ -40,8 +42,8 @@ def build(
     ``shared``, where one is given, it stays and serves other alignments. Returns ``out``.
     Raises InputError if ``out`` exists, EnvironmentFault if it cannot be written.
     """
-    if out.exists():
-        raise InputError(f"{out} exists; name another directory for the lab model, or remove it.")
+    if os.path.lexists(out):
+        raise InputError(f"{visible(out)} exists. Name another directory for the lab model, or remove it.")
     work = make_directory(shared or out.with_name(out.name + ".work"))  # before the libraries are loaded
     import torch
 

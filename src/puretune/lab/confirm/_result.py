@@ -102,7 +102,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     try:
         return value, [_expanded(unit, value["frozen"]) for unit in value["units"]]
     except (ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {one_line(error)}"
+        reason = f"no {one_line(error)}" if isinstance(error, KeyError) else one_line(error)
         raise InputError(f"{visible(path)}: not a result of `puretune lab confirm` ({reason}).") from None
 
 
