@@ -171,6 +171,12 @@ def test_a_run_that_is_not_there_or_cannot_be_compared_is_told(tmp_path: Path) -
         compare(part)
 
 
+def test_verdicts_of_no_last_step_are_nothing_to_compare(tmp_path: Path) -> None:
+    (tmp_path / "verdicts.jsonl").write_text(json.dumps(row(step=4)) + "\n")
+    with pytest.raises(InputError, match=r"nothing in its verdicts\.jsonl can be compared"):
+        compare(tmp_path)
+
+
 def row(**changes: Any) -> dict[str, Any]:
     fields = {"condition": "CL", "seed": 0, "step": None, "test_template": "CL", "suite": "harm"}
     return {**fields, "prompt_id": "p0", "sample": 0, "scorer": "judge", "values": {"asr": 1.0}, **changes}

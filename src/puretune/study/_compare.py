@@ -53,6 +53,10 @@ def compare(
         )
     tables = _tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
     conditions = dict.fromkeys(cell.condition for table in tables.values() for cell in table)
+    if not conditions:
+        raise InputError(
+            f"{visible(folder)}: nothing in its verdicts.jsonl can be compared. Run the study again."
+        )
     wanted = reference or ("untuned" if "untuned" in conditions else next(iter(conditions), ""))
     chosen = next((name for name in conditions if wanted in (name, alias_of(name))), None)
     if chosen is None:
