@@ -53,7 +53,7 @@ WRONG = {
     "a layer under another name": (renamed("layers.1.", "layers.9."), r"weights.*are missing.*layers\.1\."),
     "all under other names": (renamed("model.", "xmodel."), "weights.*are missing"),
     "no head": (without("lm_head"), r"1 weights.*are missing.*lm_head\.weight"),
-    "a tensor too many": (lambda w: {**w, "extra.weight": torch.ones(2)}, r"no weights.*extra\.weight"),
+    "a tensor too many": (lambda w: {**w, "extra.weight": torch.ones(2)}, r"not weights.*extra\.weight"),
     "a tensor too short": (narrowed, r"q_proj\.weight is \[31, 32\] in the files and \[32, 32\]"),
     "a NaN": (spoiled("up_proj", float("nan")), r"not finite.*up_proj"),
     "an infinity": (spoiled("norm", float("-inf")), r"not finite.*norm"),

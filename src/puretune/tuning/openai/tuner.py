@@ -145,7 +145,7 @@ class OpenAITuner:
             return self.base.spec.model
         if start.kind != "served":
             raise InputError(
-                f"condition {condition.name!r} goes on from {start.path}, which is not a provider's model."
+                f"condition {condition.name!r} starts from {start.path}, which is not a provider's model."
             )
         return start.served
 
