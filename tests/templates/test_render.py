@@ -167,6 +167,7 @@ def test_a_dropped_system_message_is_an_error() -> None:
 def test_a_template_that_does_not_close_the_assistants_turn_is_an_error_that_shows_the_tokens() -> None:
     tokenizer = tokenizers.byte_level(
         "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
     )
     renderer = Renderer(tokenizer, markup_named("auto", tokenizer))
     with pytest.raises(InputError, match=r"does not end with a stop token(.|\n)*'<\|im_end\|>'"):
