@@ -126,3 +126,10 @@ def test_a_model_that_is_no_directory_is_an_error(tmp_path: Path) -> None:
     code, message = failure(run("check", path, "--model", tmp_path / "absent"))
     assert code == 2
     assert "no such directory" in message
+
+
+def test_check_says_that_a_directory_without_a_tokenizer_checks_no_chat_template(tmp_path: Path) -> None:
+    file = write(tmp_path / "rows.jsonl", {"question": "a", "answer": "b"})
+    (tmp_path / "model").mkdir()
+    said = run("check", file, "--model", tmp_path / "model").output
+    assert "no tokenizer_config.json" in said

@@ -163,3 +163,17 @@ def test_no_order_of_events_breaks_the_drawing(given_events: list[Event], termin
         with progress() as sink:
             for event in given_events:
                 sink(event)
+
+
+def test_a_file_in_the_place_of_the_run_directory_is_named_in_a_dry_run_too(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for more in ([], ["--dry-run"]):
+        arguments = ["puretune", "run", str(study), "--out", str(tmp_path / "notes.txt"), *more]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        assert "notes.txt is a file" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "mine"

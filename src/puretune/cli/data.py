@@ -134,11 +134,14 @@ def check(model: Path | None, **described: Any) -> None:
 
 
 def _rendering_notes(spec: SourceSpec, model: Path | None) -> Iterator[str]:
-    """What the model's chat template does to the rows, in words; nothing for a model without a tokenizer."""
+    """What the model's chat template does to the rows, in words; or that nothing says it."""
     from puretune.models import ModelSpec, renderer_for
     from puretune.templates import row_notes
 
-    if model is None or not (model / "tokenizer_config.json").is_file():
+    if model is None:
+        return
+    if not (model / "tokenizer_config.json").is_file():
+        yield f"{model}: no tokenizer_config.json, so what a chat template does to the rows is not checked."
         return
     examples = draw_source(spec, model).examples
     yield from row_notes(renderer_for(ModelSpec(str(model))), [example.messages for example in examples])

@@ -12,6 +12,8 @@ from puretune.cli._consent import Consents
 from puretune.cli._output import new_console, say
 from puretune.cli._parameters import FILE, PATH, FiniteRange
 from puretune.cli._progress import progress
+from puretune.errors import InputError
+from puretune.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +50,8 @@ def run(
 
     loaded = named_study(study)
     directory = out if out is not None else Path("runs") / loaded.name
+    if directory.is_file():
+        raise InputError(f"--out {visible(directory)} is a file. Name a directory.")
     if dry_run:
         show_plan(loaded, directory, tune_tflops, answer_tflops)
     else:
