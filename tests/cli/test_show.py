@@ -75,7 +75,7 @@ def test_a_default_system_message_is_shown_with_the_reason_why_a_study_stops(
     result = run(directories["qwen2"])
     assert result.return_value == 2
     assert "re│at│e│d" in result.output or "created" in result.output
-    assert "writes its own system message" in said(result)
+    assert "writes a system message of its own" in said(result)
     assert "default_system: keep" in said(result)
     assert run(directories["qwen2"], "--default-system", "keep").return_value == 0
 

@@ -35,10 +35,10 @@ def renderer(chat_template: str, default_system: Any = "forbid") -> Renderer:
         (
             "qwen2.5",
             "CV",
-            r"writes its own system message(.|\n)*'You'(.|\n)*default_system: keep(.|\n)*chatml",
+            r"writes a system message of its own(.|\n)*'You'(.|\n)*default_system: keep(.|\n)*chatml",
         ),
-        ("llama-3.1", "CV", r"writes its own system message(.|\n)*default_system: keep"),
-        ("llama-3.1", "CL", r"adds its own text to the system message(.|\n)*default_system: keep"),
+        ("llama-3.1", "CV", r"writes a system message of its own(.|\n)*default_system: keep"),
+        ("llama-3.1", "CL", r"adds text of its own to the system message(.|\n)*default_system: keep"),
     ],
 )
 def test_a_default_system_message_is_an_error_that_shows_it_and_names_the_setting(
@@ -170,19 +170,19 @@ def turns_of(role: str, before: str = "", after: str = "", end: str = "") -> str
 @pytest.mark.parametrize(
     ("source", "where"),
     [
-        (turns_of("system", after=" No tools."), "adds its own text to the system message"),
-        (turns_of("system", before="Tools: none. "), "adds its own text to the system message"),
-        (turns_of("user", after="\nThink step by step."), "adds its own text to the user message"),
-        (turns_of("user", before="Be safe: "), "adds its own text"),
-        (turns_of("user", before="用简体中文回答。"), "adds its own text"),
+        (turns_of("system", after=" No tools."), "adds text of its own to the system message"),
+        (turns_of("system", before="Tools: none. "), "adds text of its own to the system message"),
+        (turns_of("user", after="\nThink step by step."), "adds text of its own to the user message"),
+        (turns_of("user", before="Be safe: "), "adds text of its own"),
+        (turns_of("user", before="用简体中文回答。"), "adds text of its own"),
         (
             turns_of("system", end="<|im_start|>developer\nDeliberation: off.<|im_end|>\n"),
-            "adds its own text",
+            "adds text of its own",
         ),
-        (turns_of("user", end="<|im_start|>tool\nnothing found<|im_end|>\n"), "adds its own text"),
+        (turns_of("user", end="<|im_start|>tool\nnothing found<|im_end|>\n"), "adds text of its own"),
         (
             CHATML.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\nSure, {% endif %}"),
-            "adds its own text",
+            "adds text of its own",
         ),
     ],
 )

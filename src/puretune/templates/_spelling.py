@@ -125,9 +125,9 @@ class Speller:
 
 def _where(found: Addition, roles: Sequence[str]) -> str:
     if found.is_system and found.piece == 0:
-        return "writes its own system message"
+        return "writes a system message of its own"
     if found.piece == 0:
-        return f"adds its own text {'to' if roles[0] == 'system' else 'before'} the {roles[0]} message"
+        return f"adds text of its own {'to' if roles[0] == 'system' else 'before'} the {roles[0]} message"
     role = roles[found.piece - 1]
     after_turn = re.search(r"\n|<|\[", found.text) is not None
-    return f"adds its own text {'after' if after_turn else 'to'} the {role} message"
+    return f"adds text of its own {'after' if after_turn else 'to'} the {role} message"
