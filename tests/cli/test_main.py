@@ -87,7 +87,7 @@ def test_the_reader_of_the_output_may_leave() -> None:
         ("judge answers.jsonl --judge refusal --out circle", 2, "circle exists. Choose another --out"),
         ("lab build --seed 1 --out circle", 2, "circle exists. Name another directory"),
         ("compare answers.jsonl", 2, "answers.jsonl: a file, not a run. Give the directory"),
-        ("run lab-demo --out answers.jsonl", 3, "there is a file of that name, not a directory"),
+        ("run lab-demo --out answers.jsonl", 2, "--out answers.jsonl is a file. Name a directory"),
         ("run lab-demo --out answers.jsonl/run", 3, "a part of this path is a file, not a directory"),
     ],
 )
