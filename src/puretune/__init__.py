@@ -5,8 +5,10 @@ The names below are imported when they are first used, so that ``import puretune
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from puretune.lazily import lazy
 
 if TYPE_CHECKING:
     from puretune.data import Example
@@ -17,17 +19,4 @@ if TYPE_CHECKING:
 __version__ = metadata.version("puretune")
 __all__ = ["Example", "Message", "PromptTemplate", "PuretuneError", "Renderer", "Study", "__version__"]
 
-_HOME = {
-    "Example": "puretune.data",
-    "Message": "puretune.templates",
-    "PromptTemplate": "puretune.templates",
-    "PuretuneError": "puretune.errors",
-    "Renderer": "puretune.templates",
-    "Study": "puretune.study",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'puretune' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = lazy(__name__)

@@ -6,8 +6,9 @@ the value to change (which answers were judged, the prompts, the training runs).
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from puretune.lazily import lazy
 
 if TYPE_CHECKING:
     from puretune.statistics._betting import betting_interval
@@ -98,56 +99,4 @@ __all__ = [
 ]
 
 # numpy and scipy come with the functions that need them; a plan needs none.
-_HOME = {
-    "BoundedDifference": "_bounded",
-    "Bounds": "_unparsed",
-    "Categories": "_estimate",
-    "Components": "_crossed",
-    "Conclusion": "_cells",
-    "Design": "_cells",
-    "Difference": "_cells",
-    "Equivalence": "_paired",
-    "Estimand": "_estimate",
-    "Estimate": "_estimate",
-    "Interval": "_intervals",
-    "McNemar": "_paired",
-    "Prompts": "_bounded",
-    "SamplePlan": "_budget",
-    "SeedSpread": "_crossed",
-    "betting_interval": "_betting",
-    "bounded_difference": "_bounded",
-    "bounded_mean": "_bounded",
-    "bounded_share": "_unparsed",
-    "budgeted_estimate": "_budget",
-    "budgeted_mean": "_bounded",
-    "by_draw": "_crossed",
-    "clopper_pearson": "_intervals",
-    "conclusion": "_cells",
-    "crossed_difference": "_cells",
-    "crossed_mean": "_cells",
-    "design": "_cells",
-    "equivalence_of_means": "_paired",
-    "equivalence_on_prompts": "_paired",
-    "holm": "_planning",
-    "mcnemar": "_paired",
-    "mean": "_intervals",
-    "minimum_detectable": "_planning",
-    "paired_difference": "_paired",
-    "plan_sample": "_budget",
-    "prompts_needed": "_planning",
-    "prompts_needed_paired": "_planning",
-    "prompts_of": "_bounded",
-    "seed_spread": "_crossed",
-    "seeds_needed": "_planning",
-    "share": "_estimate",
-    "stop_at": "_budget",
-    "t_interval": "_intervals",
-    "wilson": "_intervals",
-    "with_unparsed": "_unparsed",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"puretune.statistics.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__)
