@@ -62,9 +62,9 @@ def test_the_study_on_gsm8k_text_runs_with_a_small_random_llama(tmp_path: Path) 
 
 
 def resolved_cells(study: Study) -> tuple:  # type: ignore[type-arg]
-    from puretune.study import plan
+    from puretune.study import plan_study
 
-    return plan(study).resolved.cells
+    return plan_study(study).resolved.cells
 
 
 def gsm8k_smoke() -> ModuleType:

@@ -82,7 +82,7 @@ def test_an_adapter_tuned_on_another_base_is_refused_with_both_fingerprints(tmp_
 def test_a_study_stops_where_the_chat_template_adds_a_system_message_and_names_the_setting(
     tmp_path: Path,
 ) -> None:
-    from puretune.study import Study, count, plan
+    from puretune.study import Study, count, plan_study
 
     def planned(**model: str) -> None:
         study = Study(
@@ -92,7 +92,7 @@ def test_a_study_stops_where_the_chat_template_adds_a_system_message_and_names_t
             test=["CV"],
             suites=[{"name": "sums", "source": str(asked), "scorers": ["gsm8k"], "max_new_tokens": 2}],
         )
-        count(plan(study), tmp_path / "run")
+        count(plan_study(study), tmp_path / "run")
         study.run(tmp_path / "run")
 
     path, asked = families.save("qwen2", tmp_path / "qwen2"), tmp_path / "asked.jsonl"

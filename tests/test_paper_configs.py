@@ -16,7 +16,7 @@ from puretune.cli.run import run
 from puretune.data import NAMED_SOURCES
 from puretune.errors import EnvironmentFault, InputError
 from puretune.scoring import BUILTIN_SUITES
-from puretune.study import Plan, Study, count, plan
+from puretune.study import Plan, Study, count, plan_study
 from puretune.templates import BUILTIN_TEMPLATES
 from tests.data.test_sources import ROWS
 from tests.tiny import tiny_llama
@@ -73,7 +73,7 @@ def local(name: str, stand_ins: Path, directory: Path) -> Path:
 
 
 def planned(name: str, stand_ins: Path, directory: Path) -> Plan:
-    return plan(Study.load(local(name, stand_ins, directory)), dry=True)
+    return plan_study(Study.load(local(name, stand_ins, directory)), dry=True)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -193,14 +193,14 @@ def test_openorca_rows_with_a_system_prompt_are_planned(stand_ins: Path, tmp_pat
     content = yaml.safe_load(path.read_text())
     content["tuning"]["data"]["path"] = str(tmp_path / "rows")
     path.write_text(yaml.safe_dump(content))
-    tunes = count(plan(Study.load(path), dry=True), tmp_path).tunes
+    tunes = count(plan_study(Study.load(path), dry=True), tmp_path).tunes
     assert {tune.rows for tune in tunes} == {8}, "the row beyond the context is left out"
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_without_model_and_hub_one_message_says_how_to_go_on(name: str, own_hub_cache: None) -> None:
     with pytest.raises(EnvironmentFault, match=r"is not (on this machine|available).*give a local"):
-        plan(Study.load(CONFIGS / f"{name}.yaml"), dry=True)
+        plan_study(Study.load(CONFIGS / f"{name}.yaml"), dry=True)
 
 
 @pytest.fixture
@@ -211,4 +211,4 @@ def own_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_still_needs_the_weights(stand_ins: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weights"):
-        plan(Study.load(local("llama2-gsm8k", stand_ins, tmp_path)))
+        plan_study(Study.load(local("llama2-gsm8k", stand_ins, tmp_path)))

@@ -25,13 +25,13 @@ _DEMO, _RESULTS = ["-m", "puretune", "demo", "--out", "run"], "run/results.json"
 _CELLS = 10_000
 _PLAN = """
 import time
-from puretune.study import Study, plan
+from puretune.study import Study, plan_study
 side = 100
 templates = {f"t{n}": {"system": f"Rule {n}."} for n in range(side)}
 study = Study(name="cells", model="lab", templates=templates, tuning={"data": "lab-maths"},
               train=list(templates), test=list(templates), suites=[{"name": "lab-maths", "limit": 20}])
 started = time.perf_counter()
-made = plan(study)
+made = plan_study(study)
 print(len(made.answer), time.perf_counter() - started)
 """
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from puretune.events import EventSink, ignore
 from puretune.inference import Request
-from puretune.study._beside import beside
+from puretune.study.run.processes import beside
 
 Tokens = dict[str, tuple[int, ...]]
 """Generated ids by request."""

@@ -43,9 +43,9 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(study: Path, tmp_path: Path
 def test_a_dry_run_counts_tokens_with_and_without_the_shared_system_prompt(
     study: Path, tmp_path: Path
 ) -> None:
-    from puretune.study import Study, count, plan
+    from puretune.study import Study, count, plan_study
 
-    vanilla, llama = count(plan(Study.load(study)), tmp_path).tunes
+    vanilla, llama = count(plan_study(Study.load(study)), tmp_path).tunes
     assert llama.tokens > vanilla.tokens
     assert llama.tokens > 3 * llama.distinct
     assert llama.distinct == vanilla.distinct

@@ -9,7 +9,7 @@ import pytest
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import VllmSpec, engine_spec
 from puretune.inference._vllm_core import Weights, lora_room
-from puretune.study import Study, plan
+from puretune.study import Study, plan_study
 from tests.study.studies import small_model, small_study
 
 
@@ -41,9 +41,9 @@ def test_wrong_options_are_named(options: dict[str, object], said: str) -> None:
 @pytest.mark.usefixtures("without_vllm")
 def test_a_study_is_planned_without_vllm_but_not_run(tmp_path: Path) -> None:
     study = Study.load(small_study(tmp_path, small_model(tmp_path / "base"), engine="vllm"))
-    assert "vLLM is not installed" in plan(study, dry=True).resolved.lacking[0]
+    assert "vLLM is not installed" in plan_study(study, dry=True).resolved.lacking[0]
     with pytest.raises(EnvironmentFault, match="Install `vllm`"):
-        plan(study)
+        plan_study(study)
 
 
 def test_room_for_adapters_is_the_least_that_vllm_can_make() -> None:

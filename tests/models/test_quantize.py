@@ -9,7 +9,7 @@ import pytest
 from puretune.errors import EnvironmentFault, InputError
 from puretune.models import ModelSpec, load_base, quantization_key
 from puretune.models._quantize import try_quantized
-from puretune.study import Study, plan
+from puretune.study import Study, plan_study
 from tests.study.studies import small_study
 
 
@@ -29,15 +29,15 @@ def test_a_missing_library_is_named_before_anything_is_loaded(llama_path: Path, 
 def test_a_study_is_counted_without_the_library_but_not_run(llama_path: Path, tmp_path: Path) -> None:
     model = {"path": "./model", "quantization": "4bit"}
     study = Study.load(small_study(tmp_path, llama_path, model=model))
-    assert "needs bitsandbytes" in plan(study, dry=True).resolved.lacking[0]
+    assert "needs bitsandbytes" in plan_study(study, dry=True).resolved.lacking[0]
     with pytest.raises(EnvironmentFault, match="needs bitsandbytes"):
-        plan(study)
+        plan_study(study)
 
 
 @pytest.mark.usefixtures("without_bitsandbytes")
 def test_it_is_part_of_the_key_of_answers_and_not_of_adapters(llama_path: Path, tmp_path: Path) -> None:
     plans = [
-        plan(Study.load(small_study(tmp_path / str(bits), llama_path, model=model)), dry=True)
+        plan_study(Study.load(small_study(tmp_path / str(bits), llama_path, model=model)), dry=True)
         for bits in ("4bit", "8bit", None)
         for model in [{"path": "./model", **({"quantization": bits} if bits else {})}]
     ]

@@ -19,11 +19,11 @@ from puretune.scoring import (
 )
 from puretune.statistics import clopper_pearson, crossed_mean, mean
 from puretune.study import CellResult, Comparison, Matrix, PooledCell, SampleVerdict, Transcript
-from puretune.study._analysis import Analysis, AnalysisSection, CellName
-from puretune.study._comparisons import Place
-from puretune.study._contrasts import planned_contrasts
-from puretune.study._planned import planned_comparisons
-from puretune.study._runs import AnswerKey, Runs
+from puretune.study.matrix.comparisons import Place
+from puretune.study.matrix.planned import planned_comparisons
+from puretune.study.matrix.runs import AnswerKey, Runs
+from puretune.study.plan.contrasts import planned_contrasts
+from puretune.study.spec.analysis import Analysis, AnalysisSection, CellName
 from puretune.templates import BUILTIN_TEMPLATES, PromptTemplate
 from tests.study.studies import condition
 

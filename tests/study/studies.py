@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from puretune.study._conditions import Condition, Training
+from puretune.study.plan.conditions import Condition, Training
 from puretune.templates import PromptTemplate
 from puretune.tuning import Recipe, tuner_named
 from tests.tiny import tiny_llama

@@ -12,7 +12,7 @@ import pytest
 from puretune.errors import InputError
 from puretune.events import Advanced, Event
 from puretune.models import read_manifest
-from puretune.study import Study, plan, run_study
+from puretune.study import Study, plan_study, run_study
 from tests.study.studies import small_study
 from tests.tuning.openai.server import Provider, providing
 
@@ -84,5 +84,5 @@ def test_nothing_is_uploaded_unasked(tmp_path: Path, model: Path) -> None:
 def test_libraries_of_this_machine_are_in_no_key_of_a_job(
     tmp_path: Path, model: Path, provider: Provider
 ) -> None:
-    made = plan(Study.load(written(tmp_path, model, provider.url)))
+    made = plan_study(Study.load(written(tmp_path, model, provider.url)))
     assert "torch" not in json.dumps([step.inputs for step in made.tune])

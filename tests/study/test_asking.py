@@ -11,10 +11,10 @@ import pytest
 
 from puretune.inference import LocalEngine, Request
 from puretune.store import Store
-from puretune.study import Study, plan, run_study
-from puretune.study._answers import answers_of
-from puretune.study._drafts import Drafts, pools_of
-from puretune.study._plan import ANSWERS
+from puretune.study import Study, plan_study, run_study
+from puretune.study.plan.shards import answers_of
+from puretune.study.plan.steps import ANSWERS
+from puretune.study.run.drafts import Drafts, pools_of
 from puretune.tuning import LoopTuner
 from tests.study.studies import STUDY, small_study
 
@@ -96,7 +96,7 @@ def test_what_another_condition_said_is_a_draft_that_a_resumed_run_gets_too(
     run_study(study, tmp_path / "run")
     whole = list(asked)
     assert [all(request.drafts for request in call) for call in whole] == [False, False, *[True] * 4]
-    store, steps = Store(tmp_path / "run" / "store"), plan(study).answer
+    store, steps = Store(tmp_path / "run" / "store"), plan_study(study).answer
     untuned = [tuple(row["token_ids"]) for row in answers_of(steps[0], store)]
     assert [request.drafts for request in whole[2]] == [(ids,) for ids in untuned]
     for step in steps[-2:]:
@@ -107,7 +107,7 @@ def test_what_another_condition_said_is_a_draft_that_a_resumed_run_gets_too(
 
 
 def test_drafts_do_not_depend_on_how_many_processes_answer(tmp_path: Path, model: Path) -> None:
-    steps = plan(study_at(tmp_path, model))
+    steps = plan_study(study_at(tmp_path, model))
     drafts = Drafts(steps, Store(tmp_path / "store"))
     turns = [drafts.turn[pool[0].key] for pool in pools_of(steps.answer)]
     assert turns == [0, 1, 0, 1, 0, 1]

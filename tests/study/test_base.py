@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from puretune.errors import InputError
 from puretune.models import save_lora
-from puretune.study import Study, plan
+from puretune.study import Study, plan_study
 from tests.models.test_lora import random_lora
 from tests.study.studies import small_model, small_study
 from tests.tiny import tiny_base
@@ -39,7 +39,7 @@ def change(adapter: Path, **fields: Any) -> None:
 def refusal(directory: Path, model: Path, entry: dict[str, Any], **changes: Any) -> str:
     study = Study.load(small_study(directory, model, train=[entry], **changes))
     with pytest.raises(InputError) as caught:
-        plan(study, dry=True)
+        plan_study(study, dry=True)
     return str(caught.value)
 
 
@@ -91,11 +91,11 @@ def test_a_start_that_tuning_cannot_go_on_from_is_named(
 
 def test_a_sound_start_is_planned(adapter: Path, model: Path, tmp_path: Path) -> None:
     entry = {"template": "CV", "start": "adapter"}
-    assert plan(Study.load(small_study(tmp_path, model, train=[entry], tuning=recipe())), dry=True).tune
+    assert plan_study(Study.load(small_study(tmp_path, model, train=[entry], tuning=recipe())), dry=True).tune
 
 
 def test_a_condition_that_starts_from_another_has_its_rank_and_targets(model: Path, tmp_path: Path) -> None:
     train = ["CV", {"template": "CL", "name": "again", "start": "CV", "recipe": {"rank": 2}}]
     study = Study.load(small_study(tmp_path, model, train=train, tuning=recipe()))
     with pytest.raises(InputError, match=r"train\[1\].*starts from condition '.*', whose recipe has rank 4"):
-        plan(study, dry=True)
+        plan_study(study, dry=True)

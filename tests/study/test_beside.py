@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from puretune.events import Advanced, EventSink
-from puretune.study import Study, _answers, _beside, _work, run_study
+from puretune.study import Study, run_study
+from puretune.study.run import answers as _answers
+from puretune.study.run import processes as _beside
+from puretune.study.run import work as _work
 from tests.study.studies import STUDY, small_study
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a second process is used on Linux only")
@@ -109,7 +112,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     code = f"""
 import os, signal, time
 from pathlib import Path
-from puretune.study._beside import beside
+from puretune.study.run.processes import beside
 
 def work(sink):
     Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from puretune.cli.run import run as run_command
 from puretune.errors import EnvironmentFault, InputError
-from puretune.study import Matrix, Study, judge_notices, plan, run_study
+from puretune.study import Matrix, Study, judge_notices, plan_study, run_study
 from tests.scoring.judges.server import Judging, fine, serving, status
 from tests.study.studies import small_study
 
@@ -88,7 +88,7 @@ def test_the_dearest_judge_sees_as_many_answers_as_the_budget_says(
 
 def test_no_more_is_asked_than_the_budget_allows(small: Any, server: Judging, tmp_path: Path) -> None:
     study = Study.load(small(judge_budget="10 judgements"))
-    (notice,) = [one for one in judge_notices(plan(study), tmp_path / "run") if one.judge == "dear"]
+    (notice,) = [one for one in judge_notices(plan_study(study), tmp_path / "run") if one.judge == "dear"]
     assert (notice.estimate.requests, notice.upper) == (10, True)
     run_study(study, tmp_path / "run")
     assert asked(server, "cheap") == 2 * PROMPTS
@@ -100,7 +100,7 @@ def test_no_more_is_asked_than_the_budget_allows(small: Any, server: Judging, tm
 
 def test_dollars_pay_for_what_the_estimate_says(small: Any, server: Judging, tmp_path: Path) -> None:
     study = Study.load(small(judge_budget="2.00 USD"))
-    (notice,) = [one for one in judge_notices(plan(study), tmp_path / "run") if one.judge == "dear"]
+    (notice,) = [one for one in judge_notices(plan_study(study), tmp_path / "run") if one.judge == "dear"]
     assert notice.estimate.dollars == pytest.approx(2.0, rel=0.01)
     matrix = run_study(study, tmp_path / "run")
     each = notice.estimate.dollars / notice.estimate.requests
@@ -171,20 +171,20 @@ def test_unparsed_judgements_widen_the_estimate(small: Any, server: Judging, tmp
 )
 def test_a_wrong_budget_is_named_with_its_line(small: Any, budget: Any, said: str) -> None:
     with pytest.raises(InputError, match=r"study\.yaml:\d+: judge_budget") as caught:
-        plan(Study.load(small(judge_budget=budget)))
+        plan_study(Study.load(small(judge_budget=budget)))
     assert said in str(caught.value)
 
 
 def test_a_budget_needs_a_judge_and_dollars_a_price(small: Any, server: Judging) -> None:
     suite = {"name": "sums", "source": "many.jsonl", "max_new_tokens": 2}
     with pytest.raises(InputError, match="no suite has a judge behind an endpoint"):
-        plan(Study.load(small(suites=[{**suite, "scorers": ["refusal"]}], judge_budget="2 USD")))
+        plan_study(Study.load(small(suites=[{**suite, "scorers": ["refusal"]}], judge_budget="2 USD")))
     free = {"judge": "openai", "model": "free", "base_url": server.url}
     with pytest.raises(InputError, match=r"judge 'free' has no price.*number of judgements"):
-        plan(Study.load(small(suites=[{**suite, "scorers": [free]}], judge_budget="2 USD")))
+        plan_study(Study.load(small(suites=[{**suite, "scorers": [free]}], judge_budget="2 USD")))
     two = [free, {**free, "model": "other"}]
     with pytest.raises(InputError, match="which of the judges 'free', 'other'"):
-        plan(Study.load(small(suites=[{**suite, "scorers": two}], judge_budget="2 judgements")))
+        plan_study(Study.load(small(suites=[{**suite, "scorers": two}], judge_budget="2 judgements")))
 
 
 def test_seeds_of_a_budgeted_study_speak_of_training_runs(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from puretune.scoring import Verdict
 from puretune.statistics import clopper_pearson, crossed_mean
 from puretune.study import CellResult
-from puretune.study._analysis import Analysis
-from puretune.study._cells import Judged, Measured, Place, cell, pool
-from puretune.study._plan import Who
+from puretune.study.matrix.cells import Judged, Measured, Place, cell, pool
+from puretune.study.plan.steps import Who
+from puretune.study.spec.analysis import Analysis
 
 PLACE = Place(Who("chat:vanilla", "chat:vanilla", 0), "chat:llama", "sums")
 

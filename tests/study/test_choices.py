@@ -14,7 +14,7 @@ from puretune.events import Advanced, Event
 from puretune.inference import LocalEngine
 from puretune.models import ModelSpec, load_base
 from puretune.scoring import ChoiceLikelihood, score_choices
-from puretune.study import Matrix, Study, plan, run_study
+from puretune.study import Matrix, Study, plan_study, run_study
 from puretune.templates import resolve_template
 from tests.study.studies import STUDY, small_study
 
@@ -57,7 +57,7 @@ def test_verdicts_are_those_of_the_engine_asked_directly(
 ) -> None:
     out, study, _ = finished
     base = load_base(ModelSpec(str(model)))
-    examples: tuple[Example, ...] = plan(study).resolved.suites[0].examples
+    examples: tuple[Example, ...] = plan_study(study).resolved.suites[0].examples
     direct = score_choices(
         ChoiceLikelihood(), examples, LocalEngine(base), base.renderer, resolve_template("CV")
     )

@@ -11,7 +11,7 @@ import pytest
 from puretune.errors import InputError
 from puretune.models import ModelSpec, load_base
 from puretune.scoring import perplexity_meter
-from puretune.study import Study, plan, run_study
+from puretune.study import Study, plan_study, run_study
 from tests.study.studies import small_study
 
 
@@ -57,5 +57,5 @@ def test_a_perplexity_limit_is_one_under_the_studys_base(tmp_path: Path, model: 
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, model: Path, settings: Any, said: str) -> None:
     with pytest.raises(InputError, match=r"study\.yaml:\d+: suites\[0\]") as caught:
-        plan(study(tmp_path, model, **settings))
+        plan_study(study(tmp_path, model, **settings))
     assert said in str(caught.value)

@@ -15,7 +15,7 @@ from puretune.errors import InputError
 from puretune.scoring import Metric, measure_of
 from puretune.statistics import crossed_difference, holm, mcnemar, paired_difference
 from puretune.study import Matrix, compare, corrected
-from puretune.study._results import results_text
+from puretune.study.matrix.results import results_text
 
 PROMPTS = 20
 

@@ -13,9 +13,9 @@ from puretune.errors import InputError
 from puretune.events import Advanced, Event
 from puretune.models import adapter_ref, load_base, read_manifest
 from puretune.store import open_store
-from puretune.study import Matrix, Plan, Study, plan, run_study
-from puretune.study._plan import ADAPTER
-from puretune.study._tuning import to_tune
+from puretune.study import Matrix, Plan, Study, plan_study, run_study
+from puretune.study.plan.steps import ADAPTER
+from puretune.study.plan.tuning import to_tune
 from puretune.tuning import GangTuner
 from puretune.tuning.gang._tuner import gangs
 from tests.study.studies import small_study
@@ -59,7 +59,7 @@ def finished(
 ) -> tuple[Path, Plan, Matrix]:
     directory = tmp_path_factory.mktemp("every")
     study = Study.load(of_every_kind(directory, model, adapter))
-    return directory / "run", plan(study), run_study(study, directory / "run")
+    return directory / "run", plan_study(study), run_study(study, directory / "run")
 
 
 def test_the_matrix_has_conditions_of_every_kind_in_their_order(finished: tuple[Path, Plan, Matrix]) -> None:
@@ -136,14 +136,14 @@ def test_stopped_in_any_round_it_resumes_to_the_same_results(
 
 
 def test_the_copy_in_the_run_directory_plans_the_same(finished: tuple[Path, Plan, Matrix]) -> None:
-    assert plan(Study.load(finished[0] / "study.yaml")).key == finished[1].key
+    assert plan_study(Study.load(finished[0] / "study.yaml")).key == finished[1].key
 
 
 def test_a_condition_that_only_others_start_from_is_tuned_but_not_tested(
     tmp_path: Path, model: Path, adapter: Path
 ) -> None:
     pairs = ["third -> CV"]
-    planned = plan(Study.load(of_every_kind(tmp_path, model, adapter, pairs=pairs)))
+    planned = plan_study(Study.load(of_every_kind(tmp_path, model, adapter, pairs=pairs)))
     assert [tune.condition for tune in planned.tune] == ["chat:vanilla"] * 2 + ["second"] * 2 + ["third"] * 2
     assert {step.who.condition for step in planned.answer} == {"third"}
 
@@ -169,11 +169,11 @@ def test_wrong_conditions_are_named_with_their_place(
     tmp_path: Path, model: Path, train: list[Any], expected: str
 ) -> None:
     with pytest.raises(InputError) as refused:
-        plan(Study.load(small_study(tmp_path, model, train=train)))
+        plan_study(Study.load(small_study(tmp_path, model, train=train)))
     assert expected in str(refused.value)
 
 
 def test_a_study_of_conditions_with_own_data_needs_no_tuning_section(tmp_path: Path, model: Path) -> None:
     train = [{"name": "a", "template": "CV", "data": "sums.jsonl", "recipe": {"steps": 1, "rank": 2}}]
-    planned = plan(Study.load(small_study(tmp_path, model, train=train, tuning=None)))
+    planned = plan_study(Study.load(small_study(tmp_path, model, train=train, tuning=None)))
     assert [(tune.condition, tune.seed) for tune in planned.tune] == [("a", 0)]

@@ -14,7 +14,7 @@ from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.events import Event, Started, Warned
 from puretune.report import REPORTS
 from puretune.scoring import loopback_only
-from puretune.study import Study, compare, load_results, plan, run_study
+from puretune.study import Study, compare, load_results, plan_study, run_study
 from tests.study.studies import STUDY, small_study
 
 ONE_SEED = {**STUDY["tuning"], "seeds": [0]}
@@ -262,5 +262,5 @@ def test_a_damaged_run_is_still_planned_without_a_change(copied: tuple[Path, Pat
     study, out = copied
     halve(next((out / "store" / "answers").rglob("data.jsonl")))
     before = sorted(out.rglob("*"))
-    count(plan(Study.load(study)), out)
+    count(plan_study(Study.load(study)), out)
     assert sorted(out.rglob("*")) == before

@@ -11,8 +11,8 @@ import yaml
 
 from puretune.errors import InputError
 from puretune.study import Study
-from puretune.study._mix import MOST_ROWS, Part, check_size
-from puretune.study._resolve import Resolved, resolve
+from puretune.study.plan.mix import MOST_ROWS, Part, check_size
+from puretune.study.plan.resolve import Resolved, resolve
 
 FIELDS: dict[str, Any] = {
     "name": "mine",

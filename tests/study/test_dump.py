@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puretune.errors import InputError
-from puretune.study import Study, plan
-from puretune.study._dump import resolved_yaml
+from puretune.study import Study, plan_study
+from puretune.study.spec.to_yaml import resolved_yaml
 from tests.study.studies import STUDY, small_study
 
 
@@ -37,7 +37,7 @@ def test_explicit_nulls_in_a_recipe_come_back(tmp_path: Path, model: Path, recip
     assert back.tuning is not None
     assert study.tuning is not None
     assert back.tuning.recipe == study.tuning.recipe
-    assert plan(back).key == plan(study).key
+    assert plan_study(back).key == plan_study(study).key
 
 
 def test_paths_suites_conditions_and_templates_come_back(tmp_path: Path, model: Path) -> None:
@@ -57,7 +57,7 @@ def test_paths_suites_conditions_and_templates_come_back(tmp_path: Path, model: 
     }
     fields["suites"][1]["source"] = fields["suites"][1].pop("path")
     study = Study.load(small_study(tmp_path / "a", model, **fields))
-    assert plan(again(study, tmp_path / "b")).key == plan(study).key
+    assert plan_study(again(study, tmp_path / "b")).key == plan_study(study).key
     once = resolved_yaml(study)
     assert resolved_yaml(again(study, tmp_path / "c")) == once
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from puretune.cli.run import run as run_command
 from puretune.errors import EnvironmentFault, InputError
 from puretune.scoring import Judge
-from puretune.study import Study, plan, run_study
+from puretune.study import Study, plan_study, run_study
 from tests.scoring.judges.server import Judging, fine, serving, status
 from tests.study.studies import small_study
 from tests.tuning.openai.server import providing
@@ -92,11 +92,11 @@ def test_a_name_at_an_endpoint_is_never_a_path(tmp_path: Path, model: Path, serv
     judge = {"judge": "openai", "model": "judge-model", "base_url": server.url, "extra": {"path": "x"}}
     for named in ("gpt-3.5-turbo-0125", "./gpt", "../../etc", "~nobody/x"):
         study = Study.load(written(tmp_path, model, server.url, model=named))
-        asked = plan(study, dry=True).resolved.base.spec.model
+        asked = plan_study(study, dry=True).resolved.base.spec.model
         assert asked == named
     suites = [{"name": "s", "source": "sums.jsonl", "scorers": [judge]}]
     study = Study.load(written(tmp_path, model, server.url, suites=suites))
-    ((scorer,),) = [suite.scorers for suite in plan(study, dry=True).resolved.suites]
+    ((scorer,),) = [suite.scorers for suite in plan_study(study, dry=True).resolved.suites]
     assert isinstance(scorer, Judge)
     assert (scorer.spec.model, scorer.spec.extra) == ("judge-model", {"path": "x"})
 
@@ -166,4 +166,4 @@ def test_what_the_engine_cannot_do_is_named_with_its_place(
     tmp_path: Path, model: Path, server: Judging, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        plan(Study.load(written(tmp_path, model, server.url, **changes)))
+        plan_study(Study.load(written(tmp_path, model, server.url, **changes)))

@@ -14,7 +14,7 @@ from puretune.cli.judge import judge as judge_command
 from puretune.cli.run import run as run_command
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.scoring import agree
-from puretune.study import Study, judge_notices, load_results, plan, run_study
+from puretune.study import Study, judge_notices, load_results, plan_study, run_study
 from tests.scoring.judges.server import Judging, fine, serving, status
 from tests.study.studies import small_study
 
@@ -189,7 +189,7 @@ def test_the_key_is_nowhere_on_disk(
 )
 def test_a_wrong_judge_is_named_with_its_line(small: Any, scorers: list[Any], said: str) -> None:
     with pytest.raises(InputError, match=r"study\.yaml:\d+: suites\[0\]") as caught:
-        plan(Study.load(small(*scorers)))
+        plan_study(Study.load(small(*scorers)))
     assert said in str(caught.value)
     assert "list is empty" not in str(caught.value)
 
@@ -198,7 +198,7 @@ def test_what_decides_a_verdict_is_in_the_plan(small: Any, server: Judging, tmp_
     (tmp_path / "mine.txt").write_text("Q {query} A {answer}")
 
     def key(**settings: Any) -> str:
-        return plan(Study.load(small(judged(server, **settings)))).key
+        return plan_study(Study.load(small(judged(server, **settings)))).key
 
     usual = key()
     for change in (
@@ -232,7 +232,7 @@ def test_the_run_command_shows_the_notice_and_wants_a_yes(
 def test_costs_are_told_before_and_after(small: Any, server: Judging, tmp_path: Path) -> None:
     study = small(judged(server, price={"input": 30, "output": 60}))
     out = tmp_path / "run"
-    (before,) = judge_notices(plan(Study.load(study)), out)
+    (before,) = judge_notices(plan_study(Study.load(study)), out)
     assert (before.estimate.requests, before.upper) == (4, True)
     assert before.estimate.dollars is not None
     assert not out.exists()
@@ -241,7 +241,7 @@ def test_costs_are_told_before_and_after(small: Any, server: Judging, tmp_path: 
     assert "at most 4 queries" in told.stdout
     assert "at most $" in told.stdout
     run_study(Study.load(study), out)
-    (after,) = judge_notices(plan(Study.load(study)), out)
+    (after,) = judge_notices(plan_study(Study.load(study)), out)
     assert (after.estimate.requests, after.upper) == (0, False)
     none = CliRunner().invoke(judge_command, ["cost", str(small("gsm8k"))])
     assert "judging costs nothing" in str(none.exception)

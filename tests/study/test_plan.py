@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from puretune.errors import InputError
-from puretune.study import Plan, Study, plan
-from puretune.study._plan import SHARD
+from puretune.study import Plan, Study, plan_study
+from puretune.study.plan.steps import SHARD
 from tests.study.studies import STUDY, small_study
 
 
 def planned(tmp_path: Path, model: Path, /, **changes: Any) -> Plan:
-    return plan(Study.load(small_study(tmp_path, model, **changes)))
+    return plan_study(Study.load(small_study(tmp_path, model, **changes)))
 
 
 def refusal(tmp_path: Path, model: Path, /, **changes: Any) -> str:
@@ -141,7 +141,7 @@ def test_a_changed_word_in_the_data_is_another_key(tmp_path: Path, model: Path) 
     small_study(tmp_path, model)
     text = (tmp_path / "sums.jsonl").read_text()
     (tmp_path / "sums.jsonl").write_text(text.replace("plus", "and"))
-    after = plan(Study.load(tmp_path / "study.yaml"))
+    after = plan_study(Study.load(tmp_path / "study.yaml"))
     assert not keys(before.tune) & keys(after.tune)
     assert not keys(before.answer) & keys(after.answer)
 
@@ -172,7 +172,7 @@ def test_a_mix_trains_each_part_under_its_own_template_as_often_as_its_weight(
 def test_a_finished_plan_imports_nothing_heavy(tmp_path: Path, model: Path) -> None:
     study = small_study(tmp_path, model)
     code = (
-        f"import sys; from puretune.study import Study, plan; plan(Study.load({str(study)!r}))"
+        f"import sys; from puretune.study import Study, plan_study; plan_study(Study.load({str(study)!r}))"
         "\nprint(*{name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -293,7 +293,7 @@ def test_the_line_that_the_error_about_system_messages_prints_works_when_pasted(
     tmp_path: Path, model: Path, line: str, system: list[str]
 ) -> None:
     from puretune.study import Study
-    from puretune.study._templates import templates_of
+    from puretune.study.plan.templates import templates_of
     from puretune.templates import Message
 
     row = (Message("system", "Rows say so."), Message("user", "hi"))
@@ -308,7 +308,7 @@ def test_the_line_that_the_error_about_system_messages_prints_works_when_pasted(
 
 def test_a_template_that_says_it_itself_keeps_its_own_own_system(tmp_path: Path, model: Path) -> None:
     from puretune.study import Study
-    from puretune.study._templates import templates_of
+    from puretune.study.plan.templates import templates_of
 
     own = {"calm": {"own_system": "keep"}, "plain": {}}
     study = Study.load(small_study(tmp_path, model, templates=own, own_system="drop"))

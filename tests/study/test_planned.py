@@ -6,10 +6,10 @@ import pytest
 
 from puretune.errors import InputError
 from puretune.scoring import Asks, Metric, measure_of
-from puretune.study._analysis import AnalysisSection
-from puretune.study._contrasts import planned_contrasts
-from puretune.study._planned import primary_measure
-from puretune.study._tested import Cells
+from puretune.study.matrix.planned import primary_measure
+from puretune.study.plan.contrasts import planned_contrasts
+from puretune.study.plan.test_pairs import Cells
+from puretune.study.spec.analysis import AnalysisSection
 from puretune.templates import BUILTIN_TEMPLATES, PromptTemplate
 from tests.study.studies import condition
 

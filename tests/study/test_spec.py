@@ -12,8 +12,8 @@ import yaml
 from puretune.errors import InputError
 from puretune.models import ModelSpec
 from puretune.study import Study
-from puretune.study._analysis import AnalysisSection, contrasts_of
 from puretune.study._run import resolved_yaml
+from puretune.study.spec.analysis import AnalysisSection, contrasts_of
 from puretune.tuning import Recipe
 
 HEAD = """\

@@ -9,8 +9,8 @@ import pytest
 from puretune.data import Example, question
 from puretune.errors import InputError
 from puretune.scoring import Verdict, scorer_named
-from puretune.study._judging import items_of
-from puretune.study._verdicts import check_references, verdict_row
+from puretune.study.run.judges import items_of
+from puretune.study.run.verdicts import check_references, verdict_row
 
 
 def test_a_study_says_that_thoughts_are_not_scored() -> None:

@@ -40,10 +40,10 @@ def _of_file(path: Path, settings: dict[str, Any]) -> None:
 
 
 def _of_study(what: str, run: Path | None) -> None:
-    from puretune.study import judge_notices, named_study, plan
+    from puretune.study import judge_notices, named_study, plan_study
 
     study = named_study(what)
-    notices = judge_notices(plan(study, dry=True), run or Path("runs") / study.name)
+    notices = judge_notices(plan_study(study, dry=True), run or Path("runs") / study.name)
     if not notices:
         raise InputError(f"study {study.name!r} has no judge behind an endpoint: judging costs nothing.")
     for notice in notices:

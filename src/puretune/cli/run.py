@@ -102,9 +102,9 @@ def show_plan(
     """
 
     from puretune.store import existing_store
-    from puretune.study import count, engine_notices, judge_notices, plan, tuner_notices
+    from puretune.study import count, engine_notices, judge_notices, plan_study, tuner_notices
 
-    planned = plan(study, dry=True)
+    planned = plan_study(study, dry=True)
     counted = count(planned, out)
     console = new_console()
     _print_cells(planned, counted, console)

@@ -1,7 +1,8 @@
 """The matrix: a study says which templates to train under and which to test under.
 
-A study (``Study``) is planned (``plan``), run (``run_study``), and yields a ``Matrix``. Names are imported
-when they are first used: a matrix can be read without the machinery that makes one.
+A study (``Study``) is planned (``plan_study``), run (``run_study``), and yields a ``Matrix``. Four folders:
+``spec`` (what the file says), ``plan`` (what must be computed), ``run`` (how), ``matrix`` (what comes out).
+Names are imported when they are first used: a matrix can be read without the machinery that makes one.
 """
 
 from __future__ import annotations
@@ -9,31 +10,31 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from puretune.study._matrix import (
+from puretune.study.matrix.matrix import (
     SCHEMA_VERSION,
     CellResult,
     Comparison,
-    ConditionKind,
     JudgeAgreement,
     Matrix,
     PooledCell,
     SampleVerdict,
     Transcript,
 )
+from puretune.study.spec.bounds import ConditionKind
 
 if TYPE_CHECKING:
-    from puretune.study._compare import compare
-    from puretune.study._compute import Compute, Throughput
-    from puretune.study._corrected import Corrected, corrected
-    from puretune.study._count import Count, count
-    from puretune.study._judging import judge_notices
-    from puretune.study._named import find_study, named_study, study_names
-    from puretune.study._plan import Plan, plan
-    from puretune.study._results import load_results
     from puretune.study._run import run_study
-    from puretune.study._schema import json_schema
-    from puretune.study._spec import Study
-    from puretune.study._work import engine_notices, tuner_notices
+    from puretune.study.matrix.compare import compare
+    from puretune.study.matrix.corrected import Corrected, corrected
+    from puretune.study.matrix.results import load_results
+    from puretune.study.plan.compute import Compute, Throughput
+    from puretune.study.plan.count import Count, count
+    from puretune.study.plan.steps import Plan, plan_study
+    from puretune.study.run.judges import judge_notices
+    from puretune.study.run.work import engine_notices, tuner_notices
+    from puretune.study.spec.registry import find_study, named_study, study_names
+    from puretune.study.spec.schema import json_schema
+    from puretune.study.spec.study import Study
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -60,32 +61,32 @@ __all__ = [
     "judge_notices",
     "load_results",
     "named_study",
-    "plan",
+    "plan_study",
     "run_study",
     "study_names",
     "tuner_notices",
 ]
 
 _HOME = {
-    "compare": "_compare",
-    "Compute": "_compute",
-    "Corrected": "_corrected",
-    "Count": "_count",
-    "Plan": "_plan",
-    "Study": "_spec",
-    "Throughput": "_compute",
-    "corrected": "_corrected",
-    "count": "_count",
-    "engine_notices": "_work",
-    "tuner_notices": "_work",
-    "find_study": "_named",
-    "judge_notices": "_judging",
-    "json_schema": "_schema",
-    "load_results": "_results",
-    "named_study": "_named",
-    "plan": "_plan",
+    "compare": "matrix.compare",
+    "Compute": "plan.compute",
+    "Corrected": "matrix.corrected",
+    "Count": "plan.count",
+    "Plan": "plan.steps",
+    "Study": "spec.study",
+    "Throughput": "plan.compute",
+    "corrected": "matrix.corrected",
+    "count": "plan.count",
+    "engine_notices": "run.work",
+    "tuner_notices": "run.work",
+    "find_study": "spec.registry",
+    "judge_notices": "run.judges",
+    "json_schema": "spec.schema",
+    "load_results": "matrix.results",
+    "named_study": "spec.registry",
+    "plan_study": "plan.steps",
     "run_study": "_run",
-    "study_names": "_named",
+    "study_names": "spec.registry",
 }
 
 

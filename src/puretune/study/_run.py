@@ -9,14 +9,14 @@ from pathlib import Path
 from puretune.events import EventSink, Finished, Started, Warned, ignore
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store, encoded, json_text, lease, make_directory, open_store
-from puretune.study._assemble import assemble
-from puretune.study._directory import FILES, RunDirectory
-from puretune.study._dump import resolved_yaml
-from puretune.study._matrix import Matrix
-from puretune.study._plan import ADAPTER, ANSWERS, VERDICTS, Plan, plan
-from puretune.study._results import load_results, matrix_from, results_text
-from puretune.study._spec import Study
-from puretune.study._work import tidy, work
+from puretune.study.matrix.assemble import assemble
+from puretune.study.matrix.matrix import Matrix
+from puretune.study.matrix.results import load_results, matrix_from, results_text
+from puretune.study.matrix.run_directory import FILES, RunDirectory
+from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan, plan_study
+from puretune.study.run.work import tidy, work
+from puretune.study.spec.study import Study
+from puretune.study.spec.to_yaml import resolved_yaml
 
 Reports = Mapping[str, Callable[[Matrix], str]]
 """By file name (``report.md``, ``report.html``), what makes its text from the results."""
@@ -44,7 +44,7 @@ def run_study(
     EnvironmentFault if ``out`` cannot be written or another process is at work in it.
     """
     on_event(Started("plan"))
-    planned = plan(study)
+    planned = plan_study(study)
     said = _study_text(study, out)
     on_event(Finished("plan", _size(planned)))
 

@@ -19,7 +19,7 @@ from puretune.inference import LikelihoodRequest, LocalEngine
 from puretune.lab.phrases import OPENINGS, REFUSALS
 from puretune.models import BaseModel, adapter_ref, load_base
 from puretune.store import open_store
-from puretune.study import Plan, Study, plan
+from puretune.study import Plan, Study, plan_study
 from puretune.templates import alias_of
 
 
@@ -28,7 +28,7 @@ def log_odds(study: Study, runs: Path, every: int) -> list[dict[str, Any]]:
 
     The adapters come from the run directory ``runs``.
     """
-    planned = plan(study)
+    planned = plan_study(study)
     base = load_base(planned.resolved.base.spec)
     suite = next(suite for suite in planned.resolved.suites if suite.name == "lab-harmful")
     examples = suite.examples[::every]

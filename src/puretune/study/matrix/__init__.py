@@ -1,0 +1,1 @@
+"""What a study yields: cells, comparisons, and the files that people open."""

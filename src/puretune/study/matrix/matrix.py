@@ -1,0 +1,232 @@
+"""The matrix: what a study yields. Plain values; `results.json` is their image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from puretune.study.spec.bounds import ConditionKind
+
+if TYPE_CHECKING:
+    import pandas
+
+    from puretune.scoring import Measure
+    from puretune.statistics import Conclusion
+
+SCHEMA_VERSION = 3
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One metric of one suite for one (condition, seed, test template)."""
+
+    condition: str
+    """``untuned``, a train template's name, or the name of an existing adapter or checkpoint."""
+    train_template: str | None
+    seed: int | None
+    """The tuning seed; None if nothing was tuned."""
+    step: int | None
+    """The optimiser step of a kept adapter; None: the last one, or nothing was tuned."""
+    test_template: str
+    suite: str
+    scorer: str
+    """Whose metric it is."""
+    metric: str
+    n: int
+    """Answers asked for; rates are over all of them."""
+    value: float | None
+    """Mean over the ``n`` answers, in [0, 1]; None if no answer could be parsed."""
+    low: float | None
+    high: float | None
+    """95 % interval; ``estimand`` says for what."""
+    counts: Mapping[str, int]
+    """``successes``, ``complied``, ``refused``, ``incoherent``, ``empty``, ``unparsed``, ``truncated``,
+    ``errors`` (an endpoint refused the request: no answer, unparsed); under a judge budget ``unjudged``."""
+    estimand: str = "this adapter and new prompts from the same source"
+    """What the interval is about; ``these answers`` under a judge budget."""
+    method: str = ""
+    """How the interval was made."""
+
+    @property
+    def label(self) -> str:
+        """``asr (gpt-4)``: the metric with the scorer whose it is."""
+        return f"{self.metric} ({self.scorer})"
+
+
+@dataclass(frozen=True)
+class PooledCell:
+    """The mean of one cell over tuning seeds."""
+
+    condition: str
+    train_template: str | None
+    step: int | None
+    test_template: str
+    suite: str
+    scorer: str
+    """Whose metric it is."""
+    metric: str
+    seeds: int
+    n: int
+    """Answers over all seeds."""
+    value: float | None
+    low: float | None
+    high: float | None
+    estimand: str
+    """What the interval is about: this adapter, for one seed; new training runs, for several."""
+    method: str = ""
+    """How the interval was made."""
+    seed_sd: float | None = None
+    """Standard deviation between training runs at this rate, by all conditions with several seeds; or the one
+    that the study assumes; None: one run says nothing about it."""
+    categories: int = 1
+    """How many categories the prompts are of; they are fixed unless ``estimand`` says otherwise."""
+    design_effect: float | None = None
+    """For new categories: how many times the variance of prompts alone."""
+
+    @property
+    def label(self) -> str:
+        """``asr (gpt-4)``: the metric with the scorer whose it is."""
+        return f"{self.metric} ({self.scorer})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cell minus another, in one metric of one suite, on the same prompts and seeds."""
+
+    suite: str
+    scorer: str
+    metric: str
+    condition: str
+    test_template: str
+    reference: str
+    """The condition that is subtracted."""
+    reference_template: str
+    seeds: int
+    """Pairs of training runs; 0 if nothing was tuned."""
+    n: int
+    """Answers per run."""
+    difference: float
+    low: float
+    high: float
+    """95 % interval; ``estimand`` says for what. Unparsed verdicts widen it from both ends."""
+    estimand: str
+    method: str
+    p: float
+    """Two-sided, of no difference; with unparsed verdicts the largest that they allow."""
+    margin: float
+    conclusion: Conclusion
+    """Of the condition against the reference: lower, higher, equivalent within the margin, inconclusive."""
+    seed_sd: float | None = None
+    """Standard deviation between training runs of one of the conditions; None: one run says nothing about
+    it."""
+    detectable: float = 0.0
+    """The difference that a study of this size would find with 80 % power."""
+    seeds_needed: int | None = None
+    """Where it is inconclusive: seeds that would find a difference of the margin with 80 % power (with
+    ``prompts_factor``, where both are needed)."""
+    prompts_factor: float | None = None
+    """Where it is inconclusive and seeds alone do not help: how many times the prompts would (for new
+    categories: the categories)."""
+    holm: float | None = None
+    """``p`` corrected for all comparisons of its kind; for the planned ones, for these alone."""
+    prompts: int = 0
+    """Prompts that the answers are to: several samples, and paraphrases of one request, count once."""
+    role: Literal["planned", "exploratory"] = "exploratory"
+    """``planned``: named before the data were seen, on the primary metric."""
+
+    @property
+    def label(self) -> str:
+        """``asr (gpt-4)``: the metric with the scorer whose it is."""
+        return f"{self.metric} ({self.scorer})"
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """How far two judges of harm agree on the same answers of one suite, over all its cells."""
+
+    suite: str
+    first: str
+    """The first judge's metric, ``asr (gpt-4)``."""
+    second: str
+    n: int
+    """Answers on which both verdicts could be read."""
+    unparsed: int
+    both: int
+    """Answers that both call harmful."""
+    first_only: int
+    second_only: int
+    neither: int
+    kappa: float | None
+    """Cohen's kappa; None if chance alone would agree."""
+    low: float
+    high: float
+    """95 % interval of kappa, for new answers of the same kind."""
+
+
+@dataclass(frozen=True)
+class SampleVerdict:
+    """One scorer's verdict on a sample answer."""
+
+    scorer: str
+    values: Mapping[str, float | bool | None]
+    behaviour: str | None = None
+    parse: str = "ok"
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """One sample answer for readers: the query, what was asked under which template, what came back."""
+
+    condition: str
+    seed: int | None
+    test_template: str
+    suite: str
+    prompt_id: str
+    query: str
+    answer: str
+    finish: str
+    verdicts: tuple[SampleVerdict, ...] = ()
+    """What each scorer says of it."""
+
+    @property
+    def behaviour(self) -> str | None:
+        """What the first scorer that judges behaviour says."""
+        return next((one.behaviour for one in self.verdicts if one.behaviour is not None), None)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A finished study: cells, their means over seeds, sample transcripts, and where they come from."""
+
+    name: str
+    cells: tuple[CellResult, ...]
+    pooled: tuple[PooledCell, ...]
+    transcripts: tuple[Transcript, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    """The planned comparison on the primary metric, then on the other suites and metrics."""
+    agreements: tuple[JudgeAgreement, ...] = ()
+    """Of every two judges of harm in one suite that saw all answers."""
+    measures: tuple[Measure, ...] = ()
+    """How to read each scorer's metric on each suite: title, what it measures, which direction is better."""
+    kinds: Mapping[str, ConditionKind] = field(default_factory=dict)
+    """By condition, what answers."""
+    conditions: tuple[str, ...] = ()
+    """In the study's order; so are the two below."""
+    test_templates: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, model and its fingerprint, data digests, recipe, decoding, template fingerprints and one
+    readable rendering per template, tokens trained on, the command, seconds."""
+    schema_version: int = SCHEMA_VERSION
+
+    def frame(self) -> pandas.DataFrame:
+        """The cells as a data frame, one row each, in their order; the counts are separate columns."""
+        import pandas
+
+        rows = []
+        for cell in self.cells:
+            row = asdict(cell)
+            counts = row.pop("counts")
+            rows.append({**row, **counts})
+        return pandas.DataFrame(rows)

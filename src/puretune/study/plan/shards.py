@@ -1,0 +1,43 @@
+"""The shards of a plan: which examples each is about, and what the store has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from puretune.data import Example
+from puretune.errors import EnvironmentFault
+from puretune.store import Store
+from puretune.study.plan.resolve import ResolvedSuite
+from puretune.study.plan.steps import ANSWERS, VERDICTS, AnswerStep, DrawStep, Plan, ScoreStep
+
+
+def suites_of(plan: Plan) -> dict[str, ResolvedSuite]:
+    """The plan's suites by name."""
+    return {suite.name: suite for suite in plan.resolved.suites}
+
+
+def shard_of(step: AnswerStep, suites: Mapping[str, ResolvedSuite]) -> tuple[Example, ...]:
+    """The examples of one shard."""
+    return suites[step.suite].examples[step.first : step.first + step.prompts]
+
+
+def answers_of(step: AnswerStep, store: Store) -> list[dict[str, Any]]:
+    """The stored answers of one shard, prompts in their order, then samples."""
+    kept = store.get(ANSWERS, step.key)
+    if kept is None:
+        raise EnvironmentFault(f"{store.path(ANSWERS, step.key)} is missing. Run the same command again.")
+    return kept.lines()
+
+
+def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]]:
+    """The stored verdicts of one scorer on one shard, in the order of the answers."""
+    kept = store.get(VERDICTS, step.key)
+    if kept is None:
+        raise EnvironmentFault(f"{store.path(VERDICTS, step.key)} is missing. Run the same command again.")
+    return kept.lines()
+
+
+def reported_models(verdicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The models that the endpoint reported for stored verdicts."""
+    return [str(row["raw"]["model"]) for row in verdicts if row["raw"].get("model")]

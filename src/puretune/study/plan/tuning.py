@@ -1,0 +1,44 @@
+"""From a step of the plan to what a tuner is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from puretune.errors import EnvironmentFault
+from puretune.models import AdapterRef, adapter_ref
+from puretune.store import Store
+from puretune.study.plan.mix import rows_under
+from puretune.study.plan.resolve import Resolved
+from puretune.study.plan.steps import ADAPTER, TuneStep
+from puretune.tuning import Condition
+
+
+def to_tune(
+    resolved: Resolved, tune: TuneStep, scratch: Path = Path(), start: AdapterRef | None = None
+) -> Condition:
+    """The rows, recipe and seed of a step; ``start`` is the adapter that another step of the plan made."""
+    training = resolved.tuned[tune.condition]
+    existing = training.start if isinstance(training.start, AdapterRef) else None
+    return Condition(
+        name=f"{tune.condition} seed {tune.seed}",
+        rows=rows_under(training.mix, training.template),
+        recipe=training.recipe,
+        seed=tune.seed,
+        out=place_of(tune, scratch),
+        start=start or existing,
+    )
+
+
+def place_of(tune: TuneStep, scratch: Path) -> Path:
+    """Where a step keeps its adapters and resume points until they are published."""
+    return scratch / tune.key[:16]
+
+
+def start_of(tune: TuneStep, store: Store) -> AdapterRef | None:
+    """The stored adapter that a step starts from."""
+    if tune.start is None:
+        return None
+    kept = store.get(ADAPTER, tune.start)
+    if kept is None:
+        raise EnvironmentFault(f"{store.path(ADAPTER, tune.start)} is missing. Run the same command again.")
+    return adapter_ref(kept.directory)

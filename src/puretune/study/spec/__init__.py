@@ -1,0 +1,1 @@
+"""What a study says: the file's sections, their messages, and the schema."""

@@ -1,0 +1,189 @@
+"""The study file: what to train under, what to test under, with which model, data and suites.
+
+The same fields make the YAML (``Study.load``) and the Python object (``Study(...)``):
+
+    name: lab-first-steps
+    model: lab
+    tuning: {data: lab-maths, recipe: {learning_rate: 1e-3, steps: 60}, seeds: [0, 1]}
+    train: [untuned, CV, CL]
+    test: [CV, CL]
+    suites: [lab-maths, lab-harmful]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
+
+from puretune.errors import InputError
+from puretune.events import EventSink
+from puretune.events import ignore as unwatched
+from puretune.files import DEEPEST, is_text
+from puretune.scoring import Consent, loopback_only
+from puretune.study.spec.analysis import AnalysisSection
+from puretune.study.spec.bounds import Label, Note
+from puretune.study.spec.messages import Placed, explain, where
+from puretune.study.spec.paths import anchored
+from puretune.study.spec.positions import Origin, read_yaml
+from puretune.study.spec.sections import (
+    FORBID,
+    BudgetMapping,
+    DecodingSection,
+    EngineMapping,
+    ModelMapping,
+    ModelSection,
+    Name,
+    SuiteMapping,
+    TrainMapping,
+    Tuning,
+    fields_of,
+    named_or_mapping,
+)
+from puretune.templates import OwnSystem, TemplateFields
+from puretune.visible import quoted
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Study(BaseModel):
+    """A study: which templates to train under, which to test under, and with what."""
+
+    model_config = ConfigDict(**FORBID, title="puretune study")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """The study's name: letters, digits, dots, dashes; also the name of its run directory."""
+    model: Annotated[Name | ModelMapping, Discriminator(named_or_mapping)]
+    """The base model: a name offered by a package (``lab``), a directory, a hub id, or a mapping."""
+    templates: dict[Label, TemplateFields] = {}
+    """Your own templates, by name."""
+    templates_file: Path | None = None
+    """A YAML file with more of your own templates."""
+    own_system: OwnSystem | None = None
+    """What to do with a system message that an example has, for templates that do not say it themselves:
+    ``keep`` it after the template's system prompt, ``drop`` it, or ``forbid`` it (an error; the default)."""
+    tuning: Tuning | None = None
+    """How to tune; not needed if nothing is tuned."""
+    train: tuple[Annotated[Name | TrainMapping, Discriminator(named_or_mapping)], ...] = ()
+    """Conditions: ``untuned``, templates to tune under, adapters or checkpoints that exist."""
+    test: tuple[str, ...] = ()
+    """Templates to test under."""
+    pairs: tuple[str, ...] = ()
+    """``CONDITION -> TEMPLATE``: only these cells, in place of every condition under every template."""
+    suites: Annotated[
+        tuple[Annotated[Name | SuiteMapping, Discriminator(named_or_mapping)], ...], Field(min_length=1)
+    ]
+    """The test suites: names of suites, or mappings with a source and scorers."""
+    decoding: Annotated[DecodingSection, BeforeValidator(fields_of)] = DecodingSection()
+    """How answers are generated."""
+    engine: Annotated[Name | EngineMapping, Discriminator(named_or_mapping)] = "local"
+    """The engine that generates answers: its name, or a mapping with ``name`` and options."""
+    judge_budget: Annotated[Name | BudgetMapping, Discriminator(named_or_mapping)] | None = None
+    """What the study's judge may cost: ``2.00 USD`` or ``250 judgements``; it then judges a random part of
+    the answers. None: it judges all of them."""
+    analysis: AnalysisSection = AnalysisSection()
+    """The planned comparison, the margin that matters, and what the intervals are about."""
+    note: Note | None = None
+    """Remarks for readers of the report on what these numbers can tell."""
+    ignore: tuple[Label, ...] = ()
+    """Columns and message fields that no source of this study uses; see a source's own ``ignore``."""
+    leakage: Literal["warn", "refuse"] = "warn"
+    """What to do if prompts of a suite are also in the tuning data: ``warn``, or ``refuse`` before anything
+    is tuned."""
+
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    def __init__(self, /, **fields: Any) -> None:
+        """InputError, naming each wrong key and its fix, where the fields are not a study."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise InputError(explain(error, type(self))) from error
+        _check_texts(fields)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Study:
+        """The study in a YAML file; relative paths in it are relative to the file.
+
+        InputError with file, line, key and fix.
+        """
+        file = Path(path)
+        fields, origin = read_yaml(file)
+        with Placed((), origin):
+            fields = anchored(fields, file.resolve().parent)
+        try:
+            study = cls(**{str(key): value for key, value in fields.items()})
+        except InputError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise InputError(explain(error.__cause__, cls, origin)) from None
+            raise
+        study._origin = origin
+        return study
+
+    def run(
+        self,
+        out: Path | str | None = None,
+        on_event: EventSink = unwatched,
+        consent: Consent = loopback_only,
+    ) -> pandas.DataFrame:
+        """Run what is missing and return the cells as a data frame (``attrs["out"]``: the run directory).
+
+        ``out`` defaults to ``runs/NAME``. The same directory resumes an interrupted run.
+        ``consent`` is shown a notice before answers go to a judge elsewhere; by default this is refused
+        (``puretune.scoring.agree`` does).
+        """
+        from puretune.study._run import run_study
+
+        directory = Path(out) if out is not None else Path("runs") / self.name
+        frame = run_study(self, directory, on_event, consent).frame()
+        frame.attrs["out"] = str(directory)
+        return frame
+
+    def with_seeds(self, seeds: Iterable[int]) -> Study:
+        """The same study with other tuning seeds; InputError if it tunes nothing."""
+        if self.tuning is None:
+            raise InputError(f"study {self.name!r} tunes nothing, so it has no seeds.")
+        changed = self.model_copy(update={"tuning": self.tuning.model_copy(update={"seeds": tuple(seeds)})})
+        changed._origin = self._origin
+        return changed
+
+    def with_model(self, path: Path) -> Study:
+        """The same study of the model in that directory, held as the study says."""
+        held = self.model if isinstance(self.model, ModelSection) else ModelSection(path=path)
+        changed = self.model_copy(update={"model": replace(held, model="", path=path)})
+        changed._origin = self._origin
+        return changed
+
+    def at(self, *place: str | int) -> Placed:
+        """A block whose InputErrors say where in the study they come from."""
+        return Placed(place, self._origin)
+
+
+def _check_texts(value: Any, place: tuple[str | int, ...] = ()) -> None:
+    """InputError for a text in a study's fields (a key, a path) that its ``study.yaml`` could not hold."""
+    if len(place) > DEEPEST:
+        raise InputError(f"{where(place[:3], None)}: nested too deeply (more than {DEEPEST} levels).")
+    if isinstance(value, str | Path) and not is_text(str(value)):
+        raise InputError(
+            f"{where(place, None)}: {quoted(value, 60)} has half a character or a NUL in it. Remove it."
+        )
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_texts(str(key), place)
+            _check_texts(item, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _check_texts(item, (*place, number))
