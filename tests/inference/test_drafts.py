@@ -98,7 +98,7 @@ def test_drafts_can_be_left_alone(llama_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_cache_without_memory_of_columns_gets_no_drafts(
     family: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from puretune.inference import _module
+    from puretune.inference import _padded_rows as _module
 
     asked = fitting(family)
     right = answers(family, asked)

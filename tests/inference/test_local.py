@@ -12,8 +12,7 @@ import torch
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, Finished, Started
-from puretune.inference import Answer, Decoding, LocalEngine, Request, _plain
-from puretune.inference import local as local_module
+from puretune.inference import Answer, Decoding, LocalEngine, Request, _local_engine, _packed_rows
 from puretune.models import AdapterRef, adapter_ref, applied, new_lora, save_lora
 from tests.tiny import CONTEXT, FAMILIES, tiny_base, tiny_llama
 
@@ -135,7 +134,7 @@ def test_answers_behind_a_shared_prefix_equal_generate(family: Any) -> None:
 def test_attention_in_parts_gives_the_same_answers(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = beginning_alike(family)
     together = answers(family, asked)
-    monkeypatch.setattr(_plain, "_NEAR", 1)
+    monkeypatch.setattr(_packed_rows, "_NEAR", 1)
     assert answers(family, asked) == together
 
 
@@ -160,7 +159,7 @@ def test_rows_enter_while_others_run(llama_path: Path, monkeypatch: pytest.Monke
 def test_a_cache_that_cannot_lose_rows_gives_the_same_answers(
     family: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from puretune.inference import _module
+    from puretune.inference import _padded_rows as _module
 
     asked = fitting(family)
     together = answers(family, asked)
@@ -297,7 +296,7 @@ def test_the_base_comes_back_when_the_reader_stops_early(llama: Any, tmp_path: P
 
 def small_memory(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """A machine on which more than ``rows`` rows do not fit."""
-    decode = local_module.decode
+    decode = _local_engine.decode
 
     def limited(batch: Any, items: Any, stops: Any, size: int, *more: Any) -> Any:
         found = decode(batch, items, stops, size, *more)
@@ -306,7 +305,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
             raise torch.OutOfMemoryError("no room")
         yield from found
 
-    monkeypatch.setattr(local_module, "decode", limited)
+    monkeypatch.setattr(_local_engine, "decode", limited)
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +346,7 @@ def test_in_half_precision_plain_tensors_choose_as_well_as_the_module(
     tuned = adapter(base, tmp_path / "adapter", 1)
     asked = [replace(request, adapter=tuned) for request in [*fitting(base), *beginning_alike(base)]]
     by_module = lacking(base, asked, answers(base, asked, plain=False))
-    monkeypatch.setattr(local_module, "ModuleRows", None)  # nothing goes through the module
+    monkeypatch.setattr(_local_engine, "PaddedRows", None)  # nothing goes through the module
     found = lacking(base, asked, answers(base, asked, **how))
     assert float(found.max()) < 1.5 * float(by_module.max()) + 0.05
     assert int((found > 0).sum()) < 0.1 * len(found)

@@ -13,7 +13,8 @@ import torch
 
 from puretune.errors import CheckFailed
 from puretune.inference import Decoding, LikelihoodRequest, LocalEngine, Request, _vllm_core
-from puretune.inference._choose import NotFinite, choose
+from puretune.inference._finite import NotFinite
+from puretune.inference._sampling import choose
 from puretune.models import AdapterRef, adapter_ref, save_lora
 from tests.models.test_adapter import manifest
 from tests.models.test_lora import random_lora

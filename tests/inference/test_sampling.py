@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puretune.inference import Decoding
-from puretune.inference._choose import choose, uniforms
+from puretune.inference._sampling import choose, uniforms
 from tests.inference.test_local import PROMPTS, answers, requests
 
 LOGITS = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]]))

@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from puretune.inference._decode import _LOGIT_BYTES, Item, decode
-from puretune.inference._module import ModuleRows
+from puretune.inference._decode import _LOGIT_BYTES, decode
+from puretune.inference._group import Item
+from puretune.inference._padded_rows import PaddedRows
 from puretune.inference._types import Decoding
 
 
@@ -32,7 +33,7 @@ def test_the_head_of_a_prompt_gets_its_input_in_one_piece(drafts: list[Any]) -> 
     head = _Head(32, 300, bias=False, dtype=torch.bfloat16)
     head.weight = model.lm_head.weight
     model.lm_head = head
-    logits = ModuleRows(model, ()).enter([0, 1], [(1, 2, 3, 4), (1, 9)], drafts)
+    logits = PaddedRows(model, ()).enter([0, 1], [(1, 2, 3, 4), (1, 9)], drafts)
     assert logits.shape == (sum(len(draft) + 1 for draft in drafts), 300)
     assert head.in_one_piece
 

@@ -1,13 +1,21 @@
 """Inference: engines that turn prompts into answers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from puretune.inference._agreement import Agreement, agreement
 from puretune.inference._journal import mend_journals
 from puretune.inference._likelihood import Likelihood, LikelihoodEngine, LikelihoodRequest
 from puretune.inference._named import BUILTIN_ENGINES, EngineSpec, engine_spec
 from puretune.inference._types import Answer, Decoding, Engine, Finish, Request, Takes
-from puretune.inference.local import LocalEngine, LocalSpec
+from puretune.inference.local import LocalSpec
 from puretune.inference.openai import OpenAIEngine, OpenAISpec
 from puretune.inference.vllm import VllmEngine, VllmSpec
+from puretune.lazily import lazy
+
+if TYPE_CHECKING:
+    from puretune.inference._local_engine import LocalEngine
 
 __all__ = [
     "BUILTIN_ENGINES",
@@ -32,3 +40,5 @@ __all__ = [
     "engine_spec",
     "mend_journals",
 ]
+
+__getattr__ = lazy(__name__)

@@ -7,8 +7,10 @@ buffers with room to grow. It replaces the layers it is equal to; other kinds ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 _GROW = 64
 """Tokens of new room whenever a buffer is full."""
@@ -16,13 +18,11 @@ _GROW = 64
 
 def new_cache(model: Any) -> Any:
     """A cache for a batch that starts, or None if the model must make its own."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer
-
     content = DynamicCache(config=model.config)
     layers = getattr(content, "layers", None)
     if not layers or any(type(layer) is not DynamicLayer for layer in layers):
         return None
-    content.layers = [_growing_layer()() for _ in layers]
+    content.layers = [_GrowingLayer() for _ in layers]
     return content
 
 
@@ -58,56 +58,49 @@ def replace_rows(content: Any, rows: Sequence[int], other: Any, start: int) -> N
             buffer[list(rows), :, layer.length - width : layer.length] = source[..., start:, :]
 
 
-@cache
-def _growing_layer() -> Any:
-    import torch
-    from transformers.cache_utils import DynamicLayer
+class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values [rows, heads, tokens, width] as views of larger buffers."""
 
-    class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-        """Keys and values [rows, heads, tokens, width] as views of larger buffers."""
-
-        def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-            if not self.is_initialized:
-                self.lazy_initialization(keys, values)
-                self.buffers = [self._room(new, new.shape[-2] + _GROW) for new in (keys, values)]
-                self.length = 0
-            end = self.length + keys.shape[-2]
-            if end > self.buffers[0].shape[-2]:
-                self.buffers = [
-                    torch.cat([old[..., : self.length, :], self._room(new, keys.shape[-2] + _GROW)], dim=-2)
-                    for old, new in zip(self.buffers, (keys, values), strict=True)
-                ]
-            for buffer, new in zip(self.buffers, (keys, values), strict=True):
-                buffer[..., self.length : end, :] = new
-            return self._seen(end)
-
-        def batch_select_indices(self, indices: Any) -> None:
-            self.buffers = [buffer[indices] for buffer in self.buffers]
-            self._seen(self.length)
-
-        def rearrange(self, start: int, columns: Any) -> None:
-            rows = torch.arange(len(columns), device=columns.device).unsqueeze(1)
+    def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+            self.buffers = [self._room(new, new.shape[-2] + _GROW) for new in (keys, values)]
+            self.length = 0
+        end = self.length + keys.shape[-2]
+        if end > self.buffers[0].shape[-2]:
             self.buffers = [
-                torch.cat(
-                    [
-                        buffer[..., :start, :],
-                        buffer.transpose(1, 2)[rows, columns].transpose(1, 2),
-                        self._room(buffer, _GROW),
-                    ],
-                    dim=-2,
-                )
-                for buffer in self.buffers
+                torch.cat([old[..., : self.length, :], self._room(new, keys.shape[-2] + _GROW)], dim=-2)
+                for old, new in zip(self.buffers, (keys, values), strict=True)
             ]
-            self._seen(start + columns.shape[1])
+        for buffer, new in zip(self.buffers, (keys, values), strict=True):
+            buffer[..., self.length : end, :] = new
+        return self._seen(end)
 
-        def _seen(self, length: int) -> tuple[Any, Any]:
-            self.length = length
-            self.keys, self.values = (buffer[..., :length, :] for buffer in self.buffers)
-            return self.keys, self.values
+    def batch_select_indices(self, indices: Any) -> None:
+        self.buffers = [buffer[indices] for buffer in self.buffers]
+        self._seen(self.length)
 
-        @staticmethod
-        def _room(like: Any, tokens: int) -> Any:
-            rows, heads, _, width = like.shape
-            return like.new_zeros(rows, heads, tokens, width)
+    def rearrange(self, start: int, columns: Any) -> None:
+        rows = torch.arange(len(columns), device=columns.device).unsqueeze(1)
+        self.buffers = [
+            torch.cat(
+                [
+                    buffer[..., :start, :],
+                    buffer.transpose(1, 2)[rows, columns].transpose(1, 2),
+                    self._room(buffer, _GROW),
+                ],
+                dim=-2,
+            )
+            for buffer in self.buffers
+        ]
+        self._seen(start + columns.shape[1])
 
-    return GrowingLayer
+    def _seen(self, length: int) -> tuple[Any, Any]:
+        self.length = length
+        self.keys, self.values = (buffer[..., :length, :] for buffer in self.buffers)
+        return self.keys, self.values
+
+    @staticmethod
+    def _room(like: Any, tokens: int) -> Any:
+        rows, heads, _, width = like.shape
+        return like.new_zeros(rows, heads, tokens, width)

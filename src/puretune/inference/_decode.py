@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from puretune.inference._choose import choose, uniforms
+import torch
+from torch import Tensor
+
 from puretune.inference._draft import Draft
-from puretune.inference._types import Decoding, Finish
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from puretune.inference._group import Item
+from puretune.inference._sampling import choose, uniforms
+from puretune.inference._types import Finish
 
 _WORTH_COMPACTING = 0.75
 """Rows leave the batch for good when fewer than this share of them still run and nobody waits."""
@@ -26,15 +26,6 @@ _LOGIT_BYTES = 1 << 30
 _WORTH_ENTERING = 8
 """New rows enter when one row in this many is free: a forward pass over a few short prompts is
 inefficient."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One answer to make."""
-
-    prompt: tuple[int, ...]
-    decoding: Decoding
-    sample: int
 
 
 class Rows(Protocol):
@@ -210,8 +201,6 @@ class _State:
         return "stop" if stopped else "length"
 
     def _chosen(self, rows: Sequence[int], ahead: Sequence[Sequence[int]], logits: Tensor) -> list[int]:
-        import torch
-
         drawn = None
         if self.items[0].decoding.temperature > 0:
             numbers = [

@@ -6,9 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from puretune.errors import InputError
-from puretune.inference._decode import Item
 from puretune.inference._types import Decoding, Request
 from puretune.models import AdapterRef
+
+
+@dataclass(frozen=True)
+class Item:
+    """One answer to make."""
+
+    prompt: tuple[int, ...]
+    decoding: Decoding
+    sample: int
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -27,6 +28,12 @@ class Decoding:
     seed: int = 42
     n: int = 1
     """Samples per prompt (greedy decoding: 1)."""
+
+
+def stream_seed(prompt: Sequence[int], decoding: Decoding, sample: int) -> int:
+    """The seed (56 bits) of one answer's own stream, whatever else is asked."""
+    text = f"{decoding.seed}/{sample}/{','.join(map(str, prompt))}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 @dataclass(frozen=True)

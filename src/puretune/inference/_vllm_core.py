@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.inference._choose import not_finite
-from puretune.inference._decode import Item
+from puretune.inference._finite import not_finite
+from puretune.inference._group import Item
 from puretune.inference._types import Finish
 from puretune.models import (
     AdapterFiles,
@@ -26,9 +26,6 @@ from puretune.models import (
     resolved_dtype,
 )
 from puretune.visible import visible
-
-if TYPE_CHECKING:
-    from puretune.inference.vllm import VllmSpec
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that vLLM makes room for."""
@@ -87,18 +84,53 @@ def lora_layers(files: AdapterFiles) -> frozenset[str]:
     return frozenset(name.partition(".lora_")[0].rpartition(".")[2] for name in files.shapes)
 
 
+@dataclass(frozen=True)
+class VllmOptions:
+    """How vLLM is started."""
+
+    tensor_parallel: int = 1
+    """GPUs that one model is split across."""
+    adapters: Literal["lora", "merged"] = "lora"
+    """``lora``: one engine for the base and all its adapters. ``merged``: an engine per adapter, with the
+    adapter added into the weights."""
+    lora_rank: int = 16
+    """Highest rank that there is room for; an adapter of a higher one, or with unusual layers, restarts the
+    engine."""
+    loras: int = 4
+    """Adapters that one batch may mix."""
+    batch_size: int = 256
+    """Maximum number of concurrent prompts."""
+    max_length: int | None = None
+    """Longest sequence in tokens, prompt and answer; None: the model's context."""
+    memory: float = 0.9
+    """Share of each GPU's memory that the engine takes."""
+    cpu_cache: int = 4
+    """GiB for keys and values if there is no GPU."""
+    eager: bool = False
+    """Leave out compilation and CUDA graphs: a faster start, slower answers."""
+
+    def __post_init__(self) -> None:
+        """InputError if a value makes no sense."""
+        for name in ("tensor_parallel", "lora_rank", "loras", "batch_size", "cpu_cache", "max_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name}: {value} is out of range. Give at least 1.")
+        if not 0 < self.memory <= 1:
+            raise InputError(f"memory: {self.memory} is out of range. Give a share above 0, at most 1.")
+
+
 class Core:
     """One running vLLM."""
 
-    def __init__(self, model: ModelSpec, weights: Weights, spec: VllmSpec, context: int) -> None:
+    def __init__(self, model: ModelSpec, weights: Weights, options: VllmOptions, context: int) -> None:
         """Starts it. EnvironmentFault, with vLLM's own words, where it cannot."""
         self.weights = weights
-        for name, value in {**_ENVIRONMENT, "VLLM_CPU_KVCACHE_SPACE": str(spec.cpu_cache)}.items():
+        for name, value in {**_ENVIRONMENT, "VLLM_CPU_KVCACHE_SPACE": str(options.cpu_cache)}.items():
             os.environ.setdefault(name, value)
         from vllm import LLM
 
         try:
-            self._llm: Any = LLM(str(weights.path), **_settings(model, weights, spec, context))
+            self._llm: Any = LLM(str(weights.path), **_settings(model, weights, options, context))
         except (ValueError, RuntimeError, OSError, NotImplementedError) as error:
             raise EnvironmentFault(
                 f"engine 'vllm' cannot start on {weights.path}: {_first_line(error)} "
@@ -160,7 +192,7 @@ class Core:
         return outputs
 
 
-def _settings(model: ModelSpec, weights: Weights, spec: VllmSpec, context: int) -> dict[str, Any]:
+def _settings(model: ModelSpec, weights: Weights, options: VllmOptions, context: int) -> dict[str, Any]:
     device = resolved_device(model)
     if ":" in device:
         raise InputError(
@@ -170,20 +202,20 @@ def _settings(model: ModelSpec, weights: Weights, spec: VllmSpec, context: int) 
         raise InputError("quantization: 8bit: vLLM quantises to 4 bits only. Use `4bit` or `engine: local`.")
     lora = {
         "enable_lora": True,
-        "max_loras": spec.loras,
+        "max_loras": options.loras,
         "max_lora_rank": weights.room,
         "lora_target_modules": sorted(weights.layers),
     }
     return {
         "skip_tokenizer_init": True,
         "trust_remote_code": model.trust_remote_code,
-        "tensor_parallel_size": spec.tensor_parallel,
+        "tensor_parallel_size": options.tensor_parallel,
         "dtype": resolved_dtype(model),
         "max_model_len": context,
-        "max_num_seqs": spec.batch_size,
-        "gpu_memory_utilization": spec.memory,
+        "max_num_seqs": options.batch_size,
+        "gpu_memory_utilization": options.memory,
         "enable_prefix_caching": True,
-        "enforce_eager": spec.eager,
+        "enforce_eager": options.eager,
         "generation_config": "vllm",
         "seed": 0,
         "quantization": "bitsandbytes" if model.quantization else None,

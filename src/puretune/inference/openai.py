@@ -38,10 +38,9 @@ from puretune.endpoints import (
 )
 from puretune.errors import CheckFailed, InputError, PuretuneError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.inference._choose import stream_seed
 from puretune.inference._group import check_decoding
 from puretune.inference._journal import Journal
-from puretune.inference._types import Answer, Decoding, Finish, Request, Takes
+from puretune.inference._types import Answer, Decoding, Finish, Request, Takes, stream_seed
 from puretune.models import AdapterRef, LazyBase
 from puretune.store import key_of
 

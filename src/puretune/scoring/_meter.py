@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from puretune.inference import LikelihoodEngine, LikelihoodRequest, LocalEngine
+from puretune.inference import LikelihoodEngine, LikelihoodRequest, LocalSpec
 from puretune.models import BaseModel, ModelSpec, free_memory, load_base
 from puretune.templates import Message, PromptTemplate, Renderer
 
@@ -70,7 +70,7 @@ class LazyMeter:
     @property
     def identity(self) -> list[Any]:
         """As that of the meter it makes, where the base's context holds as many tokens."""
-        return [self.fingerprint, LocalEngine.version, _TOKENS]
+        return [self.fingerprint, LocalSpec.version, _TOKENS]
 
     def measure(self, texts: Sequence[str]) -> list[float | None]:
         """See :meth:`PerplexityMeter.measure`."""
@@ -89,7 +89,7 @@ class LazyMeter:
 def perplexity_meter(base: BaseModel, tokens: int = _TOKENS) -> PerplexityMeter:
     """The meter of an untuned base model in memory."""
     return PerplexityMeter(
-        LocalEngine(base), base.renderer, base.fingerprint, min(tokens, base.context_length)
+        LocalSpec().on(base), base.renderer, base.fingerprint, min(tokens, base.context_length)
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.events import EventSink, ignore
-from puretune.inference import Answer, Decoding, Engine, LocalEngine, Request
+from puretune.inference import Answer, Decoding, Engine, LocalSpec, Request
 from puretune.models import ModelSpec, fingerprint, free_memory, load_base, resolved_device, resolved_dtype
 from puretune.scoring._coherence import Coherence
 from puretune.scoring._refusal import Refusal, refusal_phrase
@@ -108,7 +108,7 @@ class LocalJudge:
     @cached_property
     def _asker(self) -> _Asker:
         base = load_base(self.spec)
-        return _Asker(self.form, LocalEngine(base), base.renderer, base.context_length)
+        return _Asker(self.form, LocalSpec().on(base), base.renderer, base.context_length)
 
     def _verdict(self, answer: Answer, reply: _Reply | None, coherence: Verdict) -> Verdict:
         raw: dict[str, Any] = {"judge": self.name, "model": self.spec.model, "weights": self.fingerprint}
@@ -135,7 +135,7 @@ class LocalJudge:
                 "dtype": resolved_dtype(self.spec),
                 "markup": self.spec.markup_key,
                 "rendering": RENDERING_VERSION,
-                "engine": LocalEngine.version,
+                "engine": LocalSpec.version,
                 "coherence": self.coherence.version,
                 "refusal": Refusal.version,
             }

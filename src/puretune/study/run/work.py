@@ -15,7 +15,7 @@ from typing import Any
 
 from puretune.endpoints import Notice
 from puretune.events import EventSink, Warned
-from puretune.inference import LocalEngine, mend_journals
+from puretune.inference import LocalSpec, mend_journals
 from puretune.models import LazyBase, adapter_ref, read_manifest
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store, key_of, remove_sound
@@ -62,7 +62,7 @@ def work(
         whole = base
         if base.spec.quantization is not None:
             whole = LazyBase(replace(base.spec, quantization=None), on_event)  # for tuning
-        local = plan.resolved.engine.name == LocalEngine.name
+        local = plan.resolved.engine.name == LocalSpec.name
         drafts = Drafts(plan, store, wanted=local)
         early = _untuned(plan, store, base, missing, prompts, drafts) if local and whole is base else ()
         _tune(plan, store, whole, tunes, scratch, on_event, consent, early)
@@ -91,7 +91,7 @@ def _answer(
     """All answers and choices that are missing, by one engine, which is released afterwards."""
     with closing(plan.resolved.engine.open(base, kept)) as engine:
         if missing:
-            in_two = plan.resolved.engine.name == LocalEngine.name and has_room(base.base)
+            in_two = plan.resolved.engine.name == LocalSpec.name and has_room(base.base)
             Answering(plan, store, engine, prompts, drafts).answer(missing, on_event, in_two)
         choose(plan, store, engine, base, choices, on_event)
 

@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from puretune.errors import CheckFailed
-from puretune.inference._types import Decoding
-from puretune.models import AdapterRef, described
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-class NotFinite(CheckFailed):
-    """A model's logits are not numbers: whatever it would say then is not its answer."""
-
-
-def not_finite(who: str = "the model", tuned: bool = False) -> NotFinite:
-    """The error that names who answers."""
-    again = "tune it again with a lower recipe.learning_rate" if tuned else "use another model"
-    return NotFinite(
-        f"{who}: the logits are not finite (NaN or infinite), so there is no answer to measure. Answer with "
-        f"the model's `dtype: float32`, or {again}."
-    )
-
-
-@contextmanager
-def finite(adapter: AdapterRef | None) -> Iterator[None]:
-    """Names who answers where logits in the block are not finite."""
-    try:
-        yield
-    except NotFinite as error:
-        raise not_finite(described(adapter), adapter is not None) from error
+from puretune.inference._finite import not_finite
+from puretune.inference._types import Decoding, stream_seed
 
 
 def uniforms(prompt: Sequence[int], decoding: Decoding, sample: int) -> Tensor:
     """One number in [0, 1) per new token, float64; a function of (seed, prompt, sample) alone."""
-    import torch
-
     generator = torch.Generator().manual_seed(stream_seed(prompt, decoding, sample))
     return torch.rand(decoding.max_new_tokens, generator=generator, dtype=torch.float64)
-
-
-def stream_seed(prompt: Sequence[int], decoding: Decoding, sample: int) -> int:
-    """The seed (56 bits) of one answer's own stream, whatever else is asked."""
-    text = f"{decoding.seed}/{sample}/{','.join(map(str, prompt))}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 def choose(logits: Tensor, decoding: Decoding, drawn: Tensor | None) -> Tensor:
@@ -56,8 +22,6 @@ def choose(logits: Tensor, decoding: Decoding, drawn: Tensor | None) -> Tensor:
 
     NotFinite where a row has no finite largest logit: NaN counts as the largest.
     """
-    import torch
-
     if drawn is None:
         largest = logits.argmax(-1)
         _require_finite(logits.gather(-1, largest.unsqueeze(-1)))

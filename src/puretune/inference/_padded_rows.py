@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from puretune.inference._cache import broadcast, new_cache, rearrange, replace_rows, select_rows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _MASKS = ("sdpa", "eager")
 """Kinds of attention that leave out any column that is masked; others know only of padding on the left."""
@@ -25,7 +25,7 @@ _HOLES = 1.25
 """Columns per token of the longest row from which on the cache is laid out anew."""
 
 
-class ModuleRows:
+class PaddedRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with.
 
     Where a model needs a cache of its own kind (a sliding window, a state), nothing is shared, rows enter
@@ -33,8 +33,6 @@ class ModuleRows:
     """
 
     def __init__(self, model: Any, prefix: Sequence[int], refills: bool = True) -> None:
-        import torch
-
         self.model = model
         self.accepts = signature(model.forward).parameters
         own = new_cache(model)
@@ -53,8 +51,6 @@ class ModuleRows:
         self, rows: Sequence[int], prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]
     ) -> Tensor:
         """Logits after the prompts and their drafts. Where all rows are new, their cache is the batch's."""
-        import torch
-
         own = [(*prompt[self.shared :], *draft) for prompt, draft in zip(prompts, drafts, strict=True)]
         ids, mask = self._padded(own)
         mask = torch.cat([self._ones(len(own), self.shared), mask], dim=1)
@@ -68,8 +64,6 @@ class ModuleRows:
 
     def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Logits after these tokens of each row."""
-        import torch
-
         ids, mask = self._padded(tokens)
         self.mask = torch.cat([self.mask, mask], dim=1)
         logits, self.cache = self._forward(ids, self.mask, self.cache, list(map(len, tokens)))
@@ -77,8 +71,6 @@ class ModuleRows:
 
     def forget(self, counts: Sequence[int]) -> None:
         """Rows end at the same column, so the last tokens of each are in the last columns."""
-        import torch
-
         back = torch.arange(self.mask.shape[1], 0, -1, device=self.mask.device)
         self.mask[back <= torch.tensor(counts, device=self.mask.device).unsqueeze(1)] = 0
         if self.mask.shape[1] > _HOLES * int(self.mask.sum(1).max()):
@@ -86,8 +78,6 @@ class ModuleRows:
 
     def keep(self, rows: Sequence[int]) -> bool:
         """Whether the cache could lose the others."""
-        import torch
-
         index = torch.tensor(rows, device=self.model.device)
         kept = select_rows(self.cache, index)
         if kept:
@@ -96,8 +86,6 @@ class ModuleRows:
 
     def _replace(self, rows: Sequence[int], cache: Any, mask: Tensor) -> None:
         """New rows in place of finished ones; columns that no row needs any more go."""
-        import torch
-
         index = torch.tensor(rows, device=self.model.device)
         self.mask[index, self.shared :] = 0
         own = mask[:, self.shared :]
@@ -107,8 +95,6 @@ class ModuleRows:
 
     def _rearrange(self, least: int = 0) -> None:
         """Every row's own tokens at the end, behind as few columns as possible, ``least`` or more."""
-        import torch
-
         own = self.mask[:, self.shared :]
         width = max(int(own.sum(1).max()), least)
         order = own.argsort(dim=1, stable=True)  # columns without a token first
@@ -120,8 +106,6 @@ class ModuleRows:
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids and mask [rows, tokens], padded on the left."""
-        import torch
-
         width = max(map(len, rows))
         ids = torch.tensor([[*[0] * (width - len(one)), *one] for one in rows], device=self.model.device)
         lengths = torch.tensor([len(one) for one in rows], device=self.model.device)
@@ -131,8 +115,6 @@ class ModuleRows:
     def _forward(self, ids: Tensor, mask: Tensor, cache: Any, wanted: Sequence[int]) -> tuple[Tensor, Any]:
         """Logits after the last ``wanted`` of each row's ``ids`` [rows, tokens], row after row, and the cache
         that all have entered."""
-        import torch
-
         more: dict[str, Any] = {}
         if "position_ids" in self.accepts:
             positions = (mask.cumsum(-1) - 1).clamp_(min=0)
@@ -149,8 +131,6 @@ class ModuleRows:
         return last[asked], output.past_key_values
 
     def _ones(self, rows: int, tokens: int) -> Tensor:
-        import torch
-
         return torch.ones((rows, tokens), dtype=torch.long, device=self.model.device)
 
 
@@ -161,7 +141,5 @@ def last_columns(ids: Tensor, count: int) -> Tensor:
     view in half precision takes the head's weight once per row: 35 GB for 128 rows of a 0.5B model.
     Chosen by number they are copied, a few megabytes.
     """
-    import torch
-
     columns = ids.shape[1]
     return torch.arange(columns - min(count, columns), columns, device=ids.device)

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from puretune.models import Attend, PlainLlama
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SPARE = 16
 """Tokens of free room per row whenever the buffers are laid out anew."""
@@ -26,14 +26,12 @@ _NEAR = 5 << 19
 """Bytes of scores that stay near a processor: attention behind a prefix takes more rows in parts."""
 
 
-class PlainRows:
+class PackedRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with."""
 
     forgets = True
 
     def __init__(self, model: PlainLlama, prefix: Sequence[int], rows: int, refills: bool = True) -> None:
-        import torch
-
         self.model = model
         self.refills = refills
         self.shared = len(prefix)
@@ -77,8 +75,6 @@ class PlainRows:
 
     def _forward(self, rows: Sequence[int], new: Sequence[Sequence[int]], wanted: Sequence[int]) -> Tensor:
         """Logits after the last ``wanted`` of each of these rows' new tokens."""
-        import torch
-
         counts = list(map(len, new))
         starts = [self.lengths[row] for row in rows]
         for row, count in zip(rows, counts, strict=True):
@@ -94,8 +90,6 @@ class PlainRows:
 
     def _attend(self, rows: Sequence[int], every: _Asking, some: _Asking) -> Attend:
         """Write the new tokens' keys and values behind those of their rows, then look at all of a row's."""
-        import torch
-
         _, _, size, heads, room, width = self.own.shape
         seen = max(self.lengths[row] for row in rows)
         index = torch.tensor(list(rows), device=self.device)
@@ -119,8 +113,6 @@ class PlainRows:
 
     def _prefix(self, ids: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
         """Keys and values [key heads, tokens, width] of the shared tokens, layer by layer."""
-        import torch
-
         kept: list[tuple[Tensor, Tensor]] = []
         tokens = torch.tensor(ids, device=self.device)
         asking = _asking([0], [len(ids)], [len(ids)], self.device)
@@ -179,8 +171,6 @@ class _Asking:
 
     def mask(self, seen: int, dtype: object) -> Tensor:
         """[rows, 1, most, seen] to be added to scores: 0, or -inf for what comes later."""
-        import torch
-
         later = torch.arange(seen, device=self.at.device) > self.at[self.grid].unsqueeze(-1)
         zeros = torch.zeros(later.shape, dtype=dtype, device=self.at.device)  # type: ignore[call-overload]
         return zeros.masked_fill_(later, float("-inf")).unsqueeze(1)  # type: ignore[no-any-return]
@@ -188,8 +178,6 @@ class _Asking:
 
 def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int], device: Any) -> _Asking:
     """The last ``wanted`` of ``counts`` new tokens of rows that have ``starts`` own tokens already."""
-    import torch
-
     most, total = max(wanted), sum(wanted)
     begin, number, asks = torch.tensor([starts, counts, wanted])
     rows = torch.arange(len(wanted)).repeat_interleave(asks)
@@ -206,8 +194,6 @@ def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int],
 
 def _in_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:
     """:func:`attention`, some rows after the others where that is faster."""
-    import torch
-
     if prefix is None or q.device.type != "cpu":
         return attention(q, k, v, mask, prefix)
     each = q.shape[1] * q.shape[2] * (k.shape[2] + prefix[0].shape[1]) * q.element_size()
@@ -223,8 +209,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tenso
 
     ``mask`` is added to the scores: 0 or -inf, of a shape that broadcasts to [rows, 1, tokens, seen].
     """
-    import torch
-
     rows, tokens, heads, width = q.shape
     key_heads, seen = k.shape[1:3]
     # the query heads of one key head stand behind one another as if they were more tokens
@@ -241,8 +225,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tenso
 
 def _with_prefix(q: Tensor, scores: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """One softmax over the prefix, which all rows' queries meet in one product, and the rows' own scores."""
-    import torch
-
     rows, key_heads, queries, _ = q.shape
     together = q.transpose(0, 1).flatten(1, 2)
     common = (together @ keys.transpose(1, 2)).view(key_heads, rows, queries, -1).transpose(0, 1)
