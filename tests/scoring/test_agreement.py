@@ -181,7 +181,8 @@ def test_a_label_that_says_neither_yes_nor_no_is_refused(
 
 def test_verdicts_of_a_run_meet_labels_by_where_the_answers_stand(tmp_path: Path) -> None:
     def at(condition: str, **more: object) -> dict[str, object]:
-        return {"condition": condition, "seed": None, "suite": "s", "prompt_id": "p", "sample": 0, **more}
+        place = {"condition": condition, "seed": None, "suite": "s", "prompt_id": "p", "sample": 0}
+        return {**place, **more}
 
     rows = [at(name, scorer=one, values={"asr": True}) for name in ("a", "b") for one in ("x", "y")]
     paths = files(tmp_path, rows, [at("b", label=True)])
@@ -189,6 +190,13 @@ def test_verdicts_of_a_run_meet_labels_by_where_the_answers_stand(tmp_path: Path
         read_labelled(*paths)
     found = read_labelled(*paths, scorer="y")
     assert (found.labels, found.arms, found.prompts) == ((None, True), ("a", "b"), ("s/p", "s/p"))
+    elsewhere = [{**row, "suite": "t"} for row in rows]
+    paths = files(tmp_path, [*rows, *elsewhere], [at("b", suite="t", label=True)])
+    with pytest.raises(InputError, match=r"several suites \(s, t\). Say which: --suite"):
+        read_labelled(*paths, scorer="y")
+    with pytest.raises(InputError, match="unknown suite 'u'"):
+        read_labelled(*paths, scorer="y", suite="u")
+    assert read_labelled(*paths, scorer="y", suite="t").prompts == ("t/p", "t/p")
     paths = files(tmp_path, rows, [{"prompt_id": "p", "label": True}])
     with pytest.raises(InputError, match="what tells them apart"):
         read_labelled(*paths, scorer="y")

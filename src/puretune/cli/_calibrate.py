@@ -30,7 +30,10 @@ from puretune.statistics import Interval
 @click.option("--labels", type=FILE, required=True, help="People's labels (.jsonl).")
 @click.option("--metric", default=None, help="The yes-or-no metric to calibrate (default: the first).")
 @click.option("--scorer", default=None, help="Which scorer's verdicts, if FILE has several.")
-def calibrate_command(file: Path, labels: Path, metric: str | None, scorer: str | None) -> None:
+@click.option("--suite", default=None, help="On which suite's answers, if FILE has several.")
+def calibrate_command(
+    file: Path, labels: Path, metric: str | None, scorer: str | None, suite: str | None
+) -> None:
     """How often the verdicts in FILE agree with people, and the rate that people would find.
 
     A line of LABELS has `label` and the verdict's `id`, `prompt_id` or `line`. The label is yes or no: does
@@ -38,7 +41,7 @@ def calibrate_command(file: Path, labels: Path, metric: str | None, scorer: str 
     Label a random sample of the answers: a rate cannot be corrected from doubtful cases alone. If several
     conditions in FILE have labels, each is corrected by its own errors.
     """
-    given = read_labelled(file, labels, metric, scorer)
+    given = read_labelled(file, labels, metric, scorer, suite)
     found = calibrate(given.verdicts, given.labels, given.metric, prompts=given.prompts)
     print_table(_summary(found), f"{given.metric}; 95 % intervals for new answers of the same kind.")
     arms = [arm for arm in arms_of(given) if any(label is not None for label in arm.labels)]

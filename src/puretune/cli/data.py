@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from puretune.cli._output import new_console, say
-from puretune.cli._parameters import PATH
+from puretune.cli._parameters import PATH, SEED
 from puretune.data import (
     FORMATS,
     NAMED_SOURCES,
@@ -39,7 +39,11 @@ def _source_options(command: Any) -> Any:
         click.option(
             "--hold-out", type=float, default=0.0, help="Share of prompts held out as --split test."
         ),
-        click.option("--longest", type=int, help="Leave out conversations longer than this many characters."),
+        click.option(
+            "--longest",
+            type=click.IntRange(1),
+            help="Leave out conversations longer than this many characters.",
+        ),
         click.option(
             "--columns",
             multiple=True,
@@ -87,8 +91,8 @@ def list_() -> None:
 
 @data.command("show")
 @_source_options
-@click.option("--limit", type=int, default=3, show_default=True, help="Examples to show.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
+@click.option("--limit", type=click.IntRange(1), default=3, show_default=True, help="Examples to show.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the draw.")
 @click.option("--model", type=PATH, help="A model's directory, for its special tokens and sources.")
 def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
     """A few examples of SOURCE (a name, a file or a hub id), as they are read."""

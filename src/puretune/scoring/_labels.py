@@ -70,13 +70,11 @@ def read_labelled(
     """Verdicts in their order, and for each the label that people gave it, None if they gave none.
 
     ``metric``: what the labels are about (None: the scorer's first); ``scorer``: whose verdicts, where the
-    file has several scorers'; ``suite``: of which suite alone, where labels are about several. InputError
-    where a label cannot be read, does not say yes or no to the metric, has no verdict, or occurs twice; and
-    where rows cannot meet.
+    file has several scorers'; ``suite``: on which suite, where it has several. InputError where it is not
+    said which of several; where a label cannot be read, does not say yes or no to the metric, has no verdict,
+    or occurs twice; and where rows cannot meet.
     """
-    judged = _of_scorer(
-        [row for row in read_verdicts(verdicts) if suite in (None, row[0].get("suite"))], scorer, verdicts
-    )
+    judged = _chosen(read_verdicts(verdicts), {"scorer": scorer, "suite": suite}, verdicts)
     given = [(dict(row.fields), row.where) for row in read_rows(labels)]
     given = [row for row in given if suite in (None, row[0].get("suite", suite))]
     if not given:
@@ -104,18 +102,28 @@ def read_labelled(
     )
 
 
-def _of_scorer(
-    rows: Sequence[tuple[dict[str, Any], Verdict]], scorer: str | None, path: Path
-) -> list[tuple[dict[str, Any], Verdict]]:
-    names = dict.fromkeys(verdict.scorer for _, verdict in rows)
-    if scorer is not None and scorer not in names:
-        raise unknown("scorer", scorer, names, where=visible(path))
-    if scorer is None and len(names) > 1:
-        listed = ", ".join(one_line(name) for name in names)
-        raise InputError(
-            f"{visible(path)}: verdicts of several scorers ({listed}). Say which: --scorer NAME."
-        )
-    return [(row, verdict) for row, verdict in rows if scorer in (None, verdict.scorer)]
+def _chosen(
+    rows: Sequence[tuple[dict[str, Any], Verdict]], wanted: Mapping[str, str | None], path: Path
+) -> Sequence[tuple[dict[str, Any], Verdict]]:
+    """The verdicts of the wanted scorer on the wanted suite; InputError where one of several is not said."""
+    for what, name in wanted.items():
+        if name is not None:
+            names = dict.fromkeys(_origin(row, what) for row in rows)
+            if name not in names:
+                raise unknown(what, name, names, where=visible(path))
+            rows = [row for row in rows if _origin(row, what) == name]
+    for what in wanted:
+        if len(several := dict.fromkeys(_origin(row, what) for row in rows)) > 1:
+            raise InputError(
+                f"{visible(path)}: verdicts of several {what}s ({', '.join(map(one_line, several))}). "
+                f"Say which: --{what} NAME."
+            )
+    return rows
+
+
+def _origin(row: tuple[dict[str, Any], Verdict], what: str) -> str:
+    """The scorer, or the suite, that a verdict is from."""
+    return row[1].scorer if what == "scorer" else str(row[0].get(what, ""))
 
 
 def _places(rows: Iterable[Mapping[str, Any]], key: Sequence[str], path: Path) -> dict[tuple[Any, ...], int]:
