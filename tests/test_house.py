@@ -25,6 +25,7 @@ ORDER = [
     "files",
     "processes",
     "options",
+    "plugins",
     "store",
     "statistics",
     "templates",

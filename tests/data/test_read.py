@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from puretune import plugins
 from puretune.data import Example, SourceSpec, data_digest, draw_source, question, read_source
-from puretune.data import _read as reading
 from puretune.data._draw import draw
 from puretune.data._hub import hub_rows
 from puretune.errors import EnvironmentFault, InputError
@@ -181,7 +181,7 @@ def offered_examples(spec: SourceSpec, model: Path | None) -> list[Example]:
 
 def offer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     point = EntryPoint("elsewhere", value, "puretune.sources")
-    monkeypatch.setattr(reading, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == point.group else [])
 
 
 def test_a_package_offers_a_source_through_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

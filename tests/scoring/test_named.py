@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from puretune import plugins
 from puretune.data import NAMED_SOURCES, SourceSpec, question
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
@@ -18,7 +19,6 @@ from puretune.scoring import (
     scorer_named,
     suite_named,
 )
-from puretune.scoring import _named as naming
 
 NEED_A_MODEL = ("llama-guard-3", "harmbench", "bertscore")
 OWN = Suite("own", SourceSpec("own.jsonl"), ("refusal",))
@@ -59,7 +59,7 @@ def test_packages_offer_scorers_and_suites(monkeypatch: pytest.MonkeyPatch) -> N
         EntryPoint("own", f"{__name__}:OWN", "puretune.suites"),
         EntryPoint("broken", "no_such_module:x", "puretune.suites"),
     ]
-    monkeypatch.setattr(naming, "entry_points", lambda group: [p for p in points if p.group == group])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [p for p in points if p.group == group])
     assert isinstance(scorer_named("mine"), Refusal)
     assert suite_named("own") is OWN
     with pytest.raises(EnvironmentFault, match=r"suite 'broken'.*cannot be loaded"):

@@ -17,13 +17,13 @@ from puretune.cli._parameters import PATH, SEED
 from puretune.data import (
     FORMATS,
     NAMED_SOURCES,
+    SOURCES,
     Example,
     NamedSource,
     SourceSpec,
     check_source,
     draw_source,
     notes_on,
-    offered_sources,
 )
 from puretune.errors import CheckFailed, InputError
 from puretune.visible import one_line, quoted, visible
@@ -85,8 +85,8 @@ def list_() -> None:
     for named in NAMED_SOURCES.values():
         where = named.hub or f"{named.home} (give its path)"
         _print_source(console, named.name, (_row_counts(named), where, named.licence), named.what)
-    for name, point in offered_sources().items():
-        _print_source(console, name, (f"offered by {_package(point)}",))
+    for name, package in SOURCES.offered().items():
+        _print_source(console, name, (f"offered by {package}",))
 
 
 @data.command("show")
@@ -174,10 +174,6 @@ def _row_counts(named: NamedSource) -> str:
     return ", ".join(
         f"{split} {'many' if n is None else format(n, ',')}" for split, n in named.splits.items()
     )
-
-
-def _package(point: Any) -> str:
-    return str(point.dist.name) if point.dist is not None else "an installed package"
 
 
 def _print_source(console: Console, name: str, facts: tuple[str, ...], what: str = "") -> None:

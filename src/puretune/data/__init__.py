@@ -9,14 +9,14 @@ from puretune.data._leakage import Overlap, overlap, trained_queries
 from puretune.data._markup import Mark, marks_in, special_tokens
 from puretune.data._messages import plain_text
 from puretune.data._not_read import NotRead
-from puretune.data._read import ENTRY_POINTS, draw_source, is_local, offered_sources, read_source
+from puretune.data._read import SOURCES, draw_source, is_local, read_source
 from puretune.data._source import Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
 
 __all__ = [
-    "ENTRY_POINTS",
     "FORMATS",
     "NAMED_SOURCES",
+    "SOURCES",
     "DataCheck",
     "DataReport",
     "Drawn",
@@ -33,7 +33,6 @@ __all__ = [
     "is_local",
     "marks_in",
     "notes_on",
-    "offered_sources",
     "overlap",
     "plain_text",
     "question",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from puretune.data._csv import CsvLayout
 from puretune.data._draw import Drawn, draw
@@ -22,12 +21,13 @@ from puretune.data._not_read import NotRead, check_all_read
 from puretune.data._row import OnProblem, Row, present_file, strict
 from puretune.data._source import READING, SETTINGS_READ, Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
-from puretune.errors import EnvironmentFault, InputError, unknown
+from puretune.errors import InputError, unknown
 from puretune.files import checked_path, kind_of
+from puretune.plugins import Plugins
 from puretune.visible import one_line, quoted, visible
 
-ENTRY_POINTS = "puretune.sources"
-"""Entry-point group in which packages offer sources; the value is a :data:`Source`."""
+SOURCES: Plugins[NamedSource | Source] = Plugins("puretune.sources", "source", NAMED_SOURCES)
+"""Those that installed packages offer are each a :data:`Source`."""
 
 
 def read_source(
@@ -72,14 +72,13 @@ def read_examples(
     ``not_read`` takes down what rows hold beyond what is used; ``ignore`` adds to the spec's own list.
     InputError for a setting that the source does not read.
     """
-    offered = offered_sources()
-    if spec.source not in NAMED_SOURCES and spec.source in offered:
-        source = _load(offered[spec.source])
+    if spec.source in SOURCES.offered():
+        source = cast(Source, SOURCES.load(spec.source))
         _check_settings(spec, {"split", *getattr(source, SETTINGS_READ, ())}, f"the source {spec.source}")
         return iter(source(spec, model))
     named = NAMED_SOURCES.get(spec.source)
     handler, tally = on_problem or strict, not_read if not_read is not None else NotRead()
-    table = _named_table(named, spec, handler) if named else _unnamed_table(spec, offered, handler)
+    table = _named_table(named, spec, handler) if named else _unnamed_table(spec, handler)
     return _examples(table, spec, handler, tally, {*spec.ignore, *ignore})
 
 
@@ -89,11 +88,6 @@ def is_local(spec: SourceSpec) -> bool:
     if named is not None:
         return spec.path is not None or named.hub is None
     return not is_hub_id(spec.source) or _is_path(spec.source, checked_path(spec.source, "source"))
-
-
-def offered_sources() -> dict[str, Any]:
-    """Sources that installed packages offer: name -> entry point (not loaded)."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
 @dataclass(frozen=True)
@@ -182,7 +176,7 @@ def _base_split(named: NamedSource, spec: SourceSpec) -> str:
     return split
 
 
-def _unnamed_table(spec: SourceSpec, offered: Iterable[str], on_problem: OnProblem) -> _Table:
+def _unnamed_table(spec: SourceSpec, on_problem: OnProblem) -> _Table:
     if spec.path is not None:
         raise InputError(
             f"{one_line(spec.source)} is not a named source, so it does not read `path`: "
@@ -201,7 +195,7 @@ def _unnamed_table(spec: SourceSpec, offered: Iterable[str], on_problem: OnProbl
         rows = hub_rows(spec.source, spec.config, split, spec.revision)
         prefix = spec.source.rpartition("/")[2] + (f"-{split}" if split else "")
         return _Table(rows, prefix, None, names)
-    error = unknown("source", spec.source, [*NAMED_SOURCES, *offered])
+    error = unknown("source", spec.source, SOURCES.names())
     raise InputError(f"{error} A file's name ends in {', '.join(sorted(SUFFIXES))}; a hub id is owner/name.")
 
 
@@ -319,14 +313,3 @@ def _own_id(row: Row, field: str | None) -> str | None:
 
 def _shown(spec: SourceSpec) -> str:
     return visible(spec.path or spec.source)
-
-
-def _load(point: Any) -> Source:
-    try:
-        source: Source = point.load()
-    except Exception as error:  # another package's code: anything may happen while it is imported
-        raise EnvironmentFault(
-            f"source {point.name!r} ({point.value}) cannot be loaded: {one_line(error)}. "
-            "Reinstall the package that offers it."
-        ) from error
-    return source

@@ -6,21 +6,16 @@ An engine is described before it is started: planning needs its name, version an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
 from puretune.endpoints import Notice
-from puretune.errors import EnvironmentFault, unknown
 from puretune.inference._types import Engine, Takes
 from puretune.inference.local import LocalSpec
 from puretune.inference.openai import OpenAISpec
 from puretune.inference.vllm import VllmSpec
 from puretune.models import AdapterRef, LazyBase
-from puretune.options import validated
-
-GROUP = "puretune.engines"
-"""Each entry is a dataclass that implements :class:`EngineSpec`; its fields are the engine's options."""
+from puretune.plugins import Plugins
 
 
 class EngineSpec(Protocol):
@@ -79,6 +74,7 @@ BUILTIN_ENGINES: Mapping[str, Callable[..., EngineSpec]] = {
     "vllm": VllmSpec,
     "openai": OpenAISpec,
 }
+ENGINES = Plugins("puretune.engines", "engine", BUILTIN_ENGINES, EngineSpec)
 
 
 def engine_spec(name: str, options: Mapping[str, Any] | None = None) -> EngineSpec:
@@ -86,20 +82,5 @@ def engine_spec(name: str, options: Mapping[str, Any] | None = None) -> EngineSp
 
     InputError, with the nearest name, for an unknown engine or option, and for a value that makes no sense.
     """
-    spec: EngineSpec = validated(_kind(name), options or {}, f"engine {name!r}")
+    spec: EngineSpec = ENGINES.options(name, options)
     return spec
-
-
-def _kind(name: str) -> Any:
-    if name in BUILTIN_ENGINES:
-        return BUILTIN_ENGINES[name]
-    offered = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in offered:
-        raise unknown("engine", name, [*BUILTIN_ENGINES, *offered])
-    try:
-        return offered[name].load()
-    except Exception as error:  # another package's code: anything may happen while it is imported
-        raise EnvironmentFault(
-            f"engine {name!r} ({offered[name].value}) cannot be loaded: {error}. "
-            "Reinstall the package that offers it."
-        ) from error

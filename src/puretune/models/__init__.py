@@ -41,7 +41,7 @@ from puretune.models._lora import (
 from puretune.models._own_tokenizer import check_own_tokenizer, check_rows
 from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
-from puretune.models._resolve import is_hub_id, pinned, resolve_model_path
+from puretune.models._resolve import MODELS, is_hub_id, pinned, resolve_model_path
 from puretune.models._size import is_small, parameters_per_token
 from puretune.models._targets import check_targets
 from puretune.models._types import AdapterRef, Dtype, ModelSpec, Quantization, served_ref
@@ -51,6 +51,7 @@ __all__ = [
     "ADAPTER_CONFIG",
     "ADAPTER_WEIGHTS",
     "MANIFEST",
+    "MODELS",
     "REMOTE_MODEL",
     "UNLIMITED",
     "AdapterFiles",

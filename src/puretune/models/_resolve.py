@@ -1,16 +1,11 @@
-"""From a model's name to its files: a name that a package offers, a local directory, or a hub id.
-
-Entry points of the group ``puretune.models`` are zero-argument callables that return the directory.
-"""
+"""From a model's name to its files: a name that a package offers, a local directory, or a hub id."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.files import checked_path
@@ -24,9 +19,11 @@ from puretune.models._fields import (
 from puretune.models._quantize import require_readable
 from puretune.models._types import ModelSpec
 from puretune.models._weights import embedding_rows, tensors_of, weight_files
+from puretune.plugins import Plugins
 from puretune.visible import one_line, quoted, visible
 
-GROUP = "puretune.models"
+MODELS: Plugins[Callable[[], Path]] = Plugins("puretune.models", "model")
+"""Models that installed packages offer; each is called for its directory."""
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md", "LICENSE*")
 """Everything but weights."""
 _PART = r"[A-Za-z0-9_](?:(?!--|\.\.)[A-Za-z0-9._-])*(?<![-.])"
@@ -44,8 +41,8 @@ def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = Tru
     tokenizer alone will do. InputError for an unknown name or an incomplete directory; EnvironmentFault where
     the hub cannot be reached.
     """
-    if spec.model in offered_models():
-        return _complete(Path(offered_models()[spec.model]()), weights, config)
+    if spec.model in MODELS:
+        return _complete(Path(MODELS.call(spec.model)), weights, config)
     local = checked_path(spec.model, "model")
     if local.is_dir():
         return _complete(local, weights, config)
@@ -55,7 +52,7 @@ def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = Tru
 
 def is_hub_id(spec: ModelSpec) -> bool:
     """Whether the model's files come from the hub."""
-    return spec.model not in offered_models() and not checked_path(spec.model, "model").is_dir()
+    return spec.model not in MODELS and not checked_path(spec.model, "model").is_dir()
 
 
 def pinned(spec: ModelSpec) -> ModelSpec:
@@ -68,21 +65,6 @@ def pinned(spec: ModelSpec) -> ModelSpec:
     return replace(spec, revision=path.name) if resolved else spec
 
 
-def offered_models() -> dict[str, Callable[[], Path]]:
-    """Models that installed packages offer, by name; each value returns the model's directory."""
-    return {point.name: _Loaded(point) for point in entry_points(group=GROUP)}
-
-
-class _Loaded:
-    """Loads an entry point when it is called, not when it is listed."""
-
-    def __init__(self, point: Any) -> None:
-        self.point = point
-
-    def __call__(self) -> Path:
-        return Path(self.point.load()())
-
-
 def require_hub_id(spec: ModelSpec) -> None:
     """InputError unless the name has a hub id's form."""
     name = spec.model
@@ -92,7 +74,7 @@ def require_hub_id(spec: ModelSpec) -> None:
         raise unknown(
             "model",
             one_line(name),
-            offered_models(),
+            MODELS.names(),
             where="a model is a name from this list, a directory, or a hub id `owner/name`",
         )
 

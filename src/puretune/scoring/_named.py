@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
-from typing import Any
 
 from puretune.data import SourceSpec
-from puretune.errors import EnvironmentFault, unknown
+from puretune.errors import EnvironmentFault
+from puretune.plugins import Plugins
 from puretune.scoring._bertscore import BertScore
 from puretune.scoring._choice import Choice
 from puretune.scoring._coherence import Coherence
@@ -56,20 +55,19 @@ BUILTIN_SUITES: Mapping[str, Suite] = {
 """``dataclasses.replace`` the source to read a suite from a path."""
 
 
+SCORERS = Plugins("puretune.scorers", "scorer", BUILTIN_SCORERS)
+SUITES = Plugins("puretune.suites", "suite", BUILTIN_SUITES, Suite)
+
+
 def scorer_named(name: str) -> Scorer:
     """A built-in scorer, or one of the entry points ``puretune.scorers`` (each a zero-argument factory).
 
     InputError, with the nearest name, if there is none.
     """
-    if name in BUILTIN_SCORERS:
-        return BUILTIN_SCORERS[name]()
-    offered = _offered("puretune.scorers")
-    if name not in offered:
-        raise unknown("scorer", name, [*BUILTIN_SCORERS, *offered])
-    scorer: Scorer = _loaded(offered[name], "scorer")()
+    scorer: Scorer = SCORERS.call(name)
     if not all(isinstance(metric, Metric) for metric in scorer.metrics):
         raise EnvironmentFault(
-            f"scorer {name!r} ({offered[name].value}) does not declare its metrics. Each must be a "
+            f"scorer {name!r} does not declare its metrics. Each must be a "
             "puretune.scoring.Metric(name, title, measures)."
         )
     return scorer
@@ -80,24 +78,4 @@ def suite_named(name: str) -> Suite:
 
     InputError, with the nearest name, if there is none.
     """
-    if name in BUILTIN_SUITES:
-        return BUILTIN_SUITES[name]
-    offered = _offered("puretune.suites")
-    if name not in offered:
-        raise unknown("suite", name, [*BUILTIN_SUITES, *offered])
-    suite: Suite = _loaded(offered[name], "suite")
-    return suite
-
-
-def _offered(group: str) -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=group)}
-
-
-def _loaded(point: Any, kind: str) -> Any:
-    try:
-        return point.load()
-    except Exception as error:  # another package's code: anything may happen while it is imported
-        raise EnvironmentFault(
-            f"{kind} {point.name!r} ({point.value}) cannot be loaded: {error}. "
-            "Reinstall the package that offers it."
-        ) from error
+    return SUITES.load(name)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from puretune.endpoints import Consent, loopback_only
-from puretune.errors import unknown
 from puretune.models import BaseModel, LazyBase
 from puretune.options import validated
+from puretune.plugins import Plugins
 from puretune.tuning._types import Tuner
 from puretune.tuning.gang import GangTuner
 from puretune.tuning.loop import LoopTuner
 from puretune.tuning.openai import OpenAITuner
 from puretune.tuning.trainer import TrainerTuner
-
-GROUP = "puretune.tuners"
-"""Entry points: each is a :class:`TunerFactory`."""
 
 
 class TunerOptions(Protocol):
@@ -52,6 +48,7 @@ BUILTIN_TUNERS: Mapping[str, TunerFactory] = {
     "trainer": TrainerTuner,
     "openai": OpenAITuner,
 }
+TUNERS = Plugins("puretune.tuners", "tuner", BUILTIN_TUNERS, TunerFactory)
 DEFAULT_TUNER = "gang"
 
 
@@ -87,10 +84,7 @@ class ChosenTuner:
 
 def tuner_named(name: str, options: Mapping[str, Any] | None = None) -> ChosenTuner:
     """The tuner of that name with ``options``; InputError names a wrong name, option or value."""
-    offered = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in BUILTIN_TUNERS and name not in offered:
-        raise unknown("tuner", name, [*BUILTIN_TUNERS, *offered])
-    factory = BUILTIN_TUNERS[name] if name in BUILTIN_TUNERS else offered[name].load()
+    factory = TUNERS.load(name)
     return ChosenTuner(factory, _options(factory, options or {}))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
-from puretune.data import Example, Overlap, SourceSpec, offered_sources
+from puretune.data import SOURCES, Example, Overlap, SourceSpec
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
@@ -159,7 +159,7 @@ def _needs_model(mixes: Iterable[Data], suites: Sequence[Suite]) -> bool:
     """Whether a source of the study may belong to its model, and so is read behind it."""
     listed = [entry for data in mixes for entry in ([data] if isinstance(data, str | DataSection) else data)]
     named = [entry if isinstance(entry, str) else entry.source for entry in listed]
-    return bool({*named, *(suite.source.source for suite in suites)} & set(offered_sources()))
+    return bool({*named, *(suite.source.source for suite in suites)} & set(SOURCES.offered()))
 
 
 def _with_upstream(listed: Mapping[str, Condition], tested: Iterable[Condition]) -> dict[str, Condition]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from puretune.data import ENTRY_POINTS as SOURCES
-from puretune.data import NAMED_SOURCES
+from puretune.data import SOURCES
 from puretune.files import checked_path
-from puretune.models import ADAPTER_CONFIG
+from puretune.models import ADAPTER_CONFIG, MODELS
 from puretune.scoring.judges import BUILTIN_JUDGES
 
 _ALWAYS = ("path", "adapter", "checkpoint", "templates_file", "rubric", "lexicon", "launch")
@@ -69,10 +67,4 @@ def _is_path(key: str, value: str, base: Path) -> bool:
     path = base / checked_path(value, key)
     if key == "start":  # otherwise the name of a condition
         return (path / ADAPTER_CONFIG).is_file()
-    return path.exists() and not _offered(key, value)
-
-
-def _offered(key: str, name: str) -> bool:
-    if key == "model":
-        return bool(entry_points(group="puretune.models", name=name))
-    return name in NAMED_SOURCES or bool(entry_points(group=SOURCES, name=name))
+    return path.exists() and value not in (MODELS if key == "model" else SOURCES)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from importlib.metadata import entry_points
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from puretune.errors import InputError
 from puretune.files import checked_path
+from puretune.plugins import Plugins
 from puretune.visible import one_line, quoted, visible
 
 if TYPE_CHECKING:
     from puretune.study.spec.study import Study
 
-GROUP = "puretune.studies"
-"""Each entry is a zero-argument callable that returns the path of a study file."""
+STUDIES: Plugins[Callable[[], Path]] = Plugins("puretune.studies", "study")
+"""Studies that installed packages offer; each is called for the path of its file."""
 
 
 def find_study(name: str | Path) -> Path:
@@ -23,10 +24,8 @@ def find_study(name: str | Path) -> Path:
     path = checked_path(name, "study")
     if path.exists() and not path.is_dir():
         return path
-    found = entry_points(group=GROUP, name=str(name))
-    if found:
-        offered: Path = next(iter(found)).load()()
-        return Path(offered)
+    if str(name) in STUDIES:
+        return Path(STUDIES.call(str(name)))
     raise InputError(_missing(path, study_names()))
 
 
@@ -39,7 +38,7 @@ def named_study(name: str | Path) -> Study:
 
 def study_names() -> list[str]:
     """The names that installed packages offer."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return STUDIES.names()
 
 
 def _missing(path: Path, known: list[str]) -> str:
