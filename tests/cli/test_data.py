@@ -133,3 +133,19 @@ def test_check_says_that_a_directory_without_a_tokenizer_checks_no_chat_template
     (tmp_path / "model").mkdir()
     said = run("check", file, "--model", tmp_path / "model").output
     assert "no tokenizer_config.json" in said
+
+
+def test_clean_writes_the_rows_and_every_change_next_to_them(tmp_path: Path) -> None:
+    chats, out = tmp_path / "chats.jsonl", tmp_path / "clean.jsonl"
+    turns = [("assistant", "Hello!"), ("user", "a?"), ("assistant", "b.")]
+    rows = [{"messages": [{"role": role, "content": text} for role, text in turns]}, {"messages": 3}]
+    chats.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("clean", chats, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert json.loads(out.read_text()) == {"messages": rows[0]["messages"][1:]}  # type: ignore[index]
+    changes = [json.loads(line) for line in (tmp_path / "clean.jsonl.changes.jsonl").read_text().splitlines()]
+    assert changes[0] == {"row": "chats.jsonl:1", "rules": ["greeting"]}
+    assert "must be a list of turns" in changes[1]["left_out"]
+    assert "greetings before the first question removed" in done.output
+    assert "clean.jsonl exists" in failure(run("clean", chats, "--out", out))[1]
+    assert "the file that is read" in failure(run("clean", chats, "--out", chats, "--force"))[1]

@@ -19,7 +19,7 @@ _GROUPS = {
         "show": ("puretune.cli.show:show", "Show what a model sees under a template, token by token."),
     },
     "Data": {
-        "data": ("puretune.cli.data:data", "List sources; show and check examples."),
+        "data": ("puretune.cli.data:data", "List sources; show, check and clean examples."),
         "templates": ("puretune.cli.templates:templates", "List prompt templates; show one in full."),
     },
     "Run": {

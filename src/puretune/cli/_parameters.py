@@ -11,7 +11,7 @@ import click
 
 from puretune.errors import InputError
 from puretune.files import checked_path
-from puretune.visible import visible
+from puretune.visible import quoted, visible
 
 
 class _FilePath(click.ParamType[Path]):
@@ -41,10 +41,23 @@ FILE = _RegularFile()
 def free_file(out: Path, file: Path, force: bool) -> Path:
     """``out``, where what is made of ``file`` may be written to it; InputError otherwise."""
     if out.exists() and file.exists() and out.samefile(file):
-        raise InputError(f"{visible(out)} is the file of answers itself. Choose another --out.")
+        raise InputError(f"{visible(out)} is the file that is read. Choose another --out.")
     if os.path.lexists(out) and not force:  # a link to nowhere is somebody's too
         raise InputError(f"{visible(out)} exists. Choose another --out, or replace it with --force.")
     return out
+
+
+def column_mapping(columns: tuple[str, ...]) -> dict[str, str]:
+    """``--columns CANONICAL=THEIRS``, each given once or more; InputError for anything else."""
+    mapping = {}
+    for pair in columns:
+        canonical, equals, theirs = pair.partition("=")
+        if not (canonical and equals and theirs):
+            raise InputError(
+                f"--columns {quoted(pair)}: write CANONICAL=YOURS, such as --columns question=frage."
+            )
+        mapping[canonical] = theirs
+    return mapping
 
 
 class FiniteRange(click.FloatRange):

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from puretune.cli._output import new_console, say
-from puretune.cli._parameters import PATH, SEED
+from puretune.cli._parameters import PATH, SEED, column_mapping
+from puretune.cli.clean import clean_command
 from puretune.data import (
     FORMATS,
     NAMED_SOURCES,
@@ -26,7 +27,7 @@ from puretune.data import (
     notes_on,
 )
 from puretune.errors import CheckFailed, InputError
-from puretune.visible import one_line, quoted, visible
+from puretune.visible import one_line, visible
 
 _PROBLEMS_SHOWN = 20
 _MARKUP = "keep: accept texts that contain turn markup ([INST], <|im_start|>)."
@@ -75,7 +76,10 @@ def _source_options(command: Any) -> Any:
 
 @click.group()
 def data() -> None:
-    """List sources; show and check examples."""
+    """List sources; show, check and clean examples."""
+
+
+data.add_command(clean_command)
 
 
 @data.command("list")
@@ -132,7 +136,10 @@ def check(model: Path | None, **described: Any) -> None:
         console.print(f"  ... and {report.bad_rows - _PROBLEMS_SHOWN:,} more")
     if not report.passed:
         names = ", ".join(item.name for item in report.checks if item.state == "failed")
-        raise CheckFailed(f"{visible(report.source)}: failed: {names}. Correct the rows, then check again.")
+        raise CheckFailed(
+            f"{visible(report.source)}: failed: {names}. Correct the rows, or let "
+            "`puretune data clean` do it; then check again."
+        )
     for line in _rendering_notes(_spec(**described), model):
         console.print(Text(visible(line)))
 
@@ -152,15 +159,7 @@ def _rendering_notes(spec: SourceSpec, model: Path | None) -> Iterator[str]:
 
 
 def _spec(*, format_: str | None, columns: tuple[str, ...], **more: Any) -> SourceSpec:
-    mapping = {}
-    for pair in columns:
-        canonical, equals, theirs = pair.partition("=")
-        if not (canonical and equals and theirs):
-            raise InputError(
-                f"--columns {quoted(pair)}: write CANONICAL=YOURS, such as --columns question=frage."
-            )
-        mapping[canonical] = theirs
-    return SourceSpec(format=format_, columns=mapping, **more)
+    return SourceSpec(format=format_, columns=column_mapping(columns), **more)
 
 
 def _directory(model: Path | None) -> Path | None:

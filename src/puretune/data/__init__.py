@@ -1,6 +1,7 @@
 """Data: examples, readers of users' formats, named sources."""
 
 from puretune.data._check import DataCheck, DataReport, check_source, notes_on
+from puretune.data._clean import Change, Cleaned, clean
 from puretune.data._draw import Drawn, data_digest
 from puretune.data._example import Example, question
 from puretune.data._files import read_rows
@@ -10,6 +11,7 @@ from puretune.data._markup import Mark, marks_in, special_tokens
 from puretune.data._messages import plain_text
 from puretune.data._not_read import NotRead
 from puretune.data._read import SOURCES, draw_source, is_local, read_source
+from puretune.data._repair import Rules
 from puretune.data._source import Source, SourceSpec
 from puretune.data.sources import NAMED_SOURCES, NamedSource
 
@@ -17,6 +19,8 @@ __all__ = [
     "FORMATS",
     "NAMED_SOURCES",
     "SOURCES",
+    "Change",
+    "Cleaned",
     "DataCheck",
     "DataReport",
     "Drawn",
@@ -25,9 +29,11 @@ __all__ = [
     "NamedSource",
     "NotRead",
     "Overlap",
+    "Rules",
     "Source",
     "SourceSpec",
     "check_source",
+    "clean",
     "data_digest",
     "draw_source",
     "is_local",

@@ -78,6 +78,11 @@ def format_of(row: Row, format: str | None = None, ignore: Collection[str] = ())
     return lambda each: _from_single(each, _SINGLE[chosen])
 
 
+def turns_column(row: Row, format: str | None = None) -> str | None:
+    """The column in which rows like ``row`` hold a conversation; None: a row is a single turn."""
+    return _TURNS.get(format or _detected(row))
+
+
 def known_columns(format: str | None) -> tuple[str, ...]:
     """The canonical columns of a format (of all, for None); InputError for an unknown format."""
     if format is not None and format not in FORMATS:

@@ -16,7 +16,7 @@ from puretune.templates import Message, Role
 from puretune.thoughts import MARKS, ThinkingBlock, thinking_in
 from puretune.visible import one_line, quoted
 
-_ROLES: dict[str, Role] = {
+ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -52,7 +52,7 @@ def fields_not_read(turns: Sequence[Any]) -> frozenset[str]:
     for turn in turns:
         if isinstance(turn, Mapping):
             role, content = _pair(turn) or _PAIRS[0]
-            thoughts = THOUGHTS if _ROLES.get(str(turn.get(role))) == "assistant" else ()
+            thoughts = THOUGHTS if ROLES.get(str(turn.get(role))) == "assistant" else ()
             found |= _left_in(turn, (role, content, *_READ, *thoughts))
             parts = turn.get(content)
             for part in parts if isinstance(parts, list) else ():
@@ -95,21 +95,26 @@ def checked_value(value: Any, where: str) -> Any:
     return value
 
 
-def _message(turn: Any, where: str, ignore: Collection[str]) -> Message:
+def turn_names(turn: Any, where: str) -> tuple[str, str]:
+    """What a turn calls its role and its text; InputError if it has none."""
     names = _pair(turn) if isinstance(turn, Mapping) else None
     if names is None:
         held = (
             f"has the fields {listed(turn) or 'none'}" if isinstance(turn, Mapping) else f"is {kind_of(turn)}"
         )
         raise InputError(f"{where} {held}; it must have 'role' and 'content' (or 'from' and 'value').")
-    role, content = names
+    return names
+
+
+def _message(turn: Any, where: str, ignore: Collection[str]) -> Message:
+    role, content = turn_names(turn, where)
     name = turn[role]
-    if not isinstance(name, str) or name not in _ROLES:
-        raise unknown("role", name, _ROLES, where=where)
-    text = plain_text(_joined(turn[content], f"{where}: {content!r}"), f"{where}: {content!r}")
-    if _ROLES[name] == "assistant":
+    if not isinstance(name, str) or name not in ROLES:
+        raise unknown("role", name, ROLES, where=where)
+    text = plain_text(joined(turn[content], f"{where}: {content!r}"), f"{where}: {content!r}")
+    if ROLES[name] == "assistant":
         text = _with_thoughts(turn, text, where, ignore)
-    return Message(_ROLES[name], text, train=_trained(turn, _ROLES[name], where))
+    return Message(ROLES[name], text, train=_trained(turn, ROLES[name], where))
 
 
 def _with_thoughts(turn: Mapping[str, Any], text: str, where: str, ignore: Collection[str]) -> str:
@@ -136,7 +141,7 @@ def _left_in(fields: Mapping[str, Any], read: Sequence[str]) -> set[str]:
     return {str(name) for name, value in fields.items() if name not in read and not is_empty(value)}
 
 
-def _joined(content: Any, where: str) -> Any:
+def joined(content: Any, where: str) -> Any:
     """OpenAI's list of text parts as one text; what is no list as it is; InputError for another part."""
     if not isinstance(content, list) or not content:
         return content
@@ -178,5 +183,6 @@ def _check_order(messages: tuple[Message, ...], where: str) -> None:
         if message.role != expected:
             raise InputError(
                 f"{where}: turn {first + number + 1} is {message.role!r} where {expected!r} must come: an "
-                "optional system message first, then user and assistant in turn. Merge or remove a turn."
+                "optional system message first, then user and assistant in turn. Merge or remove a turn, or "
+                "let `puretune data clean` do it."
             )
