@@ -17,7 +17,7 @@ from benchmarks.speed._steps import steps_of
 
 from puretune.events import ignore
 from puretune.models import BaseModel
-from puretune.tuning import BUILTIN_TUNERS, Condition, Recipe, TrainingRow
+from puretune.tuning import BUILTIN_TUNERS, Condition, Recipe, TrainingRow, tuner_named
 
 EPOCHS, ROWS, SEEDS = 6, 7473, 3
 """The paper's study, for the extrapolation of the makespan."""
@@ -69,8 +69,7 @@ def _conditions(base: BaseModel, steps: int) -> list[Condition]:
 
 def _ours(base: BaseModel, name: str, made: list[Condition]) -> Callable[[], dict[str, Any]]:
     def run() -> dict[str, Any]:
-        factory = BUILTIN_TUNERS[name]
-        tuner = factory(base, factory.Options())
+        tuner = tuner_named(name).open(base)
         out = base.path / "runs"
         started = time.perf_counter()
         asked = [replace(one, out=out / one.out.name) for one in made]

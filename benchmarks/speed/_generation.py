@@ -95,7 +95,7 @@ class Work:
     def __init__(self, made: Matrix, scratch: Path) -> None:
         self.made = made
         self.base = base_model(made, threads=cores())
-        tuned = tuner_named(DEFAULT_TUNER).on(self.base).tune(conditions(made, scratch, seeds=(0,)), ignore)
+        tuned = tuner_named(DEFAULT_TUNER).open(self.base).tune(conditions(made, scratch, seeds=(0,)), ignore)
         self.adapters: list[AdapterRef | None] = [None, *(ref for _, _, ref in tuned)]
         self.requests = list(requests(made, self.base, self.adapters))
         self.reference = answers_of(self.base.spec, self.requests)

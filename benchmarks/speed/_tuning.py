@@ -190,7 +190,7 @@ def _ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) ->
 
     def tuned(some: list[Steps]) -> Adapters:
         asked = [replace(one.condition, out=out / one.condition.out.name) for one in some]
-        made_here = tuner_named(setting.tuner, dict(setting.options)).on(base).tune(asked, ignore)
+        made_here = tuner_named(setting.tuner, dict(setting.options)).open(base).tune(asked, ignore)
         return {one.name: load_file(ref.path / "adapter_model.safetensors") for one, _, ref in made_here}
 
     try:

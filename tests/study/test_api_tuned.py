@@ -54,7 +54,7 @@ def test_it_is_tuned_asked_and_scored_without_weights(
         for template in ("chat:vanilla", "chat:llama")
     }
     facts = matrix.provenance
-    assert facts["tuner"][0] == "openai"
+    assert facts["tuner"]["name"] == "openai"
     found = read_manifest(tmp_path / "run" / facts["adapters"][-1]["path"])
     assert found is not None
     assert found.base["model"] == BASE

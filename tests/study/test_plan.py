@@ -61,7 +61,7 @@ def test_the_tuner_is_named_or_described(tmp_path: Path, model: Path) -> None:
     usual = planned(tmp_path, model, tuning={**STUDY["tuning"], "tuner": "loop"})
     described = planned(tmp_path, model, tuning={**STUDY["tuning"], "tuner": {"name": "loop"}})
     assert usual.to_json() == described.to_json()
-    assert usual.tune[0].inputs["tuner"] == ["loop", "2"]
+    assert usual.tune[0].inputs["tuner"] == {"name": "loop", "version": "2"}
     said = refusal(tmp_path, model, tuning={**STUDY["tuning"], "tuner": "lop"})
     assert "tuning.tuner: unknown tuner 'lop'. Did you mean 'loop'?" in said
 

@@ -12,7 +12,7 @@ import torch
 
 from puretune.errors import CheckFailed, InputError
 from puretune.models import adapter_ref, save_lora
-from puretune.tuning import ChosenTuner, check_number_format, check_start, loop, tuner_named
+from puretune.tuning import TunerSpec, check_number_format, check_start, loop, tuner_named
 from puretune.tuning._loop_state import save_state
 from puretune.tuning._sound import require_finite
 from puretune.tuning.gang import _tuner as gang_tuner
@@ -39,12 +39,12 @@ def broken_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("broken_steps")
 @pytest.mark.parametrize("tuner", TUNERS.values(), ids=TUNERS)
 def test_weights_that_the_last_update_breaks_are_not_kept(
-    tuner: ChosenTuner, llama: Any, tmp_path: Path
+    tuner: TunerSpec, llama: Any, tmp_path: Path
 ) -> None:
     asked = condition(tmp_path / "a", steps=1, dropout=0.0)
     said = r"condition 'CV': the weights are not finite .* after step 1.*learning_rate \(now 0\.01\)"
     with pytest.raises(CheckFailed, match=said):
-        list(tuner.on(llama).tune([asked], lambda event: None))
+        list(tuner.open(llama).tune([asked], lambda event: None))
     assert not list((tmp_path / "a").glob("step-*"))
 
 
@@ -53,7 +53,7 @@ def test_weights_that_the_last_update_breaks_are_not_kept(
 def test_broken_weights_are_no_resume_point(name: str, llama: Any, tmp_path: Path) -> None:
     asked = condition(tmp_path / "a", steps=3, checkpoint_every=1, dropout=0.0)
     with pytest.raises(CheckFailed, match="after step 1"):
-        list(TUNERS[name].on(llama).tune([asked], lambda event: None))
+        list(TUNERS[name].open(llama).tune([asked], lambda event: None))
     assert not list((tmp_path / "a").rglob("*.safetensors"))
 
 
@@ -68,7 +68,7 @@ def test_the_member_of_a_gang_that_breaks_is_named(
         gang_tuner, "learning_rate", lambda recipe, *more: math.nan if recipe.learning_rate == 1.0 else 0.1
     )
     with pytest.raises(CheckFailed, match="condition 'CL seed 1'"):
-        list(TUNERS["gang"].on(llama).tune(asked, lambda event: None))
+        list(TUNERS["gang"].open(llama).tune(asked, lambda event: None))
 
 
 def test_what_the_optimiser_remembers_must_be_finite_too(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_the_optimiser_remembers_must_be_finite_too(tmp_path: Path) -> None
 def test_float16_is_refused_where_the_loss_is_not_scaled(name: str, llama_path: Path, tmp_path: Path) -> None:
     base = tiny_base(llama_path, dtype="float16")
     with pytest.raises(InputError, match="does not scale its loss"):
-        list(TUNERS[name].on(base).tune([condition(tmp_path / "a")], lambda event: None))
+        list(TUNERS[name].open(base).tune([condition(tmp_path / "a")], lambda event: None))
 
 
 @pytest.mark.parametrize(("tuner", "device", "several"), [("gang", "cuda", False), ("trainer", "cuda", True)])

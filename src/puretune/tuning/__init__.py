@@ -1,29 +1,30 @@
 """Tuning: recipes, conditions, tuners."""
 
 from puretune.tuning._about import inputs_digest, token_counts
-from puretune.tuning._named import BUILTIN_TUNERS, DEFAULT_TUNER, ChosenTuner, TunerFactory, tuner_named
+from puretune.tuning._registry import BUILTIN_TUNERS, DEFAULT_TUNER, TUNERS, tuner_named
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, learning_rate, plan_steps, rows_of_step, steps_per_epoch
 from puretune.tuning._sound import check_number_format, check_start
-from puretune.tuning._types import Condition, NoOptions, Recipe, Schedule, TrainingRow, Tuner
+from puretune.tuning._spec import LocalTuner, TunerSpec
+from puretune.tuning._types import Condition, Recipe, Schedule, TrainingRow, Tuner
 from puretune.tuning.gang import GangOptions, GangTuner
 from puretune.tuning.loop import LoopTuner
 
 __all__ = [
     "BUILTIN_TUNERS",
     "DEFAULT_TUNER",
-    "ChosenTuner",
+    "TUNERS",
     "Condition",
     "GangOptions",
     "GangTuner",
+    "LocalTuner",
     "LoopTuner",
-    "NoOptions",
     "Recipe",
     "Row",
     "Schedule",
     "TrainingRow",
     "Tuner",
-    "TunerFactory",
+    "TunerSpec",
     "check_number_format",
     "check_start",
     "inputs_digest",

@@ -78,14 +78,6 @@ class Condition:
     """The adapter that training starts from, or None."""
 
 
-@dataclass(frozen=True)
-class NoOptions:
-    """The options of a tuner that has none."""
-
-    def inputs(self) -> dict[str, Any]:
-        return {}
-
-
 class Tuner(Protocol):
     """Trains conditions on one frozen base; yields (condition, optimiser step, adapter) as they are kept."""
 

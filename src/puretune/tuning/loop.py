@@ -18,6 +18,7 @@ from puretune.models import AdapterRef, BaseModel, Lora, attached
 from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish
+from puretune.tuning._loop_options import LoopOptions
 from puretune.tuning._loop_state import load_state, save_state
 from puretune.tuning._memory import in_pieces, require_room, telling
 from puretune.tuning._rows import Batch, batch
@@ -25,7 +26,7 @@ from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, s
 from puretune.tuning._sound import check_number_format, require_finite, require_finite_loss
 from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
-from puretune.tuning._types import Condition, NoOptions
+from puretune.tuning._types import Condition
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,11 +36,10 @@ if TYPE_CHECKING:
 class LoopTuner:
     """Trains LoRA adapters on one frozen base, condition by condition. Implements ``Tuner``."""
 
-    name = "loop"
-    version = "2"
-    Options = NoOptions
+    name = LoopOptions.name
+    version = LoopOptions.version
 
-    def __init__(self, base: BaseModel, options: NoOptions | None = None, /) -> None:
+    def __init__(self, base: BaseModel, options: LoopOptions | None = None, /) -> None:
         self.base = base
 
     def tune(

@@ -41,7 +41,7 @@ def asked(out: Path, template: str = "chat:llama", seed: int = 0, **changes: Any
 
 def tuner(provider: Provider, consent: Any = lambda notice: None, **options: Any) -> Any:
     given = {"base_url": provider.url, "poll_seconds": 0.01, **options}
-    return tuner_named("openai", given).on(BASE, consent)
+    return tuner_named("openai", given).open(BASE, consent)
 
 
 def tune(provider: Provider, *made: Any, on_event: Any = lambda event: None, **options: Any) -> list[Any]:
@@ -197,10 +197,10 @@ def test_nothing_is_sent_where_nobody_agrees(provider: Provider, tmp_path: Path)
 def test_elsewhere_nobody_agrees_by_default_and_a_price_is_needed(tmp_path: Path) -> None:
     away = tuner_named("openai", {"base_url": "https://api.example.org/v1"})
     with pytest.raises(InputError, match=r"LEAVES THIS MACHINE[\s\S]*about \$[\s\S]*--yes"):
-        list(away.on(BASE).tune([asked(tmp_path)], lambda event: None))
+        list(away.open(BASE).tune([asked(tmp_path)], lambda event: None))
     other = LazyBase(ModelSpec("some-model"))
     with pytest.raises(InputError, match="price of training 'some-model' is not known"):
-        list(away.on(other).tune([asked(tmp_path)], lambda event: None))
+        list(away.open(other).tune([asked(tmp_path)], lambda event: None))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from puretune.tuning import tuner_named
 def train(
     base: Any, *conditions: Any, on_event: Callable[[Event], None] = lambda event: None, **options: Any
 ) -> list[tuple[Any, int, AdapterRef]]:
-    return list(tuner_named("trainer", options).on(base).tune(conditions, on_event))
+    return list(tuner_named("trainer", options).open(base).tune(conditions, on_event))
 
 
 def trained(base: Any, made: Any, **options: Any) -> AdapterRef:

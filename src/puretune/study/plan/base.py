@@ -80,11 +80,10 @@ def _place_of_targets(study: Study, condition: Condition) -> tuple[str | int, ..
 
 def _check_start(how: Training, conditions: Mapping[str, Condition]) -> None:
     """InputError if a tuner cannot start from an adapter, or from that of another condition."""
-    whole = getattr(how.tuner.options, "method", None) == "full"
     if isinstance(how.start, AdapterRef):
-        check_start(how.start, how.recipe, whole)
+        check_start(how.start, how.recipe, how.tuner.whole)
     before = conditions[how.start].training if isinstance(how.start, str) else None
-    if before is None or whole or getattr(before.tuner.options, "method", None) == "full":
+    if before is None or how.tuner.whole or before.tuner.whole:
         return
     for name in ("rank", "alpha", "targets"):
         one, other = getattr(before.recipe, name), getattr(how.recipe, name)

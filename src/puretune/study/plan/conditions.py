@@ -15,7 +15,7 @@ from puretune.study.spec.bounds import ConditionKind
 from puretune.study.spec.sections import UNTUNED, TrainSection, Tuning
 from puretune.study.spec.study import Study
 from puretune.templates import PromptTemplate
-from puretune.tuning import ChosenTuner, Recipe, tuner_named
+from puretune.tuning import Recipe, TunerSpec, tuner_named
 
 _Value = TypeVar("_Value")
 _Place = tuple[str | int, ...]
@@ -30,7 +30,7 @@ class Training:
     template: PromptTemplate
     mix: tuple[Part, ...]
     recipe: Recipe
-    tuner: ChosenTuner
+    tuner: TunerSpec
     start: str | AdapterRef | None = None
     """What it starts from: another condition, seed by seed; an adapter that exists; or nothing."""
 

@@ -11,7 +11,6 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from puretune.endpoints import Notice
 from puretune.events import EventSink, Warned
@@ -30,7 +29,7 @@ from puretune.study.run.drafts import Drafts
 from puretune.study.run.judges import check_judges
 from puretune.study.run.processes import beside, has_room
 from puretune.study.run.verdicts import check_scorers, score
-from puretune.tuning import ChosenTuner, Condition, GangTuner, Tuner
+from puretune.tuning import Condition, GangTuner, Tuner, TunerSpec
 
 _REPLIES = "replies-{}.jsonl"
 """In the scratch directory, by the plan's key: what an endpoint has answered in the run under way."""
@@ -142,9 +141,9 @@ def tuner_notices(plan: Plan, store: Store | None) -> list[Notice]:
     notices = []
     for chosen, together in _rounds(plan, tunes):
         if chosen.remote:
-            tuner: Any = chosen.on(LazyBase(plan.resolved.base.spec))
-            notices.append(tuner.notice([to_tune(plan.resolved, tune) for tune in together]))
-    return notices
+            model = plan.resolved.base.spec
+            notices.append(chosen.notice(model, [to_tune(plan.resolved, tune) for tune in together]))
+    return [notice for notice in notices if notice is not None]
 
 
 def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
@@ -164,9 +163,9 @@ def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list
     return list(reversed(wanted.values()))
 
 
-def _rounds(plan: Plan, tunes: Iterable[TuneStep]) -> list[tuple[ChosenTuner, list[TuneStep]]]:
+def _rounds(plan: Plan, tunes: Iterable[TuneStep]) -> list[tuple[TunerSpec, list[TuneStep]]]:
     """The steps that can be tuned together: of one tuner, each after those that it starts from."""
-    rounds: dict[tuple[int, str], tuple[ChosenTuner, list[TuneStep]]] = {}
+    rounds: dict[tuple[int, str], tuple[TunerSpec, list[TuneStep]]] = {}
     for tune in tunes:
         tuner = plan.resolved.tuned[tune.condition].tuner
         rounds.setdefault((tune.round, key_of({"tuner": tuner.identity()})), (tuner, []))[1].append(tune)
@@ -184,7 +183,7 @@ def _tune(
     early: Iterable[None],
 ) -> None:
     for chosen, together in _rounds(plan, tunes):
-        _tune_together(plan, store, chosen.on(base, consent), base, together, scratch, on_event, early)
+        _tune_together(plan, store, chosen.open(base, consent), base, together, scratch, on_event, early)
 
 
 def _tune_together(

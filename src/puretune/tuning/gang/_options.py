@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from puretune.tuning._spec import LocalTuner
+
 AttentionKind = Literal["auto", "plain", "sdpa"]
 RouteKind = Literal["auto", "packed", "hooked", "alone"]
 
 
 @dataclass(frozen=True)
-class GangOptions:
+class GangOptions(LocalTuner):
     """No option changes an adapter beyond rounding; the defaults are the fastest."""
 
     together: int | None = None
@@ -34,6 +36,10 @@ class GangOptions:
     route: RouteKind = "auto"
     """``packed``: puretune drives the decoder (Llama, Mistral, Qwen 2 and 3); ``hooked``: the model's own
     forward pass on padded rows; ``alone``: one adapter at a time. auto: the first that is exact."""
+
+    name = "gang"
+    version = "1"
+    opens = "puretune.tuning.gang._tuner:GangTuner"
 
     def inputs(self) -> dict[str, Any]:
         """The options that are not at their defaults: sums in another order round otherwise."""

@@ -35,9 +35,8 @@ _Kept = tuple[Condition, int, AdapterRef]
 class GangTuner:
     """Trains LoRA adapters on one frozen base, together. Implements ``Tuner``."""
 
-    name = "gang"
-    version = "1"
-    Options = GangOptions
+    name = GangOptions.name
+    version = GangOptions.version
 
     def __init__(self, base: BaseModel, options: GangOptions | None = None, /) -> None:
         self.base = base

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from puretune.endpoints import Endpoint, Limits, check_name, check_ranges, check_variable, located
+from puretune.endpoints import (
+    Consent,
+    Endpoint,
+    Limits,
+    check_name,
+    check_ranges,
+    check_variable,
+    located,
+    loopback_only,
+)
+from puretune.lazily import load
+from puretune.models import BaseModel, LazyBase, ModelSpec
+from puretune.tuning._types import Condition
+
+if TYPE_CHECKING:
+    from puretune.tuning.openai._price import TuningNotice
+    from puretune.tuning.openai.tuner import OpenAITuner
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,11 @@ class OpenAIOptions:
     on_interrupt: Literal["keep", "cancel"] = "keep"
     """Ctrl-C leaves the job running, to be found again by the next run; or cancels it."""
 
+    name: ClassVar[str] = "openai"
+    version: ClassVar[str] = "1"
+    remote: ClassVar[bool] = True
+    whole: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         """InputError for a value that makes no sense."""
         where = "tuner 'openai', option "
@@ -40,6 +62,22 @@ class OpenAIOptions:
     def inputs(self) -> dict[str, Any]:
         """What decides the tuned model: the endpoint and its hyperparameters."""
         return {"base_url": self.endpoint().base_url, **self.hyperparameters()}
+
+    def identity(self) -> dict[str, Any]:
+        """What a key says about the tuner."""
+        return {"name": self.name, "version": self.version, **self.inputs()}
+
+    def notice(self, model: ModelSpec, conditions: Sequence[Condition]) -> TuningNotice:
+        """What tuning these would send where, and at what price. InputError if they cannot be tuned."""
+        return self._on(model).notice(conditions)
+
+    def open(self, base: BaseModel | LazyBase, consent: Consent = loopback_only) -> OpenAITuner:
+        """The tuner. ``consent`` is shown what will go where, at what price, before the first upload."""
+        return self._on(base.spec, consent)
+
+    def _on(self, model: ModelSpec, consent: Consent = loopback_only) -> OpenAITuner:
+        tuner: OpenAITuner = load("puretune.tuning.openai.tuner:OpenAITuner")(model, self, consent)
+        return tuner
 
     def endpoint(self) -> Endpoint:
         """Where it is tuned."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from puretune.endpoints import Consent, loopback_only
 from puretune.errors import EnvironmentFault, InputError
@@ -14,8 +14,7 @@ from puretune.events import EventSink, Finished, Started, ignore
 from puretune.models import (
     REMOTE_MODEL,
     AdapterRef,
-    BaseModel,
-    LazyBase,
+    ModelSpec,
     RemoteBase,
     adapter_ref,
 )
@@ -52,20 +51,14 @@ class OpenAITuner:
     templates that need more than messages are refused. Loss, order and optimiser are the provider's.
     """
 
-    name = "openai"
-    version = "1"
-    Options = OpenAIOptions
-    remote: ClassVar[bool] = True
+    name = OpenAIOptions.name
+    version = OpenAIOptions.version
 
     def __init__(
-        self,
-        base: BaseModel | LazyBase | RemoteBase,
-        options: OpenAIOptions | None = None,
-        consent: Consent = loopback_only,
-        /,
+        self, model: ModelSpec, options: OpenAIOptions | None = None, consent: Consent = loopback_only, /
     ) -> None:
         """``consent`` is shown what will go where, at what price, before the first upload."""
-        self.base = RemoteBase(base.spec)
+        self.base = RemoteBase(model)
         self.options = options or OpenAIOptions()
         self._consent = consent
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from puretune.errors import EnvironmentFault, InputError
+from puretune.tuning._spec import LocalTuner
 
 Method = Literal["lora", "qlora", "full"]
 
@@ -17,7 +18,7 @@ _TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio
 
 
 @dataclass(frozen=True)
-class TrainerOptions:
+class TrainerOptions(LocalTuner):
     """Settings of the ``trainer`` tuner; the recipe says everything else."""
 
     method: Method = "lora"
@@ -37,6 +38,15 @@ class TrainerOptions:
     """Where TensorBoard's files go, one directory per condition."""
     launch: Path | None = None
     """An accelerate configuration: training runs on as many processes as it says (FSDP2, DeepSpeed, DDP)."""
+
+    name = "trainer"
+    version = "1"
+    opens = "puretune.tuning.trainer.tuner:TrainerTuner"
+
+    @property
+    def whole(self) -> bool:
+        """Whether all weights are tuned."""
+        return self.method == "full"
 
     def inputs(self) -> dict[str, Any]:
         """What can change a weight: also the libraries, and how many processes share a step."""

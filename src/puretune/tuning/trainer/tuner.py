@@ -24,9 +24,8 @@ class TrainerTuner:
     process's own generator, so with dropout the two are equal in distribution only.
     """
 
-    name = "trainer"
-    version = "1"
-    Options = TrainerOptions
+    name = TrainerOptions.name
+    version = TrainerOptions.version
 
     def __init__(self, base: BaseModel, options: TrainerOptions | None = None, /) -> None:
         self.base = base
@@ -46,7 +45,7 @@ class TrainerTuner:
         several = self.options.launch is not None
         check_number_format(self.name, self.base.dtype_name, self.base.device_type, several)
         described = json.dumps(self.options.inputs(), sort_keys=True)
-        start = initial_lora if self.options.method != "full" else _no_lora
+        start = _no_lora if self.options.whole else initial_lora
         tuner = f"{self.name} {self.version} {described}"
         jobs = [prepare(condition, self.base, tuner, on_event, start) for condition in conditions]
         for job in jobs:

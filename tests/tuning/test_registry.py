@@ -13,12 +13,12 @@ from tests.tuning.conditions import condition
 
 
 def test_the_default_is_one_of_the_built_in_tuners() -> None:
-    assert tuner_named(DEFAULT_TUNER).factory is BUILTIN_TUNERS[DEFAULT_TUNER]
+    assert isinstance(tuner_named(DEFAULT_TUNER), BUILTIN_TUNERS[DEFAULT_TUNER])
 
 
 def test_a_tuner_found_by_name_trains(llama: Any, tmp_path: Path) -> None:
     made = condition(tmp_path, steps=2)
-    assert [step for _, step, _ in tuner_named("loop").on(llama).tune([made], lambda event: None)] == [2]
+    assert [step for _, step, _ in tuner_named("loop").open(llama).tune([made], lambda event: None)] == [2]
 
 
 def test_an_unknown_tuner_names_the_nearest() -> None:
