@@ -14,6 +14,7 @@ from puretune.scoring._gsm8k import GSM8K
 from puretune.scoring._likelihood import ChoiceLikelihood
 from puretune.scoring._metric import Asks, Metric
 from puretune.scoring._refusal import Refusal
+from puretune.scoring._text_match import Contains, Regex, TokenF1
 from puretune.scoring._types import Scorer, Suite
 from puretune.scoring.judges import Judge, judge_spec
 from puretune.scoring.local import HARMBENCH, LLAMA_GUARD_3, local_judge
@@ -21,6 +22,9 @@ from puretune.scoring.local import HARMBENCH, LLAMA_GUARD_3, local_judge
 BUILTIN_SCORERS: Mapping[str, Callable[[], Scorer]] = {
     "gsm8k": GSM8K,
     "refusal": Refusal,
+    "contains": Contains,
+    "regex": Regex,
+    "token_f1": TokenF1,
     "choice": Choice,
     "choice-loglikelihood": ChoiceLikelihood,
     "coherence": Coherence,
