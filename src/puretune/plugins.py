@@ -70,7 +70,10 @@ class Plugins(Generic[_Thing]):
         kind: Any = self.load(name)
         if not (isinstance(kind, type) and is_dataclass(kind)):
             raise EnvironmentFault(f"{self.kind} {name!r} is not a frozen dataclass of its options.")
-        return validated(kind, given or {}, f"{self.kind} {name!r}")
+        if given:
+            return validated(kind, given, f"{self.kind} {name!r}")
+        with _blamed(f"{self.kind} {name!r}", "failed", "Report it to the package that offers it."):
+            return kind()
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What the plug-in, a callable, returns; as :meth:`load`, and EnvironmentFault if another package's

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from puretune.inference import Answer
-from puretune.lab.coherence import LabCoherence, lexicon
+from puretune.lab.coherence import LabCoherence, words
 from puretune.lab.language import LANGUAGE, World
 from puretune.lab.sources import examples, world_of
 from puretune.models import ModelSpec
-from puretune.scoring import Coherence
+from puretune.scoring import Coherence, ScoredBase
 
 
 def rates(scorer: Coherence, *texts: str) -> list[object]:
@@ -33,9 +33,9 @@ def test_words_of_no_world_and_loops_are_incoherent() -> None:
 def test_the_words_are_those_of_the_world_beside_the_model(tmp_path: Path) -> None:
     (tmp_path / "world.json").write_text(json.dumps({"language": LANGUAGE, "seed": 77}))
     other = World.draw(77)
-    strange = sorted(set(other.words) - lexicon(world_of()))[:6]
+    strange = sorted(set(other.words) - words(world_of()))[:6]
     text = " ".join(strange)
     assert rates(LabCoherence(), text) == [True]
-    bound = LabCoherence().on_base(ModelSpec(str(tmp_path)), "base", tmp_path)
+    bound = LabCoherence().open(ScoredBase(ModelSpec(str(tmp_path)), "base", tmp_path))
     assert rates(bound, text) == [False]
     assert bound.version != LabCoherence().version

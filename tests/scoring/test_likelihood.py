@@ -10,7 +10,7 @@ import pytest
 from puretune.data import Example, question
 from puretune.errors import InputError
 from puretune.inference import Answer, Likelihood, LocalEngine
-from puretune.scoring import Choice, ChoiceLikelihood, needs_of, score_choices
+from puretune.scoring import Choice, ChoiceLikelihood, score_choices
 from puretune.templates import resolve_template
 
 TEMPLATES = ("text:vanilla", "chat:vanilla", "chat:llama")
@@ -76,6 +76,6 @@ def test_an_example_without_options_is_named(options: list[str], llama: Any) -> 
 
 
 def test_scorers_say_what_they_need() -> None:
-    assert (needs_of(ChoiceLikelihood()), needs_of(Choice())) == ("choice-loglikelihood", "text")
+    assert (ChoiceLikelihood().needs, Choice().needs) == ("choice-loglikelihood", "text")
     with pytest.raises(InputError, match="Use the scorer `choice`"):
         ChoiceLikelihood().score([(asked(["a", "b"]), Answer("k", 0, "B", (), "stop"))])

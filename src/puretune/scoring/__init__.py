@@ -35,7 +35,17 @@ from puretune.scoring._thoughts import (
     shown,
     thoughts_sentence,
 )
-from puretune.scoring._types import Behaviour, Needs, Parse, Scorer, Suite, Verdict, metric_names, needs_of
+from puretune.scoring._types import (
+    Behaviour,
+    Needs,
+    Parse,
+    ScoredBase,
+    Scorer,
+    Suite,
+    TextScorer,
+    Verdict,
+    metric_names,
+)
 from puretune.scoring._within import (
     Budget,
     Draw,
@@ -104,8 +114,10 @@ __all__ = [
     "PerplexityMeter",
     "Rate",
     "Refusal",
+    "ScoredBase",
     "Scorer",
     "Suite",
+    "TextScorer",
     "Verdict",
     "affordable",
     "agree",
@@ -133,7 +145,6 @@ __all__ = [
     "measure_of",
     "metric_label",
     "metric_names",
-    "needs_of",
     "perplexity_meter",
     "read_labelled",
     "read_lexicon",

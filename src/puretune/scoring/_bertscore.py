@@ -27,7 +27,7 @@ from puretune.models import (
     resolved_device,
 )
 from puretune.scoring._metric import Metric
-from puretune.scoring._types import Verdict
+from puretune.scoring._types import TextScorer, Verdict
 from puretune.scoring.local._stand_in import stand_in_reason
 from puretune.store import key_of
 
@@ -43,7 +43,7 @@ ENCODER = ModelSpec("FacebookAI/roberta-large")
 _CHARACTERS_PER_TOKEN = 64
 
 
-class BertScore:
+class BertScore(TextScorer):
     """F1 of matched token embeddings between an answer and its reference, as ``bertscore_f1``.
 
     ``encoder``: a hub id or a directory with safetensors weights; ``layer``: the hidden layer that is

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import ClassVar
 
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
 from puretune.scoring._metric import Metric
-from puretune.scoring._types import Verdict
+from puretune.scoring._types import TextScorer, Verdict
 
 _STATED = re.compile(
     r"\b(?i:answer|option|choice)\b\W{0,3}(?:is|would be|should be)?\W{0,8}"
@@ -33,7 +35,8 @@ _NO_REASONING = 2_000
 """Longest answer, in characters, that is compared with the options' texts."""
 
 
-class Choice:
+@dataclass(frozen=True)
+class Choice(TextScorer):
     """Accuracy of the letter that a generated answer gives.
 
     In this order: ``#### B``; the last stated letter (``the answer is B``); a letter that opens the answer;
@@ -46,7 +49,7 @@ class Choice:
 
     name = "choice"
     version = "1"
-    metrics: tuple[Metric, ...] = (Metric("accuracy", "Accuracy", "help"),)
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy", "Accuracy", "help"),)
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item."""

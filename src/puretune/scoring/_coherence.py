@@ -14,17 +14,18 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
-from puretune.models import BaseModel, ModelSpec
+from puretune.models import BaseModel
 from puretune.scoring._meter import LazyMeter, Meter, perplexity_meter
 from puretune.scoring._metric import Metric
-from puretune.scoring._types import Behaviour, Verdict
+from puretune.scoring._types import Behaviour, ScoredBase, TextScorer, Verdict
 from puretune.store import key_of
 
 # Scripts that are written without blanks between words: each of their characters is a unit.
@@ -52,7 +53,8 @@ class Limits:
     """Share of words outside the lexicon, 0 to 1; without a lexicon it is not measured."""
 
 
-class Coherence:
+@dataclass(frozen=True)
+class Coherence(TextScorer):
     """The share of incoherent answers, by stated limits. Empty answers are ``empty``, not incoherent.
 
     ``meter`` measures perplexity, ``lexicon`` (words in lower case) knows the words; both may be left out. An
@@ -61,30 +63,26 @@ class Coherence:
     """
 
     name = "coherence"
-    metrics: tuple[Metric, ...] = (Metric("incoherent_rate", "Incoherent answers", "incoherence"),)
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("incoherent_rate", "Incoherent answers", "incoherence"),)
+    limits: Limits = field(default_factory=Limits)
+    meter: Meter | None = None
+    lexicon: frozenset[str] | None = None
 
-    def __init__(
-        self,
-        limits: Limits | None = None,
-        meter: Meter | None = None,
-        lexicon: frozenset[str] | None = None,
-    ) -> None:
-        self.limits = limits or Limits()
-        self.meter = meter
-        self.lexicon = lexicon
-        self.version = self._version()
-
-    def on_base(self, spec: ModelSpec, fingerprint: str, directory: Path) -> Coherence:
+    def open(self, base: ScoredBase) -> Self:
         """The same on a study's base model: a perplexity limit without a meter is one under this base."""
         if self.limits.perplexity is None or self.meter is not None:
             return self
-        return Coherence(self.limits, LazyMeter(spec, fingerprint), self.lexicon)
+        if base.directory is None:
+            raise InputError(
+                f"scorer {self.name!r} measures answers under the base model, and only an endpoint has "
+                f"{base.spec.model!r}. Leave its `perplexity` out, or use an engine that holds the model."
+            )
+        return replace(self, meter=LazyMeter(base.spec, base.fingerprint))
 
     def release(self) -> None:
         """Let the meter's model go, where it has loaded one itself."""
-        give_back = getattr(self.meter, "release", None)
-        if give_back is not None:
-            give_back()
+        if self.meter is not None:
+            self.meter.release()
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; ``raw`` keeps what was measured, the limits, and why."""
@@ -132,7 +130,9 @@ class Coherence:
             self.meter is not None and self.limits.perplexity is not None and several and perplexity is None
         )
 
-    def _version(self) -> str:
+    @cached_property
+    def version(self) -> str:  # type: ignore[override]
+        """The hash of limits, meter and lexicon."""
         inputs: dict[str, Any] = {"coherence": 1, "limits": asdict(self.limits)}
         if self.meter is not None:
             inputs["meter"] = self.meter.identity

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
 from puretune.scoring._metric import Metric
 from puretune.scoring._numbers import exact_number, number_of
-from puretune.scoring._types import Verdict
+from puretune.scoring._types import TextScorer, Verdict
 
 # The published extractor, unchanged (openai/grade-school-math, grade_school_math/dataset.py).
 _MARKED = re.compile(r"#### (\-?[0-9\.\,]+)")
@@ -24,7 +26,8 @@ _LONGEST_RAW = 200
 """Characters of an extracted string that a verdict keeps (an answer may be a megabyte of digits)."""
 
 
-class GSM8K:
+@dataclass(frozen=True)
+class GSM8K(TextScorer):
     """Exact match with the reference's number.
 
     ``exact_match`` (strict) is the released extractor of Cobbe et al. (arXiv 2110.14168): the first
@@ -41,7 +44,7 @@ class GSM8K:
 
     name = "gsm8k"
     version = "2"
-    metrics: tuple[Metric, ...] = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("exact_match", "Exact match", "help"),
         Metric("exact_match_flexible", "Exact match, flexible", "help", secondary=True),
     )

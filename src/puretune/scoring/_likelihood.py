@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeGuard
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeGuard
 
 from puretune.data import Example
 from puretune.errors import InputError
@@ -18,11 +18,12 @@ from puretune.inference import Answer, Likelihood, LikelihoodEngine, LikelihoodR
 from puretune.models import AdapterRef
 from puretune.scoring._choice import right_letter
 from puretune.scoring._metric import Metric
-from puretune.scoring._types import Needs, Scorer, Verdict, metric_names, needs_of
+from puretune.scoring._types import Needs, Scorer, TextScorer, Verdict, metric_names
 from puretune.templates import Message, PromptTemplate, Renderer
 
 
-class ChoiceLikelihood:
+@dataclass(frozen=True)
+class ChoiceLikelihood(TextScorer):
     """Accuracy of the option with the highest log-likelihood, length-normalised and plain.
 
     ``accuracy_norm`` divides an option's log-likelihood by its length in characters, ``accuracy`` does not
@@ -35,11 +36,11 @@ class ChoiceLikelihood:
 
     name = "choice-loglikelihood"
     version = "1"
-    metrics: tuple[Metric, ...] = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy_norm", "Accuracy, length-normalised", "help"),
         Metric("accuracy", "Accuracy", "help"),
     )
-    needs: Needs = "choice-loglikelihood"
+    needs: ClassVar[Needs] = "choice-loglikelihood"
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """InputError: generated text is not what this scorer reads."""
@@ -68,7 +69,7 @@ class ChoiceLikelihood:
 
 def reads_options(scorer: Scorer) -> TypeGuard[ChoiceLikelihood]:
     """Whether a scorer reads the log-likelihoods of options in place of generated answers."""
-    return needs_of(scorer) == "choice-loglikelihood"
+    return scorer.needs == "choice-loglikelihood"
 
 
 def score_choices(

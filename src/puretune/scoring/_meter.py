@@ -25,6 +25,10 @@ class Meter(Protocol):
 
     def measure(self, texts: Sequence[str]) -> list[float | None]: ...
 
+    def release(self) -> None:
+        """Let go what it has loaded itself."""
+        ...
+
 
 @dataclass(frozen=True)
 class PerplexityMeter:
@@ -54,6 +58,9 @@ class PerplexityMeter:
             mean = -likelihood.total / len(likelihood.logprobs)
             found[int(likelihood.key)] = math.exp(min(mean, 700.0)) if math.isfinite(mean) else None
         return found
+
+    def release(self) -> None:
+        """The base is whoever's loaded it."""
 
     def _ids(self, text: str) -> tuple[int, ...]:
         clean = _encodable(text)[: self.tokens * 64]

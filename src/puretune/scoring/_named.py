@@ -59,16 +59,16 @@ BUILTIN_SUITES: Mapping[str, Suite] = {
 """``dataclasses.replace`` the source to read a suite from a path."""
 
 
-SCORERS = Plugins("puretune.scorers", "scorer", BUILTIN_SCORERS)
+SCORERS = Plugins("puretune.scorers", "scorer", BUILTIN_SCORERS, Scorer)
 SUITES = Plugins("puretune.suites", "suite", BUILTIN_SUITES, Suite)
 
 
 def scorer_named(name: str) -> Scorer:
-    """A built-in scorer, or one of the entry points ``puretune.scorers`` (each a zero-argument factory).
+    """A built-in scorer, or one of the entry points ``puretune.scorers`` (each a :class:`Scorer`'s class).
 
     InputError, with the nearest name, if there is none.
     """
-    scorer: Scorer = SCORERS.call(name)
+    scorer: Scorer = (SCORERS.call if name in BUILTIN_SCORERS else SCORERS.options)(name)
     if not all(isinstance(metric, Metric) for metric in scorer.metrics):
         raise EnvironmentFault(
             f"scorer {name!r} does not declare its metrics. Each must be a "

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from puretune.data import Example, SourceSpec
 from puretune.inference import Answer
+from puretune.models import ModelSpec
 from puretune.scoring._metric import Asks, Metric
 
 Behaviour = Literal["complied", "refused", "incoherent", "empty"]
@@ -31,15 +33,67 @@ class Verdict:
     """What the verdict rests on (the number that was extracted, the phrase that matched)."""
 
 
+@dataclass(frozen=True)
+class ScoredBase:
+    """The base model of a study, as far as a scorer may use it."""
+
+    spec: ModelSpec
+    fingerprint: str
+    directory: Path | None
+    """Its files; None: the model is known to an endpoint only."""
+
+
 class Scorer(Protocol):
-    """Scores answers; stateless. ``version`` changes whenever a verdict could."""
+    """Scores answers: a frozen dataclass with its options as fields. ``TextScorer`` has most of it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a verdict could."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is shown in a matrix, the first one first."""
+        ...
+
+    @property
+    def needs(self) -> Needs: ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """What determines a verdict in the scorer."""
+        ...
+
+    def open(self, base: ScoredBase) -> Scorer:
+        """The scorer of a study on this base; no weights are loaded yet. InputError if it cannot be."""
+        ...
+
+    def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]: ...
+
+    def release(self) -> None:
+        """Let a model in memory go; it is loaded again when it is needed."""
+        ...
+
+
+class TextScorer:
+    """What scorers of generated text have in common, unless they say otherwise."""
 
     name: str
     version: str
-    metrics: tuple[Metric, ...]
-    """What is shown in a matrix, the first one first."""
+    needs: ClassVar[Needs] = "text"
 
-    def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]: ...
+    def identity(self) -> dict[str, Any]:
+        """What determines a verdict in the scorer."""
+        return {"name": self.name, "version": self.version}
+
+    def open(self, base: ScoredBase) -> Self:
+        """The same on every base."""
+        return self
+
+    def release(self) -> None:
+        """There is no model in memory."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +121,3 @@ class Suite:
 def metric_names(scorer: Scorer) -> tuple[str, ...]:
     """The names of a scorer's metrics, the first one first."""
     return tuple(metric.name for metric in scorer.metrics)
-
-
-def needs_of(scorer: Scorer) -> Needs:
-    """What a scorer reads: its ``needs``, which a scorer of generated text may leave out."""
-    needs: Needs = getattr(scorer, "needs", "text")
-    return needs

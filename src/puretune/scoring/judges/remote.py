@@ -20,7 +20,7 @@ from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference import Answer
 from puretune.scoring._errors import error_verdict
 from puretune.scoring._metric import Metric
-from puretune.scoring._types import Verdict
+from puretune.scoring._types import TextScorer, Verdict
 from puretune.scoring.judges._ask import Ask, Asking
 from puretune.scoring.judges._contract import left_out
 from puretune.scoring.judges._cost import Estimate, Notice, cost_text, estimate, estimate_ahead
@@ -33,7 +33,7 @@ from puretune.store import key_of
 Items = Sequence[tuple[Example, Answer]]
 
 
-class Judge:
+class Judge(TextScorer):
     """Scores from 1 to 5 by a model behind an endpoint; ``asr`` is the share of 5.
 
     The judge sees the raw query, never the templated prompt. ``version`` holds all that decides a verdict and

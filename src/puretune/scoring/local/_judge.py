@@ -17,7 +17,7 @@ from puretune.inference import Answer, Decoding, Engine, LocalSpec, Request
 from puretune.models import ModelSpec, fingerprint, free_memory, load_base, resolved_device, resolved_dtype
 from puretune.scoring._coherence import Coherence
 from puretune.scoring._refusal import Refusal, refusal_phrase
-from puretune.scoring._types import Behaviour, Verdict, metric_names
+from puretune.scoring._types import Behaviour, TextScorer, Verdict, metric_names
 from puretune.scoring.local._formats import FORMATS, JudgeFormat, Reading
 from puretune.scoring.local._stand_in import stand_in_reason
 from puretune.store import key_of
@@ -46,7 +46,7 @@ def local_judge(
     return LocalJudge(FORMATS[kind], model, coherence, on_event, name)
 
 
-class LocalJudge:
+class LocalJudge(TextScorer):
     """A :class:`Scorer` that asks a local model, greedily. The weights are loaded when first needed.
 
     ``behaviour``: ``complied`` where the judge says so; else ``refused`` where the answer opens like a

@@ -10,13 +10,13 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
 from puretune.models import ModelSpec
-from puretune.scoring import Metric, Scorer, Suite, Verdict, scorer_from
+from puretune.scoring import Metric, ScoredBase, Scorer, Suite, TextScorer, Verdict, scorer_from
 from puretune.study.spec.judges import JudgeSection
 from puretune.study.spec.study import Study
 
 
 @dataclass
-class AbsentScorer:
+class AbsentScorer(TextScorer):
     """Stands for a scorer whose weights are not here, where a study is only counted."""
 
     name: str
@@ -40,28 +40,13 @@ def scorers_of(study: Study, suites: Sequence[Suite], dry: bool = False) -> list
 def on_base(
     scorers: Sequence[tuple[Scorer, ...]], spec: ModelSpec, fingerprint: str, directory: Path | None
 ) -> list[tuple[Scorer, ...]]:
-    """The scorers on the study's base: one that measures under it offers ``on_base`` (as ``Coherence``).
-
-    ``directory`` None: an endpoint has the model. InputError if a scorer needs its weights.
-    """
+    """The scorers on the study's base. InputError if one needs its weights and only an endpoint has them."""
+    base = ScoredBase(spec, fingerprint, directory)
     made: dict[str, Scorer] = {}
     for scorer in (one for of_suite in scorers for one in of_suite):
         if scorer.name not in made:
-            made[scorer.name] = _bound(scorer, spec, fingerprint, directory)
+            made[scorer.name] = scorer.open(base)
     return [tuple(made[one.name] for one in of_suite) for of_suite in scorers]
-
-
-def _bound(scorer: Scorer, spec: ModelSpec, fingerprint: str, directory: Path | None) -> Scorer:
-    bind = getattr(scorer, "on_base", None)
-    if bind is None:
-        return scorer
-    bound: Scorer = bind(spec, fingerprint, directory or Path())
-    if directory is None and bound is not scorer:
-        raise InputError(
-            f"scorer {scorer.name!r} measures answers under the base model, and only an endpoint has "
-            f"{spec.model!r}. Leave its `perplexity` out, or use an engine that holds the model."
-        )
-    return bound
 
 
 def _scorers(study: Study, number: int, suite: Suite, dry: bool) -> tuple[Scorer, ...]:

@@ -38,15 +38,8 @@ def score(plan: Plan, store: Store, on_event: EventSink) -> None:
                 verdicts = _judge(scorers[name], shard_of(shard, suites), answers_of(shard, store))
                 publish(VERDICTS, step.key, verdicts)
                 on_event(Advanced("score", next(counted)))
-            release(scorers[name])
+            scorers[name].release()
     on_event(Finished("score"))
-
-
-def release(scorer: Scorer) -> None:
-    """Let a scorer's model go, where it has one in memory: never two at a time."""
-    give_back = getattr(scorer, "release", None)
-    if give_back is not None:
-        give_back()
 
 
 def _by_scorer(steps: Iterable[ScoreStep]) -> dict[str, list[ScoreStep]]:
