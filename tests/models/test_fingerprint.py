@@ -13,7 +13,7 @@ import pytest
 from puretune.errors import InputError
 from puretune.models import (
     ModelSpec,
-    _fingerprint,
+    _digests,
     _hardware,
     cache_directory,
     fingerprint,
@@ -51,7 +51,7 @@ def test_a_change_of_a_file_that_matters_changes_the_fingerprint(
 def remembering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The memory of digests, empty; every file is a large one."""
     monkeypatch.setenv("PURETUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_fingerprint, "_LARGE", 0)
+    monkeypatch.setattr(_digests, "_LARGE", 0)
     return cache_directory() / "file-digests.json"
 
 
@@ -73,7 +73,7 @@ def test_digests_of_files_that_have_gone_are_forgotten(llama_path: Path, remembe
 def test_small_files_are_read_again(
     llama_path: Path, remembering: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_fingerprint, "_LARGE", 1 << 24)
+    monkeypatch.setattr(_digests, "_LARGE", 1 << 24)
     fingerprint(ModelSpec(str(llama_path)))
     assert not remembering.exists()
 

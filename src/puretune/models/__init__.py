@@ -13,8 +13,9 @@ from puretune.models._adapter import (
 from puretune.models._adapter_config import ADAPTER_CONFIG
 from puretune.models._adapter_files import ADAPTER_WEIGHTS, AdapterFiles, read_adapter
 from puretune.models._apply import applied, save_merged
-from puretune.models._fingerprint import cache_directory, fingerprint, provisional_fingerprint
-from puretune.models._foreign import reading
+from puretune.models._digests import cache_directory
+from puretune.models._fingerprint import fingerprint, provisional_fingerprint
+from puretune.models._foreign import quiet, reading
 from puretune.models._hardware import free_memory, has_bf16, resolved_device, resolved_dtype, resolved_threads
 from puretune.models._lazy import LazyBase
 from puretune.models._llama import Attend, PlainLlama, can_be_plain, plain_llama
@@ -25,7 +26,6 @@ from puretune.models._load import (
     load_base,
     load_model,
     load_tokenizer,
-    quiet,
     renderer_for,
 )
 from puretune.models._loaded_weights import check_finite, check_loaded
@@ -39,6 +39,7 @@ from puretune.models._lora import (
     target_modules,
 )
 from puretune.models._own_tokenizer import check_own_tokenizer, check_rows
+from puretune.models._packaged import smollm2
 from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
 from puretune.models._resolve import MODELS, is_hub_id, pinned, resolve_model_path
@@ -111,6 +112,7 @@ __all__ = [
     "save_lora",
     "save_merged",
     "served_ref",
+    "smollm2",
     "target_modules",
     "write_manifest",
 ]

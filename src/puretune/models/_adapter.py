@@ -16,7 +16,8 @@ from typing import Any
 from puretune.errors import CheckFailed, InputError
 from puretune.models._adapter_config import ADAPTER_CONFIG
 from puretune.models._adapter_files import ADAPTER_WEIGHTS, PREFIX, AdapterFiles, read_adapter
-from puretune.models._fingerprint import digest_of_files, fingerprint
+from puretune.models._digests import digest_of_files
+from puretune.models._fingerprint import fingerprint
 from puretune.models._resolve import check_settings, check_weights, resolve_model_path
 from puretune.models._types import AdapterRef, ModelSpec
 from puretune.models._weights import require_whole, weight_files

@@ -39,6 +39,22 @@ def reading(path: Path, what: str) -> Iterator[None]:
         raise InputError(_message(path, what, error)) from error
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its progress bars and advice, while the block runs."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def reason(error: BaseException, longest: int = _LONGEST) -> str:
     """What an error of another library says, on one line, without Python's own words."""
     text = str(error).strip()

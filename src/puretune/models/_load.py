@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from puretune.models._fields import (
     vocabulary_size,
 )
 from puretune.models._fingerprint import fingerprint
-from puretune.models._foreign import SMALLER, reading, reason
+from puretune.models._foreign import SMALLER, quiet, reading, reason
 from puretune.models._hardware import resolved_device, resolved_dtype, resolved_threads
 from puretune.models._loaded_weights import check_loaded, check_shapes
 from puretune.models._quantize import quantized_loading, try_quantized
@@ -274,22 +273,6 @@ def context_length(path: Path) -> int:
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
     stated = [text[name] for name in names if isinstance(text.get(name), int)]
     return stated[0] if stated else UNLIMITED
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """transformers without its progress bars and advice, while the block runs."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _checked_device(device: str) -> str:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from puretune import memory
 from puretune.errors import InputError, PuretuneError
 from puretune.models._adapter_files import PREFIX, AdapterFiles
-from puretune.models._foreign import reason
+from puretune.models._foreign import quiet, reason
 from puretune.models._hardware import free_memory
-from puretune.models._load import BaseModel, load_model, quiet
+from puretune.models._load import BaseModel, load_model
 from puretune.visible import one_line, visible
 
 if TYPE_CHECKING:

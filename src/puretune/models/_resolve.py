@@ -1,4 +1,7 @@
-"""From a model's name to its files: a name that a package offers, a local directory, or a hub id."""
+"""From a model's name to its files: a name that a package offers, a directory, a GGUF file, or a hub id.
+
+What is a GGUF file is unpacked into a directory first.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,17 @@ from puretune.models._fields import (
     read_tokenizer_config,
     vocabulary_size,
 )
+from puretune.models._gguf import SUFFIX, gguf_file, unpacked
 from puretune.models._quantize import require_readable
 from puretune.models._types import ModelSpec
 from puretune.models._weights import embedding_rows, tensors_of, weight_files
 from puretune.plugins import Plugins
 from puretune.visible import one_line, quoted, visible
 
-MODELS: Plugins[Callable[[], Path]] = Plugins("puretune.models", "model")
-"""Models that installed packages offer; each is called for its directory."""
+MODELS: Plugins[Callable[[], Path]] = Plugins(
+    "puretune.models", "model", {"smollm2": "puretune.models._packaged:smollm2"}
+)
+"""Models by name; each is called for its directory or GGUF file."""
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md", "LICENSE*")
 """Everything but weights."""
 _PART = r"[A-Za-z0-9_](?:(?!--|\.\.)[A-Za-z0-9._-])*(?<![-.])"
@@ -41,18 +47,30 @@ def resolve_model_path(spec: ModelSpec, weights: bool = True, config: bool = Tru
     tokenizer alone will do. InputError for an unknown name or an incomplete directory; EnvironmentFault where
     the hub cannot be reached.
     """
-    if spec.model in MODELS:
-        return _complete(Path(MODELS.call(spec.model)), weights, config)
-    local = checked_path(spec.model, "model")
-    if local.is_dir():
-        return _complete(local, weights, config)
+    local = _local(spec)
+    if local is not None:
+        packed = gguf_file(local)
+        return _complete(unpacked(packed, spec) if packed else local, weights, config)
     require_hub_id(spec)
     return _complete(_downloaded(spec, weights), weights, config)
 
 
 def is_hub_id(spec: ModelSpec) -> bool:
     """Whether the model's files come from the hub."""
-    return spec.model not in MODELS and not checked_path(spec.model, "model").is_dir()
+    return spec.model not in MODELS and not _is_here(checked_path(spec.model, "model"))
+
+
+def _local(spec: ModelSpec) -> Path | None:
+    """The directory or GGUF file that the spec names; None for a hub id."""
+    if spec.model in MODELS:
+        return Path(MODELS.call(spec.model))
+    path = checked_path(spec.model, "model")
+    return path if _is_here(path) else None
+
+
+def _is_here(path: Path) -> bool:
+    """A directory, or the name of a GGUF file (a missing one is an error of its own)."""
+    return path.is_dir() or path.suffix.lower() == SUFFIX
 
 
 def pinned(spec: ModelSpec) -> ModelSpec:

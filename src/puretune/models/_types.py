@@ -18,7 +18,7 @@ class ModelSpec:
     """The base model and how it is loaded."""
 
     model: str
-    """A name offered by a package (``lab``), a directory, or a hub id."""
+    """A name offered by a package (``lab``, ``smollm2``), a directory, a GGUF file, or a hub id."""
     revision: str | None = None
     markup: str = "auto"
     """The turn markup: ``auto`` (the tokenizer's own chat template) or the name of an explicit one."""

@@ -28,7 +28,7 @@ from puretune.scoring._likelihood import ChoiceLikelihood, reads_options, score_
 from puretune.scoring._meter import LazyMeter, Meter, PerplexityMeter, perplexity_meter
 from puretune.scoring._metric import Asks, Better, Measure, Measures, Metric, measure_of, metric_label
 from puretune.scoring._named import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
-from puretune.scoring._refusal import Refusal
+from puretune.scoring._refusal import Refusal, refusal_phrase
 from puretune.scoring._thoughts import (
     THOUGHTS_VERSION,
     answer_part,
@@ -150,6 +150,7 @@ __all__ = [
     "read_lexicon",
     "read_verdicts",
     "reads_options",
+    "refusal_phrase",
     "score_answers",
     "score_choices",
     "score_file",

@@ -115,7 +115,7 @@ class ModelSection(ModelSpec):
     __pydantic_config__ = FORBID
     model: str = ""
     path: Path | None = None
-    """The model's directory, in place of ``model``."""
+    """The model's directory or GGUF file, in place of ``model``."""
     revision: str | None = ModelSpec.revision
     """The hub revision (a commit hash pins it)."""
     dtype: Dtype = ModelSpec.dtype
