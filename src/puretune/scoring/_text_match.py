@@ -11,6 +11,8 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import regex  # its searches can be given a time limit
 
@@ -18,7 +20,7 @@ from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
 from puretune.scoring._metric import Metric
-from puretune.scoring._types import Verdict
+from puretune.scoring._types import TextScorer, Verdict
 from puretune.visible import one_line, quoted
 
 _SECONDS = 1.0
@@ -26,7 +28,8 @@ _SECONDS = 1.0
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
-class Contains:
+@dataclass(frozen=True)
+class Contains(TextScorer):
     """Whether the answer contains the reference: case, white space and Unicode's compatible forms aside.
 
     A reference that begins or ends with a letter or digit must begin or end a word or number there: "5" is
@@ -35,7 +38,7 @@ class Contains:
 
     name = "contains"
     version = "1"
-    metrics: tuple[Metric, ...] = (Metric("contains", "Contains the reference", "help"),)
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("contains", "Contains the reference", "help"),)
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; InputError for an example without a reference."""
@@ -49,7 +52,8 @@ class Contains:
         return Verdict(self.name, {"contains": regex.search(pattern, _folded(text)) is not None})
 
 
-class Regex:
+@dataclass(frozen=True)
+class Regex(TextScorer):
     """Whether a pattern is found in the answer: ``metadata["pattern"]`` of the example, in Python's syntax.
 
     A pattern that takes longer than a second on an answer gives no verdict (unparsed).
@@ -57,7 +61,7 @@ class Regex:
 
     name = "regex"
     version = "1"
-    metrics: tuple[Metric, ...] = (Metric("match", "Matches the pattern", "help"),)
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("match", "Matches the pattern", "help"),)
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; InputError for an example without a pattern, or with a wrong one."""
@@ -72,7 +76,8 @@ class Regex:
         return Verdict(self.name, {"match": found is not None}, raw=raw)
 
 
-class TokenF1:
+@dataclass(frozen=True)
+class TokenF1(TextScorer):
     """The harmonic mean of precision and recall of the answer's words against the reference's, 0 to 1.
 
     Case, punctuation and English articles aside, words counted as often as they occur. Source: the
@@ -81,7 +86,7 @@ class TokenF1:
 
     name = "token_f1"
     version = "1"
-    metrics: tuple[Metric, ...] = (Metric("f1", "Word F1", "help", graded=True),)
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("f1", "Word F1", "help", graded=True),)
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item; InputError for an example without a reference."""
