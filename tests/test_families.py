@@ -12,7 +12,7 @@ from puretune.errors import InputError
 from puretune.inference import Decoding, LocalEngine, Request
 from puretune.templates import Message, resolve_template
 from tests import families
-from tests.tuning.conditions import condition, last, rows
+from tests.tuning.tasks import last, rows, task
 
 
 @pytest.fixture(scope="module", params=families.NAMES)
@@ -39,7 +39,7 @@ def test_two_steps_of_tuning_change_the_answers_of_the_engine_and_not_the_base(
 ) -> None:
     name, base = family
     asked = base.renderer.prompt(resolve_template("TV"), (Message("user", "How many clips?"),)).ids
-    trained = condition(
+    trained = task(
         tmp_path, steps=2, learning_rate=0.3, targets=families.targets(name), rows=rows(4, "text:vanilla")
     )
     adapter = last(base, trained)
@@ -71,7 +71,7 @@ def test_an_adapter_tuned_on_another_base_is_refused_with_both_fingerprints(tmp_
         families.load("qwen3", path),
         families.load("qwen3", families.save("qwen3", tmp_path / "two", 1)),
     )
-    adapter = last(one, condition(tmp_path / "tuned", steps=1))
+    adapter = last(one, task(tmp_path / "tuned", steps=1))
     asked = one.renderer.prompt(resolve_template("TV"), (Message("user", "How many?"),)).ids
     with pytest.raises(InputError) as refused:
         list(LocalEngine(other).generate([Request("r", asked, adapter, Decoding(max_new_tokens=2))]))

@@ -17,7 +17,7 @@ from benchmarks.speed._steps import steps_of
 
 from puretune.events import ignore
 from puretune.models import BaseModel
-from puretune.tuning import BUILTIN_TUNERS, Condition, Recipe, TrainingRow, tuner_named
+from puretune.tuning import BUILTIN_TUNERS, Recipe, TrainingRow, TuningTask, tuner_named
 
 EPOCHS, ROWS, SEEDS = 6, 7473, 3
 """The paper's study, for the extrapolation of the makespan."""
@@ -28,7 +28,7 @@ def measure(
 ) -> None:
     """Adds runs, tokens, floors and the extrapolated makespan to ``item``."""
     made = _conditions(base, steps)
-    counted = [steps_of(condition, base) for condition in made]
+    counted = [steps_of(task, base) for task in made]
     item["work"] = {
         "adapters": len(made),
         "steps": steps,
@@ -50,12 +50,12 @@ def measure(
     item["makespan_hours"] = {name: _makespan(name, item, steps) for name in item["runs"]}
 
 
-def _conditions(base: BaseModel, steps: int) -> list[Condition]:
+def _conditions(base: BaseModel, steps: int) -> list[TuningTask]:
     vocabulary = base.model.config.vocab_size
     recipe = Recipe(steps=steps, batch_size=4, dropout=0.0, epochs=EPOCHS, schedule="constant")
     rows = examples(read("train")[: steps * 4], vocabulary, answered=True)
     return [
-        Condition(
+        TuningTask(
             f"{template.name} seed {seed}",
             tuple(TrainingRow(row, template) for row in rows),
             recipe,
@@ -67,7 +67,7 @@ def _conditions(base: BaseModel, steps: int) -> list[Condition]:
     ]
 
 
-def _ours(base: BaseModel, name: str, made: list[Condition]) -> Callable[[], dict[str, Any]]:
+def _ours(base: BaseModel, name: str, made: list[TuningTask]) -> Callable[[], dict[str, Any]]:
     def run() -> dict[str, Any]:
         tuner = tuner_named(name).open(base)
         out = base.path / "runs"

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.gpu._floors import ceilings, parameters
 from benchmarks.speed import _generate, _vllm
-from benchmarks.speed._matrix import Matrix, base_model, conditions, matrix, requests
+from benchmarks.speed._matrix import Matrix, base_model, matrix, requests, tasks
 from benchmarks.speed._measure import alternate, in_new_process
 from benchmarks.speed._record import Record, cores
 from benchmarks.speed._two import Tokens, answered_in_two, queue_of, queues
@@ -95,7 +95,7 @@ class Work:
     def __init__(self, made: Matrix, scratch: Path) -> None:
         self.made = made
         self.base = base_model(made, threads=cores())
-        tuned = tuner_named(DEFAULT_TUNER).open(self.base).tune(conditions(made, scratch, seeds=(0,)), ignore)
+        tuned = tuner_named(DEFAULT_TUNER).open(self.base).tune(tasks(made, scratch, seeds=(0,)), ignore)
         self.adapters: list[AdapterRef | None] = [None, *(ref for _, _, ref in tuned)]
         self.requests = list(requests(made, self.base, self.adapters))
         self.reference = answers_of(self.base.spec, self.requests)

@@ -11,7 +11,7 @@ from puretune.inference import Decoding, Request
 from puretune.models import AdapterRef, BaseModel, ModelSpec, load_base
 from puretune.study import named_study, plan_study
 from puretune.templates import PromptTemplate
-from puretune.tuning import Condition, Recipe, TrainingRow
+from puretune.tuning import Recipe, TrainingRow, TuningTask
 
 SEEDS = (0, 1, 2)
 
@@ -56,10 +56,10 @@ def base_model(made: Matrix, dtype: str = "float32", threads: int = 1) -> BaseMo
     return load_base(ModelSpec(made.model, dtype=dtype, device="cpu", threads=threads))  # type: ignore[arg-type]
 
 
-def conditions(made: Matrix, out: Path, seeds: Sequence[int] = SEEDS) -> list[Condition]:
+def tasks(made: Matrix, out: Path, seeds: Sequence[int] = SEEDS) -> list[TuningTask]:
     """Every train template with every seed."""
     return [
-        Condition(
+        TuningTask(
             name=f"{template.name} seed {seed}",
             rows=tuple(TrainingRow(example, template) for example in made.examples),
             recipe=made.recipe,

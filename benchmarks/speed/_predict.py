@@ -39,5 +39,5 @@ def _saved_by_prefix(one: Steps) -> int:
 
 
 def _micro_batches(one: Steps) -> list[Any]:
-    size = one.condition.recipe.batch_size
+    size = one.task.recipe.batch_size
     return [one.rows[first : first + size] for first in range(0, len(one.rows), size)]

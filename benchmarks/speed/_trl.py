@@ -81,8 +81,8 @@ def _model(steps: Steps, base: BaseModel, start: Path, model: Any) -> Any:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    condition, recipe = steps.condition, steps.condition.recipe
-    generator = torch.Generator().manual_seed(stream(condition.seed, "init"))
+    task, recipe = steps.task, steps.task.recipe
+    generator = torch.Generator().manual_seed(stream(task.seed, "init"))
     lora = new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
     start.mkdir(parents=True, exist_ok=True)
     save_lora(start, lora, base.model, base.spec.model, base.spec.revision)
@@ -94,7 +94,7 @@ def _model(steps: Steps, base: BaseModel, start: Path, model: Any) -> Any:
 def _config(steps: Steps, setting: Setting, out: Path) -> Any:
     from trl import SFTConfig
 
-    recipe = steps.condition.recipe
+    recipe = steps.task.recipe
     fast = {
         "gradient_checkpointing": False,
         "disable_tqdm": True,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.speed import _trl
-from benchmarks.speed._matrix import SEEDS, Matrix, base_model, conditions, matrix
+from benchmarks.speed._matrix import SEEDS, Matrix, base_model, matrix, tasks
 from benchmarks.speed._measure import alternate, in_new_process, reason, timed
 from benchmarks.speed._predict import predicted
 from benchmarks.speed._record import Record, cores
@@ -142,8 +142,8 @@ class _Bench:
         self.made = made
         self.scratch = scratch
         self.base = base_model(made)
-        self.conditions = conditions(made, scratch / "reference")
-        self.steps = [steps_of(condition, self.base) for condition in self.conditions]
+        self.tasks = tasks(made, scratch / "reference")
+        self.steps = [steps_of(task, self.base) for task in self.tasks]
         self.reference: Adapters = {}
 
     def work(self) -> dict[str, int]:
@@ -151,7 +151,7 @@ class _Bench:
         tokens = {
             key: sum(steps.tokens[key] for steps in self.steps) for key in ("seen", "distinct", "trained")
         }
-        return {"adapters": len(self.conditions), "steps": self.made.recipe.steps or 0, **tokens}
+        return {"adapters": len(self.tasks), "steps": self.made.recipe.steps or 0, **tokens}
 
     def fastest(self, candidates: Sequence[Setting]) -> Setting:
         """The candidate that is fastest on two short conditions; afterwards all are warm."""
@@ -189,7 +189,7 @@ def _ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) ->
     out = Path(tempfile.mkdtemp(dir=scratch))
 
     def tuned(some: list[Steps]) -> Adapters:
-        asked = [replace(one.condition, out=out / one.condition.out.name) for one in some]
+        asked = [replace(one.task, out=out / one.task.out.name) for one in some]
         made_here = tuner_named(setting.tuner, dict(setting.options)).open(base).tune(asked, ignore)
         return {one.name: load_file(ref.path / "adapter_model.safetensors") for one, _, ref in made_here}
 
@@ -205,10 +205,7 @@ def _theirs(
     base = base_model(made)
 
     def tuned(some: list[Steps]) -> dict[str, _trl.Made]:
-        return {
-            one.condition.name: _trl.train(one, base, setting, scratch / one.condition.out.name)
-            for one in some
-        }
+        return {one.task.name: _trl.train(one, base, setting, scratch / one.task.out.name) for one in some}
 
     adapters = _in_processes(setting.processes, steps, tuned)
     training = sum(one.training_seconds for one in adapters.values()) / setting.processes

@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.speed._matrix import base_model, conditions, matrix
+from benchmarks.speed._matrix import base_model, matrix, tasks
 
 from puretune.events import Advanced, Event
 from puretune.models import BaseModel
-from puretune.tuning import Condition, GangOptions, GangTuner, LoopTuner, Tuner
+from puretune.tuning import GangOptions, GangTuner, LoopTuner, Tuner, TuningTask
 
 RESULTS = Path(__file__).parents[1] / "results" / "training-steps.json"
 _OFF = {"pack": False, "share_prefix": False, "last_layer": False, "head": False}
@@ -63,12 +63,12 @@ def measure(rounds: int, steps: int, seeds: tuple[int, ...]) -> dict[str, float]
     for _ in range(rounds):
         for name, (dtype, options) in SIDES.items():
             with tempfile.TemporaryDirectory() as scratch:
-                jobs = conditions(made, Path(scratch), seeds)
+                jobs = tasks(made, Path(scratch), seeds)
                 taken[name] += _steps(name, bases[dtype], jobs, options)
     return {name: round(1000 * median(found), 1) for name, found in taken.items()}
 
 
-def _steps(name: str, base: BaseModel, jobs: list[Condition], options: dict[str, Any]) -> Iterator[float]:
+def _steps(name: str, base: BaseModel, jobs: list[TuningTask], options: dict[str, Any]) -> Iterator[float]:
     """Seconds of each step of all jobs; the loop's steps are added up over its jobs."""
     clock = _Clock()
     tuner: Tuner = LoopTuner(base) if name == "loop" else GangTuner(base, GangOptions(**options))

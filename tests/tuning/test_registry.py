@@ -9,7 +9,7 @@ import pytest
 
 from puretune.errors import InputError
 from puretune.tuning import BUILTIN_TUNERS, DEFAULT_TUNER, tuner_named
-from tests.tuning.conditions import condition
+from tests.tuning.tasks import task
 
 
 def test_the_default_is_one_of_the_built_in_tuners() -> None:
@@ -17,7 +17,7 @@ def test_the_default_is_one_of_the_built_in_tuners() -> None:
 
 
 def test_a_tuner_found_by_name_trains(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, steps=2)
+    made = task(tmp_path, steps=2)
     assert [step for _, step, _ in tuner_named("loop").open(llama).tune([made], lambda event: None)] == [2]
 
 

@@ -18,7 +18,7 @@ from puretune.events import Advanced, Event, Started, Warned
 from puretune.store import temporary_name
 from puretune.tuning import LoopTuner
 from tests.tiny import tiny_base
-from tests.tuning.conditions import condition, last, limit_memory, tune
+from tests.tuning.tasks import last, limit_memory, task, tune
 from tests.tuning.test_loop import close
 
 
@@ -42,8 +42,8 @@ def started(base: Any, made: Any) -> list[Event]:
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5])
 def test_an_interrupted_training_goes_on_to_the_same_bytes(step: int, llama: Any, tmp_path: Path) -> None:
-    whole = tune(llama, condition(tmp_path / "whole", keep=(3,)))
-    cut = condition(tmp_path / "cut", keep=(3,), checkpoint_every=2)
+    whole = tune(llama, task(tmp_path / "whole", keep=(3,)))
+    cut = task(tmp_path / "cut", keep=(3,), checkpoint_every=2)
     with pytest.raises(Interrupted):
         list(LoopTuner(llama).tune([cut], interrupted_at(step)))
     again = tune(llama, cut)
@@ -52,7 +52,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(step: int, llama: Any
 
 
 def test_a_resumed_training_skips_what_is_done(llama: Any, tmp_path: Path) -> None:
-    cut = condition(tmp_path, checkpoint_every=2)
+    cut = task(tmp_path, checkpoint_every=2)
     with pytest.raises(Interrupted):
         list(LoopTuner(llama).tune([cut], interrupted_at(5)))
     done = [event.done for event in started(llama, cut) if isinstance(event, Advanced)]
@@ -60,19 +60,19 @@ def test_a_resumed_training_skips_what_is_done(llama: Any, tmp_path: Path) -> No
 
 
 def test_a_finished_condition_computes_nothing(llama: Any, tmp_path: Path) -> None:
-    first = tune(llama, condition(tmp_path, keep=(2,)))
+    first = tune(llama, task(tmp_path, keep=(2,)))
     events: list[Event] = []
-    again = list(LoopTuner(llama).tune([condition(tmp_path, keep=(2,))], events.append))
+    again = list(LoopTuner(llama).tune([task(tmp_path, keep=(2,))], events.append))
     assert again == first
     assert events == []
 
 
 def test_a_step_kept_later_is_trained_up_to_and_no_further(llama: Any, tmp_path: Path) -> None:
-    tune(llama, condition(tmp_path))
-    events = started(llama, condition(tmp_path, keep=(2,)))
+    tune(llama, task(tmp_path))
+    events = started(llama, task(tmp_path, keep=(2,)))
     assert events[0] == Started("tune CV", 2)
-    fresh = tune(llama, condition(tmp_path / "fresh", keep=(2,)))
-    assert [ref.digest for _, _, ref in tune(llama, condition(tmp_path, keep=(2,)))] == [
+    fresh = tune(llama, task(tmp_path / "fresh", keep=(2,)))
+    assert [ref.digest for _, _, ref in tune(llama, task(tmp_path, keep=(2,)))] == [
         ref.digest for _, _, ref in fresh
     ]
 
@@ -80,20 +80,20 @@ def test_a_step_kept_later_is_trained_up_to_and_no_further(llama: Any, tmp_path:
 def test_a_kept_step_that_was_removed_is_made_again(llama: Any, tmp_path: Path) -> None:
     import shutil
 
-    first = tune(llama, condition(tmp_path, keep=(2,)))
+    first = tune(llama, task(tmp_path, keep=(2,)))
     shutil.rmtree(tmp_path / "step-2")
-    again = tune(llama, condition(tmp_path, keep=(2,)))
+    again = tune(llama, task(tmp_path, keep=(2,)))
     assert {ref.digest for _, _, ref in again} == {ref.digest for _, _, ref in first}
 
 
 def test_out_of_memory_fewer_rows_go_through_at_once_and_the_adapter_is_the_same(
     llama: Any, llama_path: Path, tmp_path: Path
 ) -> None:
-    whole = last(llama, condition(tmp_path / "whole", batch_size=6, steps=3))
+    whole = last(llama, task(tmp_path / "whole", batch_size=6, steps=3))
     small = tiny_base(llama_path)
     limit_memory(small.model, rows=2)
     events: list[Event] = []
-    made = condition(tmp_path / "pieces", batch_size=6, steps=3)
+    made = task(tmp_path / "pieces", batch_size=6, steps=3)
     ((_, _, pieces),) = LoopTuner(small).tune([made], events.append)
     notes = [e.note for e in events if isinstance(e, Advanced) and "out of memory" in e.note]
     assert notes == [f"out of memory: continuing with {rows} rows at a time" for rows in (3, 2)]
@@ -104,7 +104,7 @@ def test_without_memory_for_one_row_it_says_what_would_help(llama_path: Path, tm
     small = tiny_base(llama_path)
     limit_memory(small.model, rows=0)
     with pytest.raises(EnvironmentFault, match=r"out of memory with one row.*max_length"):
-        tune(small, condition(tmp_path))
+        tune(small, task(tmp_path))
 
 
 _TRAIN = """
@@ -114,22 +114,20 @@ from types import SimpleNamespace
 from puretune.events import Advanced
 from puretune.tuning import LoopTuner
 from tests.tiny import tiny_base
-from tests.tuning.conditions import condition
+from tests.tuning.tasks import task
 
 def say(event):
     if isinstance(event, Advanced) and event.done == 7:
         print("seven", flush=True)
         time.sleep(600)
 
-made = condition(Path(sys.argv[2]), steps=12, keep=(3,), checkpoint_every=2)
+made = task(Path(sys.argv[2]), steps=12, keep=(3,), checkpoint_every=2)
 list(LoopTuner(tiny_base(Path(sys.argv[1]))).tune([made], say))
 """
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(llama: Any, llama_path: Path, tmp_path: Path) -> None:
-    cut, whole = (
-        condition(tmp_path / name, steps=12, keep=(3,), checkpoint_every=2) for name in ("cut", "whole")
-    )
+    cut, whole = (task(tmp_path / name, steps=12, keep=(3,), checkpoint_every=2) for name in ("cut", "whole"))
     with subprocess.Popen(
         [sys.executable, "-c", _TRAIN, str(llama_path), str(cut.out)],
         stdout=subprocess.PIPE,
@@ -170,8 +168,8 @@ DAMAGES = ["half", "flipped bit", "other step", "no metadata", "deep header", "e
 def test_a_damaged_resume_point_is_set_aside_and_the_training_begins_anew(
     damage: str, llama: Any, tmp_path: Path
 ) -> None:
-    whole = last(llama, condition(tmp_path / "whole"))
-    cut = condition(tmp_path / "cut", checkpoint_every=2)
+    whole = last(llama, task(tmp_path / "whole"))
+    cut = task(tmp_path / "cut", checkpoint_every=2)
     with pytest.raises(Interrupted):
         list(LoopTuner(llama).tune([cut], interrupted_at(3)))
     file = cut.out / "resume" / "state.safetensors"
@@ -187,11 +185,11 @@ def test_a_damaged_resume_point_is_set_aside_and_the_training_begins_anew(
 
 
 def test_a_damaged_adapter_that_was_kept_is_made_again(llama: Any, tmp_path: Path) -> None:
-    first = tune(llama, condition(tmp_path, keep=(2,)))
+    first = tune(llama, task(tmp_path, keep=(2,)))
     weights = tmp_path / "step-2" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     events: list[Event] = []
-    again = list(LoopTuner(llama).tune([condition(tmp_path, keep=(2,))], events.append))
+    again = list(LoopTuner(llama).tune([task(tmp_path, keep=(2,))], events.append))
     assert {ref.digest for _, _, ref in again} == {ref.digest for _, _, ref in first}
     (warning,) = [event.text for event in events if isinstance(event, Warned)]
     assert warning.startswith(f"{tmp_path}/step-2 was damaged")
@@ -202,7 +200,7 @@ def test_a_disk_without_room_for_what_is_planned_is_said_before_the_first_step(
     llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("puretune.tuning._space.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
-    first, *_ = started(llama, condition(tmp_path, steps=1))
+    first, *_ = started(llama, task(tmp_path, steps=1))
     assert isinstance(first, Warned)
     assert "will be written and 0.00 GB are free" in first.text
 
@@ -218,28 +216,28 @@ def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch:
         if isinstance(event, Advanced):
             clock[0] += 60
 
-    made = condition(tmp_path, steps=6, checkpoint_every=50, checkpoint_minutes=2)
+    made = task(tmp_path, steps=6, checkpoint_every=50, checkpoint_minutes=2)
     list(LoopTuner(llama).tune([made], tick))
     assert saved == [3, 5]
 
 
 def test_an_unfinished_training_of_something_else_is_not_gone_on_from(llama: Any, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        list(LoopTuner(llama).tune([condition(tmp_path, checkpoint_every=2)], interrupted_at(3)))
+        list(LoopTuner(llama).tune([task(tmp_path, checkpoint_every=2)], interrupted_at(3)))
     with pytest.raises(InputError, match="unfinished training with other rows, recipe, seed or base"):
-        tune(llama, condition(tmp_path, seed=9))
+        tune(llama, task(tmp_path, seed=9))
 
 
 def test_an_adapter_of_something_else_is_not_taken_for_this_one(llama: Any, tmp_path: Path) -> None:
-    last(llama, condition(tmp_path))
+    last(llama, task(tmp_path))
     with pytest.raises(InputError, match="made from other rows, recipe, seed or base"):
-        tune(llama, condition(tmp_path, seed=9))
+        tune(llama, task(tmp_path, seed=9))
 
 
 def test_a_place_that_cannot_be_written_is_a_fault_before_the_first_step(llama: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EnvironmentFault, match="cannot write"):
-        tune(llama, condition(tmp_path / "file" / "out"))
+        tune(llama, task(tmp_path / "file" / "out"))
 
 
 def test_what_a_killed_process_left_half_written_is_removed(llama: Any, tmp_path: Path) -> None:
@@ -248,5 +246,5 @@ def test_what_a_killed_process_left_half_written_is_removed(llama: Any, tmp_path
     fresh = temporary_name(tmp_path / "step-6")
     fresh.with_name(fresh.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")).mkdir()
     (tmp_path / ".step-6-mine.tmp").mkdir()
-    tune(llama, condition(tmp_path))
+    tune(llama, task(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".step-6-mine.tmp", "step-6"]

@@ -19,7 +19,7 @@ from puretune.tuning.gang import _tuner as gang_tuner
 from puretune.tuning.trainer import _sft
 from tests.models.test_lora import random_lora
 from tests.tiny import tiny_base
-from tests.tuning.conditions import SMALL, condition
+from tests.tuning.tasks import SMALL, task
 
 TUNERS = {
     "gang": tuner_named("gang"),
@@ -41,7 +41,7 @@ def broken_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_weights_that_the_last_update_breaks_are_not_kept(
     tuner: TunerSpec, llama: Any, tmp_path: Path
 ) -> None:
-    asked = condition(tmp_path / "a", steps=1, dropout=0.0)
+    asked = task(tmp_path / "a", steps=1, dropout=0.0)
     said = r"condition 'CV': the weights are not finite .* after step 1.*learning_rate \(now 0\.01\)"
     with pytest.raises(CheckFailed, match=said):
         list(tuner.open(llama).tune([asked], lambda event: None))
@@ -51,7 +51,7 @@ def test_weights_that_the_last_update_breaks_are_not_kept(
 @pytest.mark.usefixtures("broken_steps")
 @pytest.mark.parametrize("name", ["gang", "loop", "trainer"])
 def test_broken_weights_are_no_resume_point(name: str, llama: Any, tmp_path: Path) -> None:
-    asked = condition(tmp_path / "a", steps=3, checkpoint_every=1, dropout=0.0)
+    asked = task(tmp_path / "a", steps=3, checkpoint_every=1, dropout=0.0)
     with pytest.raises(CheckFailed, match="after step 1"):
         list(TUNERS[name].open(llama).tune([asked], lambda event: None))
     assert not list((tmp_path / "a").rglob("*.safetensors"))
@@ -61,8 +61,8 @@ def test_the_member_of_a_gang_that_breaks_is_named(
     llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [
-        condition(tmp_path / "good", "CV seed 0", steps=1),
-        condition(tmp_path / "bad", "CL seed 1", steps=1, learning_rate=1.0),
+        task(tmp_path / "good", "CV seed 0", steps=1),
+        task(tmp_path / "bad", "CL seed 1", steps=1, learning_rate=1.0),
     ]
     monkeypatch.setattr(
         gang_tuner, "learning_rate", lambda recipe, *more: math.nan if recipe.learning_rate == 1.0 else 0.1
@@ -78,14 +78,14 @@ def test_what_the_optimiser_remembers_must_be_finite_too(tmp_path: Path) -> None
     optimizer.step()
     save_state(tmp_path, [weight], optimizer, 1, "x")
     with pytest.raises(CheckFailed, match="after step 1"):
-        require_finite(condition(tmp_path / "a"), [weight, *optimizer.state[weight].values()], 1)
+        require_finite(task(tmp_path / "a"), [weight, *optimizer.state[weight].values()], 1)
 
 
 @pytest.mark.parametrize("name", TUNERS)
 def test_float16_is_refused_where_the_loss_is_not_scaled(name: str, llama_path: Path, tmp_path: Path) -> None:
     base = tiny_base(llama_path, dtype="float16")
     with pytest.raises(InputError, match="does not scale its loss"):
-        list(TUNERS[name].open(base).tune([condition(tmp_path / "a")], lambda event: None))
+        list(TUNERS[name].open(base).tune([task(tmp_path / "a")], lambda event: None))
 
 
 @pytest.mark.parametrize(("tuner", "device", "several"), [("gang", "cuda", False), ("trainer", "cuda", True)])

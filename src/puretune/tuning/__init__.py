@@ -1,4 +1,4 @@
-"""Tuning: recipes, conditions, tuners."""
+"""Tuning: recipes, tasks, tuners."""
 
 from puretune.tuning._about import inputs_digest, token_counts
 from puretune.tuning._registry import BUILTIN_TUNERS, DEFAULT_TUNER, TUNERS, tuner_named
@@ -6,7 +6,7 @@ from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, learning_rate, plan_steps, rows_of_step, steps_per_epoch
 from puretune.tuning._sound import check_number_format, check_start
 from puretune.tuning._spec import LocalTuner, TunerSpec
-from puretune.tuning._types import Condition, Recipe, Schedule, TrainingRow, Tuner
+from puretune.tuning._types import Recipe, Schedule, TrainingRow, Tuner, TuningTask
 from puretune.tuning.gang import GangOptions, GangTuner
 from puretune.tuning.loop import LoopTuner
 
@@ -14,7 +14,6 @@ __all__ = [
     "BUILTIN_TUNERS",
     "DEFAULT_TUNER",
     "TUNERS",
-    "Condition",
     "GangOptions",
     "GangTuner",
     "LocalTuner",
@@ -25,6 +24,7 @@ __all__ = [
     "TrainingRow",
     "Tuner",
     "TunerSpec",
+    "TuningTask",
     "check_number_format",
     "check_start",
     "inputs_digest",

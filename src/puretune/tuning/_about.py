@@ -15,12 +15,12 @@ from puretune.store import key_of
 from puretune.templates import api_turns
 from puretune.tuning._rows import Row, readable
 from puretune.tuning._schedule import plan_steps, rows_of_step
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 
 _PACKAGES = ("puretune", "torch", "transformers", "peft", "tokenizers", "accelerate", "trl")
 
 
-def inputs_digest(condition: Condition, base: BaseModel | RemoteBase, tuner: str) -> str:
+def inputs_digest(task: TuningTask, base: BaseModel | RemoteBase, tuner: str) -> str:
     """Digest of everything that determines the trained weights; where and when steps are kept does not."""
     return key_of(
         {
@@ -29,42 +29,40 @@ def inputs_digest(condition: Condition, base: BaseModel | RemoteBase, tuner: str
             "renderer": base.renderer.fingerprint,
             "dtype": base.dtype_name,
             "device": base.device_type,
-            "rows": [
-                [r.template.fingerprint, [asdict(m) for m in r.example.messages]] for r in condition.rows
-            ],
-            "recipe": condition.recipe.decisive(),
-            "seed": condition.seed,
-            "start": condition.start.digest if condition.start else None,
+            "rows": [[r.template.fingerprint, [asdict(m) for m in r.example.messages]] for r in task.rows],
+            "recipe": task.recipe.decisive(),
+            "seed": task.seed,
+            "start": task.start.digest if task.start else None,
         }
     )
 
 
 def manifest(
-    condition: Condition,
+    task: TuningTask,
     base: BaseModel | RemoteBase,
     rows: tuple[Row, ...],
     tuner: str,
     step: int,
     loss: float | None,
 ) -> Manifest:
-    """The manifest of the adapter that ``condition`` has after ``step`` optimiser steps."""
+    """The manifest of the adapter that ``task`` has after ``step`` optimiser steps."""
     return Manifest(
-        condition=condition.name,
-        inputs=inputs_digest(condition, base, tuner),
+        condition=task.name,
+        inputs=inputs_digest(task, base, tuner),
         tuner=tuner,
         base=base_facts(base),
-        templates={r.template.fingerprint: asdict(r.template) for r in condition.rows},
+        templates={r.template.fingerprint: asdict(r.template) for r in task.rows},
         renderer=base.renderer.fingerprint,
-        data_digest=data_digest(row.example for row in condition.rows),
+        data_digest=data_digest(row.example for row in task.rows),
         rows=len(rows),
-        recipe=asdict(condition.recipe),
-        seed=condition.seed,
-        start=condition.start.digest if condition.start else None,
+        recipe=asdict(task.recipe),
+        seed=task.seed,
+        start=task.start.digest if task.start else None,
         step=step,
-        steps=plan_steps(condition.recipe, len(rows)),
+        steps=plan_steps(task.recipe, len(rows)),
         loss=loss,
-        tokens=token_counts(condition, rows, step),
-        sample=_sample(condition, base, rows[0]),
+        tokens=token_counts(task, rows, step),
+        sample=_sample(task, base, rows[0]),
         versions={"python": platform.python_version(), **_versions(_PACKAGES)},
         device=base.device_type,
         dtype=base.dtype_name,
@@ -72,10 +70,10 @@ def manifest(
     )
 
 
-def _sample(condition: Condition, base: BaseModel | RemoteBase, row: Row) -> str:
+def _sample(task: TuningTask, base: BaseModel | RemoteBase, row: Row) -> str:
     if base.tokenizer is not None:
         return readable(row, base.tokenizer)
-    first = condition.rows[0]
+    first = task.rows[0]
     turns = api_turns(first.template, first.example.messages)
     said = [f"⟦{t.content}⟧" if t.role == "assistant" and t.train else t.content for t in turns]
     return "\n".join(f"[{turn.role}]\n{text}" for turn, text in zip(turns, said, strict=True))
@@ -91,11 +89,11 @@ def base_facts(base: BaseModel | RemoteBase) -> dict[str, Any]:
     }
 
 
-def token_counts(condition: Condition, rows: tuple[Row, ...], step: int) -> dict[str, int]:
+def token_counts(task: TuningTask, rows: tuple[Row, ...], step: int) -> dict[str, int]:
     """Tokens that the first ``step`` optimiser steps saw; padding not counted."""
     counts = {"seen": 0, "trained": 0, "distinct": 0}
     for done in range(step):
-        for place in rows_of_step(condition.recipe, len(rows), condition.seed, done):
+        for place in rows_of_step(task.recipe, len(rows), task.seed, done):
             row = rows[place]
             counts["seen"] += len(row.ids)
             counts["trained"] += row.trained

@@ -29,7 +29,7 @@ class Span:
 
 @dataclass(frozen=True)
 class DropoutStreams:
-    """The streams of one condition in one optimiser step."""
+    """The streams of one task in one optimiser step."""
 
     seed: int
     step: int

@@ -1,4 +1,4 @@
-"""What puretune's own tuners share: conditions checked and made ready, adapters published, tokens counted."""
+"""What puretune's own tuners share: tasks checked and made ready, adapters published, tokens counted."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from puretune.tuning._about import inputs_digest, manifest
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, stream
 from puretune.tuning._sound import check_start, require_finite
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 from puretune.visible import one_line
 
 
 @dataclass(frozen=True)
 class Job:
-    """A checked condition."""
+    """A checked task."""
 
-    condition: Condition
+    task: TuningTask
     inputs: str
     tuner: str
     rows: tuple[Row, ...]
@@ -54,62 +54,62 @@ class Job:
 
     @property
     def resume(self) -> Path:
-        return self.condition.out / "resume"
+        return self.task.out / "resume"
 
     def refreshed(self) -> Job:
         """The same job, with what has been kept since."""
-        kept = {step: self.condition.out / f"step-{step}" for step in self.keep}
+        kept = {step: self.task.out / f"step-{step}" for step in self.keep}
         return replace(self, kept={step: adapter_ref(path) for step, path in kept.items() if path.is_dir()})
 
 
-def initial_lora(condition: Condition, base: BaseModel) -> Lora:
-    """The adapter before the first step: fresh, drawn from the condition's seed, or the one to start from."""
+def initial_lora(task: TuningTask, base: BaseModel) -> Lora:
+    """The adapter before the first step: fresh, drawn from the task's seed, or the one to start from."""
     import torch
 
-    recipe = condition.recipe
-    if condition.start is None:
-        generator = torch.Generator().manual_seed(stream(condition.seed, "init"))
+    recipe = task.recipe
+    if task.start is None:
+        generator = torch.Generator().manual_seed(stream(task.seed, "init"))
         return new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
-    check_start(condition.start, recipe)
-    check_adapter(condition.start, base.spec)
-    lora = load_lora(condition.start.path, base.model)
+    check_start(task.start, recipe)
+    check_adapter(task.start, base.spec)
+    lora = load_lora(task.start.path, base.model)
     if set(lora.pairs) != set(target_modules(base.model, recipe.targets)):
         raise InputError(
-            f"condition {condition.name!r} starts from {condition.start.path}, which has the targets "
+            f"condition {task.name!r} starts from {task.start.path}, which has the targets "
             f"{', '.join(lora.targets)}. Set the same in recipe.targets."
         )
     return lora
 
 
 def prepare(
-    condition: Condition,
+    task: TuningTask,
     base: BaseModel,
     tuner: str,
     on_event: EventSink = ignore,
-    start: Callable[[Condition, BaseModel], Lora | None] = initial_lora,
+    start: Callable[[TuningTask, BaseModel], Lora | None] = initial_lora,
     inputs: str | None = None,
 ) -> Job:
-    """Checks a condition and finds what an earlier run kept; InputError for what cannot be trained.
+    """Checks a task and finds what an earlier run kept; InputError for what cannot be trained.
 
     ``on_event`` is told what was damaged of it. ``start`` makes the adapter before the first step; ``inputs``
     is their digest, where it is known already.
     """
-    inputs = inputs or inputs_digest(condition, base, tuner)
-    keep = kept_steps(condition.recipe, len(condition.rows)) if condition.rows else ()
-    places = {step: condition.out / f"step-{step}" for step in keep}
+    inputs = inputs or inputs_digest(task, base, tuner)
+    keep = kept_steps(task.recipe, len(task.rows)) if task.rows else ()
+    places = {step: task.out / f"step-{step}" for step in keep}
     kept = {step: ref for step in keep if (ref := existing(places[step], inputs, on_event))}
     if keep and set(keep) == set(kept):
-        return Job(condition, inputs, tuner, (), kept, keep, None)
-    return readied(Job(condition, inputs, tuner, (), kept, keep, None), base, start)
+        return Job(task, inputs, tuner, (), kept, keep, None)
+    return readied(Job(task, inputs, tuner, (), kept, keep, None), base, start)
 
 
 def readied(
-    job: Job, base: BaseModel, start: Callable[[Condition, BaseModel], Lora | None] = initial_lora
+    job: Job, base: BaseModel, start: Callable[[TuningTask, BaseModel], Lora | None] = initial_lora
 ) -> Job:
     """The job with its rows and the adapter before the first step."""
-    rows = render_rows(job.condition, base.renderer, base.context_length)
-    lora = start(job.condition, base)
-    make_directory(job.condition.out)
+    rows = render_rows(job.task, base.renderer, base.context_length)
+    lora = start(job.task, base)
+    make_directory(job.task.out)
     return replace(job, rows=rows, lora=lora)
 
 
@@ -138,7 +138,7 @@ def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> Ad
 
     CheckFailed if it is not finite.
     """
-    require_finite(job.condition, lora.parameters, step)
+    require_finite(job.task, lora.parameters, step)
 
     def write(directory: Path) -> None:
         save_lora(directory, lora, base.model, base.spec.model, base.spec.revision)
@@ -150,11 +150,11 @@ def publish_files(
     job: Job, base: BaseModel | RemoteBase, step: int, loss: float | None, write: Callable[[Path], None]
 ) -> AdapterRef:
     """Publishes what ``write`` puts into a directory, with a manifest, whole or not at all."""
-    final = job.condition.out / f"step-{step}"
+    final = job.task.out / f"step-{step}"
     temporary = make_directory(temporary_name(final))
     try:
         write(temporary)
-        write_manifest(temporary, manifest(job.condition, base, job.rows, job.tuner, step, loss))
+        write_manifest(temporary, manifest(job.task, base, job.rows, job.tuner, step, loss))
         publish_directory(temporary, final)
     except OSError as error:
         raise EnvironmentFault(f"cannot write the adapter {final}: {error.strerror or error}.") from error

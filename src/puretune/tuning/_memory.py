@@ -11,7 +11,7 @@ from puretune import memory
 from puretune.errors import EnvironmentFault
 from puretune.events import Advanced, EventSink
 from puretune.models import BaseModel, target_modules
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 
 _Result = TypeVar("_Result")
 
@@ -20,22 +20,22 @@ _STATE = 16
 """Bytes per number of an adapter while it is trained: itself, its gradient and AdamW's two moments."""
 
 
-def require_room(base: BaseModel, conditions: Sequence[Condition]) -> None:
-    """EnvironmentFault if the adapters of these conditions, with what their training keeps of them, need
+def require_room(base: BaseModel, tasks: Sequence[TuningTask]) -> None:
+    """EnvironmentFault if the adapters of these tasks, with what their training keeps of them, need
     more memory than this process may take. On a GPU the device itself says so."""
     if base.device_type != "cpu":
         return
-    numbers = sum(_numbers(base, condition) for condition in conditions)
-    rank = max((condition.recipe.rank for condition in conditions), default=0)
+    numbers = sum(_numbers(base, task) for task in tasks)
+    rank = max((task.recipe.rank for task in tasks), default=0)
     memory.require(
         numbers * _STATE,
-        f"training {len(conditions)} adapters of rank up to {rank:,} ({numbers:,} weights in all)",
+        f"training {len(tasks)} adapters of rank up to {rank:,} ({numbers:,} weights in all)",
         "Lower recipe.rank, name fewer recipe.targets, or train fewer conditions and seeds at once.",
     )
 
 
-def _numbers(base: BaseModel, condition: Condition) -> int:
-    recipe = condition.recipe
+def _numbers(base: BaseModel, task: TuningTask) -> int:
+    recipe = task.recipe
     layers: Iterable[Any] = target_modules(base.model, recipe.targets).values()
     return recipe.rank * sum(sum(layer.weight.shape) for layer in layers)
 

@@ -1,4 +1,4 @@
-"""A condition's rows as token ids, checked before the first step, and the batches made of them."""
+"""A tuning task's rows as token ids, checked before the first step, and the batches made of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError
 from puretune.templates import Renderer, show_tokens
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,21 +45,21 @@ class Batch:
     """[trained]: these next tokens."""
 
 
-def render_rows(condition: Condition, renderer: Renderer, longest: int) -> tuple[Row, ...]:
-    """All rows of a condition. InputError for none, for one too long, for one without a trained token."""
-    if not condition.rows:
-        raise InputError(f"condition {condition.name!r} has no rows to train on.")
-    limit = min(longest, condition.recipe.max_length or longest)
+def render_rows(task: TuningTask, renderer: Renderer, longest: int) -> tuple[Row, ...]:
+    """All rows of a task. InputError for none, for one too long, for one without a trained token."""
+    if not task.rows:
+        raise InputError(f"condition {task.name!r} has no rows to train on.")
+    limit = min(longest, task.recipe.max_length or longest)
     rendered = []
-    for row in condition.rows:
+    for row in task.rows:
         try:
             rendering = renderer.example(row.template, row.example.messages)
         except InputError as error:
-            raise InputError(f"condition {condition.name!r}, row {row.example.id!r}: {error}") from error
+            raise InputError(f"condition {task.name!r}, row {row.example.id!r}: {error}") from error
         if len(rendering.ids) > limit:
             lost = [id for id, on in list(zip(rendering.ids, rendering.loss_mask, strict=True))[limit:] if on]
             raise InputError(
-                f"condition {condition.name!r}, row {row.example.id!r}: {len(rendering.ids)} tokens under "
+                f"condition {task.name!r}, row {row.example.id!r}: {len(rendering.ids)} tokens under "
                 f"template {row.template.name!r}, more than the limit of {limit} "
                 f"({'recipe.max_length' if limit < longest else 'the context of the model'}). "
                 f"A cut there would take {len(lost)} of its {rendering.trained} trained tokens:\n"
@@ -67,7 +67,7 @@ def render_rows(condition: Condition, renderer: Renderer, longest: int) -> tuple
                 "Remove the row or raise the limit; rows are never cut."
             )
         rendered.append(_row(rendering.ids, rendering.loss_mask))
-    return _with_shared(condition, rendered)
+    return _with_shared(task, rendered)
 
 
 def batch(rows: Sequence[Row], device: Any, at_least: int = 0) -> Batch:
@@ -103,14 +103,14 @@ def _row(ids: tuple[int, ...], mask: tuple[bool, ...]) -> Row:
     return Row(ids[:end], mask[:end], shared=0)
 
 
-def _with_shared(condition: Condition, rows: list[Row]) -> tuple[Row, ...]:
+def _with_shared(task: TuningTask, rows: list[Row]) -> tuple[Row, ...]:
     groups: dict[str, list[Row]] = {}
-    for source, row in zip(condition.rows, rows, strict=True):
+    for source, row in zip(task.rows, rows, strict=True):
         groups.setdefault(source.template.fingerprint, []).append(row)
     shared = {key: _shared(group) for key, group in groups.items()}
     return tuple(
         Row(row.ids, row.loss_mask, shared[source.template.fingerprint])
-        for source, row in zip(condition.rows, rows, strict=True)
+        for source, row in zip(task.rows, rows, strict=True)
     )
 
 

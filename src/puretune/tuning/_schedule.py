@@ -66,7 +66,7 @@ def rows_of_step(recipe: Recipe, rows: int, seed: int, step: int) -> tuple[int, 
 
 
 def stream(seed: int, purpose: str, number: int = 0) -> int:
-    """The seed of one of a condition's random streams: initialisation, an epoch's order, a step's dropout."""
+    """The seed of one of a task's random streams: initialisation, an epoch's order, a step's dropout."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{number}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from puretune.errors import CheckFailed, InputError
 from puretune.models import AdapterRef, read_adapter
-from puretune.tuning._types import Condition, Recipe
+from puretune.tuning._types import Recipe, TuningTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,20 +56,20 @@ def check_start(start: AdapterRef, recipe: Recipe, all_weights: bool = False) ->
         )
 
 
-def require_finite_loss(condition: Condition, loss: float, step: int) -> None:
+def require_finite_loss(task: TuningTask, loss: float, step: int) -> None:
     """CheckFailed if the loss of a step (counted from 1) is NaN or infinite."""
     if not math.isfinite(loss):
-        raise CheckFailed(_said(condition, f"the loss is {loss} at step {step}"))
+        raise CheckFailed(_said(task, f"the loss is {loss} at step {step}"))
 
 
-def require_finite(condition: Condition, tensors: Iterable[Tensor], step: int) -> None:
+def require_finite(task: TuningTask, tensors: Iterable[Tensor], step: int) -> None:
     """CheckFailed if a weight, or what the optimiser remembers of it, is not finite after a step."""
     if not all(bool(one.isfinite().all()) for one in tensors):
-        raise CheckFailed(_said(condition, f"the weights are not finite (NaN or infinite) after step {step}"))
+        raise CheckFailed(_said(task, f"the weights are not finite (NaN or infinite) after step {step}"))
 
 
-def _said(condition: Condition, what: str) -> str:
+def _said(task: TuningTask, what: str) -> str:
     return (
-        f"condition {condition.name!r}: {what}, and nothing of that step is kept. Lower recipe.learning_rate "
-        f"(now {condition.recipe.learning_rate:g}), or use the model's `dtype: float32`."
+        f"condition {task.name!r}: {what}, and nothing of that step is kept. Lower recipe.learning_rate "
+        f"(now {task.recipe.learning_rate:g}), or use the model's `dtype: float32`."
     )

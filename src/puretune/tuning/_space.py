@@ -22,7 +22,7 @@ def warn_of_space(jobs: Sequence[Job], on_event: EventSink) -> None:
     needed = sum(_bytes(job) * (_STATES + _COPIES * len(job.missing)) for job in waiting)
     if not waiting:
         return
-    place = waiting[0].condition.out
+    place = waiting[0].task.out
     try:
         free = shutil.disk_usage(place).free
     except OSError:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from puretune.endpoints import Consent, Notice, loopback_only
 from puretune.lazily import load
 from puretune.models import BaseModel, LazyBase, ModelSpec
-from puretune.tuning._types import Condition, Tuner
+from puretune.tuning._types import Tuner, TuningTask
 
 
 class TunerSpec(Protocol):
@@ -34,7 +34,7 @@ class TunerSpec(Protocol):
         """What a key says about it: name, version, and the options that can change a trained weight."""
         ...
 
-    def notice(self, model: ModelSpec, conditions: Sequence[Condition]) -> Notice | None:
+    def notice(self, model: ModelSpec, tasks: Sequence[TuningTask]) -> Notice | None:
         """What is shown before rows are sent to an endpoint; None if nothing is sent anywhere."""
         ...
 
@@ -65,7 +65,7 @@ class LocalTuner:
         """What a key says about the tuner."""
         return {"name": self.name, "version": self.version, **self.inputs()}
 
-    def notice(self, model: ModelSpec, conditions: Sequence[Condition]) -> None:
+    def notice(self, model: ModelSpec, tasks: Sequence[TuningTask]) -> None:
         """Nothing leaves this machine."""
 
     def open(self, base: BaseModel | LazyBase, consent: Consent = loopback_only) -> Tuner:

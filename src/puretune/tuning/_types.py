@@ -1,4 +1,4 @@
-"""The recipe, the condition, and the protocol of a tuner."""
+"""The recipe, the task, and the protocol of a tuner."""
 
 from __future__ import annotations
 
@@ -65,25 +65,25 @@ class TrainingRow:
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One way to train."""
+class TuningTask:
+    """What a tuner is given: rows to train on with one recipe and seed, and where the adapters go."""
 
     name: str
     rows: tuple[TrainingRow, ...]
     recipe: Recipe
     seed: int
     out: Path
-    """Directory for this condition: ``out/step-N`` per kept step, ``out/resume`` while it runs."""
+    """Directory for this task: ``out/step-N`` per kept step, ``out/resume`` while it runs."""
     start: AdapterRef | None = None
     """The adapter that training starts from, or None."""
 
 
 class Tuner(Protocol):
-    """Trains conditions on one frozen base; yields (condition, optimiser step, adapter) as they are kept."""
+    """Trains tasks on one frozen base; yields (task, optimiser step, adapter) as they are kept."""
 
     name: str
     version: str
 
     def tune(
-        self, conditions: Sequence[Condition], on_event: EventSink
-    ) -> Iterator[tuple[Condition, int, AdapterRef]]: ...
+        self, tasks: Sequence[TuningTask], on_event: EventSink
+    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]: ...

@@ -3,7 +3,7 @@
 - Rows of a step: the next ``batch_size * accumulation`` of the epoch's shuffled order.
 - Loss: the mean over all trained tokens of the step, however it is cut into micro-batches.
 - AdamW (0.9, 0.999, 1e-8) on A and B in float32, gradient norm clipped over the whole adapter.
-- Initial weights, data order and dropout are functions of the condition's seed and the step alone. Dropout is
+- Initial weights, data order and dropout are functions of the task's seed and the step alone. Dropout is
   drawn row by row, and once a step for the tokens that all rows of a template share (``_dropout.py``).
 """
 
@@ -26,7 +26,7 @@ from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, s
 from puretune.tuning._sound import check_number_format, require_finite, require_finite_loss
 from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class LoopTuner:
-    """Trains LoRA adapters on one frozen base, condition by condition. Implements ``Tuner``."""
+    """Trains LoRA adapters on one frozen base, task by task. Implements ``Tuner``."""
 
     name = LoopOptions.name
     version = LoopOptions.version
@@ -43,31 +43,31 @@ class LoopTuner:
         self.base = base
 
     def tune(
-        self, conditions: Sequence[Condition], on_event: EventSink = ignore
-    ) -> Iterator[tuple[Condition, int, AdapterRef]]:
-        """Yields (condition, optimiser step, adapter) as adapters are kept, conditions in their order.
+        self, tasks: Sequence[TuningTask], on_event: EventSink = ignore
+    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+        """Yields (task, optimiser step, adapter) as adapters are kept, tasks in their order.
 
-        All conditions are checked before the first step. What is there already is not made again, and an
+        All tasks are checked before the first step. What is there already is not made again, and an
         interrupted training resumes to bit-identical adapters. InputError for rows or recipes that cannot be
         trained, CheckFailed if the loss or a weight is not finite.
         """
         check_number_format(self.name, self.base.dtype_name, self.base.device_type)
-        require_room(self.base, conditions)
+        require_room(self.base, tasks)
         maker = f"{self.name} {self.version}"
-        jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
+        jobs = [prepare(task, self.base, maker, on_event) for task in tasks]
         warn_of_space(jobs, on_event)
         for job in jobs:
             yield from _run(job, self.base, on_event)
 
 
-def _run(job: Job, base: BaseModel, on_event: EventSink) -> Iterator[tuple[Condition, int, AdapterRef]]:
-    yield from ((job.condition, step, ref) for step, ref in job.kept.items())
+def _run(job: Job, base: BaseModel, on_event: EventSink) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+    yield from ((job.task, step, ref) for step, ref in job.kept.items())
     if job.lora is None:
         return
-    sweep(job.condition.out)
+    sweep(job.task.out)
     for step, loss in _train(job, base, job.lora, on_event):
         if step in job.missing:
-            yield job.condition, step, publish(job, base, job.lora, step, loss)
+            yield job.task, step, publish(job, base, job.lora, step, loss)
     remove_sound(job.resume)
 
 
@@ -75,7 +75,7 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
     """Yields (step, loss) after each optimiser step, counted from 1; steps done earlier are not yielded."""
     import torch
 
-    recipe, work = job.condition.recipe, f"tune {job.condition.name}"
+    recipe, work = job.task.recipe, f"tune {job.task.name}"
     last = max(job.missing)
     optimizer = torch.optim.AdamW(lora.parameters, weight_decay=recipe.weight_decay)
     before, pace = min(job.missing), Pace([recipe])
@@ -93,7 +93,7 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
         loss = in_pieces(attempt, fits, telling(on_event, work, step))
         yield step + 1, loss
         if step + 1 < last and pace.due(step + 1):
-            require_finite(job.condition, _numbers(optimizer), step + 1)
+            require_finite(job.task, _numbers(optimizer), step + 1)
             save_state(job.resume, lora.parameters, optimizer, step + 1, job.inputs)
             pace.saved()
         on_event(Advanced(work, step + 1, f"loss {loss:.3f}, {meter.rate:,.0f} tokens/s"))
@@ -106,7 +106,7 @@ def _step(
     """One optimiser step; returns the mean loss per trained token, in nats."""
     import torch
 
-    recipe, seed = job.condition.recipe, job.condition.seed
+    recipe, seed = job.task.recipe, job.task.seed
     rows = [job.rows[i] for i in rows_of_step(recipe, len(job.rows), seed, step)]
     trained = sum(row.trained for row in rows)
     optimizer.param_groups[0]["lr"] = learning_rate(
@@ -122,7 +122,7 @@ def _step(
             part_loss = token_losses(base.model, part).sum() / trained
         part_loss.backward()  # type: ignore[no-untyped-call]
         loss += part_loss.item()
-    require_finite_loss(job.condition, loss, step + 1)
+    require_finite_loss(job.task, loss, step + 1)
     if recipe.clip is not None:
         torch.nn.utils.clip_grad_norm_(lora.parameters, recipe.clip)
     optimizer.step()

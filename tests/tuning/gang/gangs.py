@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from puretune.models import AdapterRef, Lora, attached
-from puretune.tuning import Condition, LoopTuner
+from puretune.tuning import LoopTuner, TuningTask
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, prepare
 from puretune.tuning._rows import batch
@@ -20,14 +20,14 @@ from puretune.tuning.gang._pack import Part
 from puretune.tuning.gang._passes import Limits, Passes
 from puretune.tuning.gang._stack import Stack
 from puretune.tuning.loop import token_losses
-from tests.tuning.conditions import condition, rows
+from tests.tuning.tasks import rows, task
 
 TARGETS = {"gpt2": ("c_attn", "c_fc")}
 TEMPLATES = ("text:vanilla", "chat:vanilla", "chat:mpt")
 """They share prefixes of different lengths."""
 
 
-def varied(out: Path, family: str = "llama", **changes: Any) -> list[Condition]:
+def varied(out: Path, family: str = "llama", **changes: Any) -> list[TuningTask]:
     """Conditions that differ in template, seed, dropout, clipping and decay, and can form one gang."""
     targets = TARGETS.get(family, ("q_proj", "v_proj", "down_proj"))
     own: list[dict[str, Any]] = [
@@ -36,7 +36,7 @@ def varied(out: Path, family: str = "llama", **changes: Any) -> list[Condition]:
         {"dropout": 0.1, "clip": None, "warmup": 0.4, "schedule": "cosine"},
     ]
     return [
-        condition(
+        task(
             out / str(seed),
             name=f"{template} {seed}",
             seed=seed,
@@ -46,13 +46,13 @@ def varied(out: Path, family: str = "llama", **changes: Any) -> list[Condition]:
     ]
 
 
-def gang(base: Any, conditions: Sequence[Condition], **options: Any) -> dict[tuple[str, int], AdapterRef]:
-    made = GangTuner(base, GangOptions(**options)).tune(conditions)
+def gang(base: Any, tasks: Sequence[TuningTask], **options: Any) -> dict[tuple[str, int], AdapterRef]:
+    made = GangTuner(base, GangOptions(**options)).tune(tasks)
     return {(one.name, step): ref for one, step, ref in made}
 
 
-def loop(base: Any, conditions: Sequence[Condition]) -> dict[tuple[str, int], AdapterRef]:
-    return {(one.name, step): ref for one, step, ref in LoopTuner(base).tune(conditions)}
+def loop(base: Any, tasks: Sequence[TuningTask]) -> dict[tuple[str, int], AdapterRef]:
+    return {(one.name, step): ref for one, step, ref in LoopTuner(base).tune(tasks)}
 
 
 def distance(one: dict[tuple[str, int], AdapterRef], two: dict[tuple[str, int], AdapterRef]) -> float:
@@ -70,12 +70,12 @@ def digests(found: dict[tuple[str, int], AdapterRef]) -> dict[tuple[str, int], s
     return {key: ref.digest for key, ref in found.items()}
 
 
-def jobs_of(base: Any, conditions: Sequence[Condition]) -> list[Job]:
+def jobs_of(base: Any, tasks: Sequence[TuningTask]) -> list[Job]:
     """Prepared jobs, their adapters away from the zero that B starts at, in the model's precision."""
-    jobs = [prepare(one, base, "test") for one in conditions]
+    jobs = [prepare(one, base, "test") for one in tasks]
     for job in jobs:
         assert job.lora is not None
-        generator = torch.Generator().manual_seed(job.condition.seed)
+        generator = torch.Generator().manual_seed(job.task.seed)
         for parameter in job.lora.parameters:
             parameter.data = parameter.data.to(base.model.dtype)
             parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
@@ -84,10 +84,8 @@ def jobs_of(base: Any, conditions: Sequence[Condition]) -> list[Job]:
 
 def part_of(job: Job, step: int = 0) -> Part:
     """The rows of one step, all in one micro-batch."""
-    chosen = [
-        job.rows[i] for i in rows_of_step(job.condition.recipe, len(job.rows), job.condition.seed, step)
-    ]
-    streams = DropoutStreams(job.condition.seed, step, job.condition.recipe.dropout)
+    chosen = [job.rows[i] for i in rows_of_step(job.task.recipe, len(job.rows), job.task.seed, step)]
+    streams = DropoutStreams(job.task.seed, step, job.task.recipe.dropout)
     return Part(tuple(chosen), 0, streams, 1 / sum(row.trained for row in chosen))
 
 

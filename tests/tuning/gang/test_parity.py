@@ -99,21 +99,21 @@ def test_accumulation_and_the_short_last_step_of_an_epoch_equal_the_loops(llama:
 
 
 def test_conditions_with_other_numbers_of_rows_train_together(llama: Any, tmp_path: Path) -> None:
-    def conditions(name: str) -> list[Any]:
+    def tasks(name: str) -> list[Any]:
         made = varied(tmp_path / name, steps=5, accumulation=2)
         return [replace(one, rows=one.rows[: 7 - 2 * i]) for i, one in enumerate(made)]
 
-    assert distance(loop(llama, conditions("loop")), gang(llama, conditions("gang"))) < 1e-5
+    assert distance(loop(llama, tasks("loop")), gang(llama, tasks("gang"))) < 1e-5
 
 
 def test_training_goes_on_from_adapters(llama: Any, tmp_path: Path) -> None:
     starts = gang(llama, varied(tmp_path / "start"))
 
-    def conditions(name: str) -> list[Any]:
+    def tasks(name: str) -> list[Any]:
         made = varied(tmp_path / name)
         return [replace(one, start=start) for one, start in zip(made, starts.values(), strict=True)]
 
-    assert distance(loop(llama, conditions("loop")), gang(llama, conditions("gang"))) < 1e-5
+    assert distance(loop(llama, tasks("loop")), gang(llama, tasks("gang"))) < 1e-5
 
 
 def test_manifests_say_what_the_loops_say(llama: Any, tmp_path: Path) -> None:

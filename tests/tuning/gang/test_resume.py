@@ -25,18 +25,18 @@ class Interrupted(Exception):
     """Stands for Ctrl-C."""
 
 
-def interrupt(base: Any, conditions: Any, step: int) -> None:
+def interrupt(base: Any, tasks: Any, step: int) -> None:
     def sink(event: Event) -> None:
         if isinstance(event, Advanced) and event.done == step:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        list(GangTuner(base).tune(conditions, sink))
+        list(GangTuner(base).tune(tasks, sink))
 
 
-def steps(base: Any, conditions: Any) -> list[int]:
+def steps(base: Any, tasks: Any) -> list[int]:
     events: list[Event] = []
-    list(GangTuner(base).tune(conditions, events.append))
+    list(GangTuner(base).tune(tasks, events.append))
     return [event.done for event in events if isinstance(event, Advanced)]
 
 
@@ -65,7 +65,7 @@ def test_a_gang_that_died_while_publishing_is_formed_again(
     publish = _tuner.publish
 
     def dying(job: Any, base: Any, lora: Any, step: int, loss: float) -> Any:
-        if step == 8 and job.condition.seed == 1:
+        if step == 8 and job.task.seed == 1:
             raise Interrupted
         return publish(job, base, lora, step, loss)
 
@@ -162,8 +162,8 @@ def say(event):
         print("five", flush=True)
         time.sleep(600)
 
-conditions = varied(Path(sys.argv[2]), steps=8, keep=(3,), checkpoint_every=2)
-list(GangTuner(tiny_base(Path(sys.argv[1]))).tune(conditions, say))
+tasks = varied(Path(sys.argv[2]), steps=8, keep=(3,), checkpoint_every=2)
+list(GangTuner(tiny_base(Path(sys.argv[1]))).tune(tasks, say))
 """
 
 

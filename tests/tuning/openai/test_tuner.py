@@ -17,8 +17,8 @@ from puretune.templates import Message, PromptTemplate, resolve_template
 from puretune.tuning import TrainingRow, tuner_named
 from puretune.tuning.openai import TuningNotice
 from tests.scoring.judges.server import hang_up, status
-from tests.tuning.conditions import condition
 from tests.tuning.openai.server import Provider, providing
+from tests.tuning.tasks import task
 
 BASE = LazyBase(ModelSpec("gpt-3.5-turbo-0125"))
 
@@ -36,7 +36,7 @@ def asked(out: Path, template: str = "chat:llama", seed: int = 0, **changes: Any
         )
         for i in range(6)
     )
-    return condition(out, rows=rows, seed=seed, **{"steps": None, "epochs": 1, **changes})
+    return task(out, rows=rows, seed=seed, **{"steps": None, "epochs": 1, **changes})
 
 
 def tuner(provider: Provider, consent: Any = lambda notice: None, **options: Any) -> Any:
@@ -79,7 +79,7 @@ def test_turns_that_are_not_trained_have_weight_zero(provider: Provider, tmp_pat
     shown = (Message("user", "1?"), Message("assistant", "2", train=False))
     template = PromptTemplate("shots", demonstrations=shown)
     rows = (TrainingRow(question("a", "2?", "4"), template),)
-    tune(provider, condition(tmp_path, rows=rows, steps=None))
+    tune(provider, task(tmp_path, rows=rows, steps=None))
     (content,) = provider.files.values()
     assert [turn.get("weight") for turn in json.loads(content)["messages"]] == [None, 0, None, None]
 
@@ -154,7 +154,7 @@ def test_a_template_that_needs_more_than_messages_is_refused(
 ) -> None:
     rows = (TrainingRow(question("a", "2?", "4"), template),)
     with pytest.raises(InputError, match=rf"row 'a': template 't' cannot be used.*{expected}"):
-        tune(provider, condition(tmp_path, rows=rows, steps=None))
+        tune(provider, task(tmp_path, rows=rows, steps=None))
     assert not provider.files
 
 

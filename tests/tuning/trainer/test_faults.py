@@ -17,7 +17,7 @@ import pytest
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, Warned
 from puretune.tuning import LoopTuner
-from tests.tuning.conditions import condition, last, limit_memory
+from tests.tuning.tasks import last, limit_memory, task
 from tests.tuning.trainer.training import apart, train, trained
 
 _TRAIN = """
@@ -25,7 +25,7 @@ import sys, time
 from pathlib import Path
 from puretune.events import Advanced
 from tests.tiny import tiny_base
-from tests.tuning.conditions import condition
+from tests.tuning.tasks import task
 from tests.tuning.trainer.training import train
 
 def say(event):
@@ -33,15 +33,13 @@ def say(event):
         print("seven", flush=True)
         time.sleep(600)
 
-made = condition(Path(sys.argv[2]), steps=12, keep=(3,), checkpoint_every=2)
+made = task(Path(sys.argv[2]), steps=12, keep=(3,), checkpoint_every=2)
 train(tiny_base(Path(sys.argv[1])), made, on_event=say)
 """
 
 
 def test_a_killed_training_goes_on_to_the_same_adapter(llama: Any, llama_path: Path, tmp_path: Path) -> None:
-    cut, whole = (
-        condition(tmp_path / name, steps=12, keep=(3,), checkpoint_every=2) for name in ("cut", "whole")
-    )
+    cut, whole = (task(tmp_path / name, steps=12, keep=(3,), checkpoint_every=2) for name in ("cut", "whole"))
     with subprocess.Popen(
         [sys.executable, "-c", _TRAIN, str(llama_path), str(cut.out)],
         stdout=subprocess.PIPE,
@@ -72,9 +70,9 @@ def interrupt(event: Event) -> None:
 
 def test_an_unfinished_training_of_something_else_is_not_gone_on_from(llama: Any, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        train(llama, condition(tmp_path, checkpoint_every=2), on_event=interrupt)
+        train(llama, task(tmp_path, checkpoint_every=2), on_event=interrupt)
     with pytest.raises(InputError, match="unfinished training with other"):
-        trained(llama, condition(tmp_path, checkpoint_every=2, seed=9))
+        trained(llama, task(tmp_path, checkpoint_every=2, seed=9))
 
 
 @pytest.fixture
@@ -99,10 +97,10 @@ def test_out_of_memory_fewer_rows_go_through_at_once_and_the_step_stays_the_same
     llama: Any, tmp_path: Path, little_memory: Any
 ) -> None:
     recipe = {"dropout": 0.0, "batch_size": 6, "accumulation": 1, "steps": 4, "keep": (2,)}
-    whole = trained(llama, condition(tmp_path / "whole", **recipe))
+    whole = trained(llama, task(tmp_path / "whole", **recipe))
     little_memory(2)
     events: list[Event] = []
-    pieces = train(llama, condition(tmp_path / "pieces", **recipe), on_event=events.append)[-1][2]
+    pieces = train(llama, task(tmp_path / "pieces", **recipe), on_event=events.append)[-1][2]
     notes = [e.note for e in events if isinstance(e, Advanced) and "out of memory" in e.note]
     assert notes == [
         "out of memory: continuing with 3 rows at a time",
@@ -116,7 +114,7 @@ def test_without_memory_for_one_row_it_says_what_would_help(
 ) -> None:
     little_memory(0)
     with pytest.raises(EnvironmentFault, match=r"out of memory with one row.*gradient_checkpointing"):
-        trained(llama, condition(tmp_path))
+        trained(llama, task(tmp_path))
     assert not list(tmp_path.glob("*step-*"))
 
 
@@ -133,16 +131,16 @@ def files_up_to(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("recipe", [{"checkpoint_every": 2}, {"keep": (2,)}], ids=["resume point", "adapter"])
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(recipe: Any, llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, **recipe)
+    made = task(tmp_path, **recipe)
     with files_up_to(2000), pytest.raises(EnvironmentFault, match="cannot write"):
         trained(llama, made)
     assert not list(tmp_path.glob("*step-*"))
-    fresh = trained(llama, condition(tmp_path / "fresh", **recipe))
+    fresh = trained(llama, task(tmp_path / "fresh", **recipe))
     assert apart(trained(llama, made), fresh) == 0.0
 
 
 def test_the_loop_says_so_too(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, keep=(2,))
+    made = task(tmp_path, keep=(2,))
     with files_up_to(2000), pytest.raises(EnvironmentFault, match="cannot write"):
         list(LoopTuner(llama).tune([made]))
     assert not list(tmp_path.glob("*step-*"))
@@ -151,7 +149,7 @@ def test_the_loop_says_so_too(llama: Any, tmp_path: Path) -> None:
 
 def test_a_damaged_resume_point_is_set_aside_and_the_one_before_it_taken(llama: Any, tmp_path: Path) -> None:
     cut, whole = (
-        condition(tmp_path / name, steps=6, checkpoint_every=2, dropout=0.0) for name in ("cut", "whole")
+        task(tmp_path / name, steps=6, checkpoint_every=2, dropout=0.0) for name in ("cut", "whole")
     )
 
     def stop(event: Event) -> None:
@@ -182,5 +180,5 @@ def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch:
         if isinstance(event, Advanced):
             clock[0] += 60
 
-    train(llama, condition(tmp_path, steps=5, checkpoint_every=50, checkpoint_minutes=2), on_event=tick)
+    train(llama, task(tmp_path, steps=5, checkpoint_every=50, checkpoint_minutes=2), on_event=tick)
     assert saved == [2, 4, 5]

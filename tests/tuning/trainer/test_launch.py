@@ -12,7 +12,7 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced
 from puretune.models import read_manifest
 from puretune.tuning.trainer._launch import listen
-from tests.tuning.conditions import condition, last
+from tests.tuning.tasks import last, task
 from tests.tuning.trainer.training import apart, train
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "accelerate"
@@ -30,11 +30,11 @@ def test_accelerate_reads_every_shipped_configuration(path: Path) -> None:
 
 def test_two_processes_make_the_adapter_of_one(llama: Any, tmp_path: Path) -> None:
     recipe = {"dropout": 0.0, "accumulation": 2, "steps": 4, "keep": (2,)}
-    alone = last(llama, condition(tmp_path / "alone", **recipe))
+    alone = last(llama, task(tmp_path / "alone", **recipe))
     done: list[int] = []
     shared = train(
         llama,
-        condition(tmp_path / "shared", **recipe),
+        task(tmp_path / "shared", **recipe),
         launch=str(CONFIGS / "cpu.yaml"),
         on_event=lambda event: done.append(event.done) if isinstance(event, Advanced) else None,
     )
@@ -59,6 +59,6 @@ def test_what_processes_say_is_passed_on() -> None:
 
 
 def test_steps_that_do_not_share_out_are_refused(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, batch_size=3)
+    made = task(tmp_path, batch_size=3)
     with pytest.raises(InputError, match="2 processes cannot share the 3 rows of a step evenly"):
         train(llama, made, launch=str(CONFIGS / "cpu.yaml"))

@@ -14,7 +14,7 @@ from puretune.errors import InputError
 from puretune.tuning import Recipe, Row, render_rows, rows_of_step
 from puretune.tuning.trainer._apart import require_rows_apart
 from puretune.tuning.trainer._steps import IGNORED, Steps, plan_data
-from tests.tuning.conditions import condition
+from tests.tuning.tasks import task
 
 
 def numbered(count: int) -> list[Row]:
@@ -62,7 +62,7 @@ def test_packed_rows_begin_anew_and_are_never_cut() -> None:
 
 
 def test_a_model_that_mixes_packed_rows_is_refused(llama: Any, tmp_path: Path) -> None:
-    first, second, *_ = render_rows(condition(tmp_path), llama.renderer, 256)
+    first, second, *_ = render_rows(task(tmp_path), llama.renderer, 256)
 
     def without_positions(items: list[dict[str, Any]]) -> dict[str, Any]:
         return {name: torch.tensor([items[0][name]]) for name in ("input_ids", "labels")}

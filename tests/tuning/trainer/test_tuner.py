@@ -20,7 +20,7 @@ from puretune.tuning.trainer._sft import sft_trainer
 from puretune.tuning.trainer._steps import plan_data
 from puretune.tuning.trainer._watch import Watch
 from tests.tiny import tiny_base, tiny_qwen2
-from tests.tuning.conditions import condition, last, rows
+from tests.tuning.tasks import last, rows, task
 from tests.tuning.test_loop import state_digest
 from tests.tuning.trainer.training import apart, train, trained
 
@@ -29,8 +29,8 @@ PLAIN = {"dropout": 0.0, "steps": 4, "accumulation": 2, "learning_rate": 1e-2}
 
 def test_it_agrees_with_the_reference_loop_after_fifty_steps(llama: Any, tmp_path: Path) -> None:
     recipe = {**PLAIN, "steps": 50, "keep": (20,), "warmup": 0.1, "schedule": "cosine", "weight_decay": 0.1}
-    ours = last(llama, condition(tmp_path / "loop", **recipe))
-    theirs = train(llama, condition(tmp_path / "trainer", **recipe))
+    ours = last(llama, task(tmp_path / "loop", **recipe))
+    theirs = train(llama, task(tmp_path / "trainer", **recipe))
     assert [step for _, step, _ in theirs] == [20, 50]
     assert apart(ours, theirs[-1][2]) < 1e-4
     assert apart(theirs[0][2], theirs[1][2]) > 1e-2
@@ -39,7 +39,7 @@ def test_it_agrees_with_the_reference_loop_after_fifty_steps(llama: Any, tmp_pat
 
 
 def test_the_labels_are_our_loss_mask(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, rows=rows(7, "chat:llama"), **PLAIN)
+    made = task(tmp_path, rows=rows(7, "chat:llama"), **PLAIN)
     job = prepare(made, llama, "trainer")
     data = plan_data(made.recipe, job.rows, made.seed, 4, micro=2, processes=1, capacity=0)
     options, watch = TrainerOptions(), Watch(job, lambda *_: None, lambda event: None)
@@ -67,14 +67,14 @@ def expected(made: Any, data: Any, step: int) -> list[Any]:
 
 @pytest.mark.parametrize("option", ["padding_free", "packing", "gradient_checkpointing"])
 def test_ways_to_save_memory_change_nothing(option: str, llama: Any, tmp_path: Path) -> None:
-    plain = last(llama, condition(tmp_path / "plain", **PLAIN))
-    saving = trained(llama, condition(tmp_path / "saving", **PLAIN), **{option: True})
+    plain = last(llama, task(tmp_path / "plain", **PLAIN))
+    saving = trained(llama, task(tmp_path / "saving", **PLAIN), **{option: True})
     assert apart(plain, saving) < 1e-4
 
 
 def test_events_count_the_steps(llama: Any, tmp_path: Path) -> None:
     events: list[Event] = []
-    train(llama, condition(tmp_path, **PLAIN), on_event=events.append)
+    train(llama, task(tmp_path, **PLAIN), on_event=events.append)
     assert events[0] == Started("tune CV", 4)
     assert [event.done for event in events if isinstance(event, Advanced)] == [1, 2, 3, 4]
     assert isinstance(events[-1], Finished)
@@ -83,7 +83,7 @@ def test_events_count_the_steps(llama: Any, tmp_path: Path) -> None:
 def test_the_base_and_the_global_random_state_stay_as_they_were(llama: Any, tmp_path: Path) -> None:
     before, state = state_digest(llama.model), torch.get_rng_state()
     pad = llama.tokenizer.pad_token
-    trained(llama, condition(tmp_path, **{**PLAIN, "dropout": 0.1}))
+    trained(llama, task(tmp_path, **{**PLAIN, "dropout": 0.1}))
     assert state_digest(llama.model) == before
     assert torch.equal(torch.get_rng_state(), state)
     assert llama.tokenizer.pad_token == pad
@@ -91,7 +91,7 @@ def test_the_base_and_the_global_random_state_stay_as_they_were(llama: Any, tmp_
 
 
 def test_the_manifest_is_that_of_every_tuner(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, seed=3, **PLAIN)
+    made = task(tmp_path, seed=3, **PLAIN)
     found = read_manifest(trained(llama, made).path)
     assert found is not None
     assert (found.condition, found.seed, found.step, found.steps) == ("CV", 3, 4, 4)
@@ -101,7 +101,7 @@ def test_the_manifest_is_that_of_every_tuner(llama: Any, tmp_path: Path) -> None
 
 
 def test_a_finished_condition_computes_nothing(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, keep=(2,), **PLAIN)
+    made = task(tmp_path, keep=(2,), **PLAIN)
     first = train(llama, made)
     events: list[Event] = []
     assert train(llama, made, on_event=events.append) == first
@@ -110,27 +110,27 @@ def test_a_finished_condition_computes_nothing(llama: Any, tmp_path: Path) -> No
 
 
 def test_training_goes_on_from_an_adapter_of_the_loop(llama: Any, tmp_path: Path) -> None:
-    first = last(llama, condition(tmp_path / "a", dropout=0.0))
+    first = last(llama, task(tmp_path / "a", dropout=0.0))
     after = {**PLAIN, "start": first}
-    ours = last(llama, condition(tmp_path / "loop", **after))
-    theirs = trained(llama, condition(tmp_path / "trainer", **after))
+    ours = last(llama, task(tmp_path / "loop", **after))
+    theirs = trained(llama, task(tmp_path / "trainer", **after))
     assert apart(ours, theirs) < 1e-4
     assert apart(first, theirs) > 1e-2
 
 
 def test_four_bits_train_an_adapter_too(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path / "q", rows=rows(2), steps=20, keep=(1,), schedule="constant", dropout=0.0)
+    made = task(tmp_path / "q", rows=rows(2), steps=20, keep=(1,), schedule="constant", dropout=0.0)
     kept = train(llama, made, method="qlora")
     losses = [found.loss for _, _, ref in kept if (found := read_manifest(ref.path))]
     assert losses[1] < 0.9 * losses[0]
-    plain = trained(llama, condition(tmp_path / "plain", **PLAIN))
+    plain = trained(llama, task(tmp_path / "plain", **PLAIN))
     saved = load_file(kept[-1][2].path / "adapter_model.safetensors")
     assert saved.keys() == load_file(plain.path / "adapter_model.safetensors").keys()
     assert {value.dtype for value in saved.values()} == {torch.float32}
 
 
 def test_full_tuning_yields_a_checkpoint(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, rows=rows(2), steps=8, learning_rate=1e-3, dropout=0.0, keep=(1,))
+    made = task(tmp_path, rows=rows(2), steps=8, learning_rate=1e-3, dropout=0.0, keep=(1,))
     kept = train(llama, made, method="full")
     assert [ref.kind for _, _, ref in kept] == ["checkpoint", "checkpoint"]
     before = llama.model.state_dict()
@@ -144,14 +144,14 @@ def test_full_tuning_yields_a_checkpoint(llama: Any, tmp_path: Path) -> None:
 
 def test_full_tuning_keeps_tied_weights_tied(tmp_path: Path) -> None:
     base = tiny_base(tiny_qwen2(tmp_path / "qwen2"))
-    ref = trained(base, condition(tmp_path / "out", steps=2), method="full")
+    ref = trained(base, task(tmp_path / "out", steps=2), method="full")
     with applied(base, ref) as model:
         assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
         assert not torch.equal(model.lm_head.weight, base.model.lm_head.weight)
 
 
 def test_full_tuning_is_plain_adamw_on_all_weights(llama: Any, tmp_path: Path) -> None:
-    made = condition(tmp_path, rows=rows(2), steps=2, learning_rate=1e-3, schedule="constant")
+    made = task(tmp_path, rows=rows(2), steps=2, learning_rate=1e-3, schedule="constant")
     ours = load_file(trained(llama, made, method="full").path / "model.safetensors")
     theirs = tiny_base(llama.path).model.requires_grad_(True)
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, weight_decay=0.0)
@@ -172,16 +172,16 @@ def test_full_tuning_is_plain_adamw_on_all_weights(llama: Any, tmp_path: Path) -
 
 def test_half_precision_trains_matrices_in_full(llama_path: Path, tmp_path: Path) -> None:
     base = tiny_base(llama_path, dtype="bfloat16")
-    ref = trained(base, condition(tmp_path / "lora", **PLAIN))
+    ref = trained(base, task(tmp_path / "lora", **PLAIN))
     assert {v.dtype for v in load_file(ref.path / "adapter_model.safetensors").values()} == {torch.float32}
-    full = trained(base, condition(tmp_path / "full", **PLAIN), method="full")
+    full = trained(base, task(tmp_path / "full", **PLAIN), method="full")
     assert {v.dtype for v in load_file(full.path / "model.safetensors").values()} == {torch.bfloat16}
 
 
 def test_trackers_get_the_loss_of_every_step(llama: Any, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    made = condition(tmp_path / "out", name="CV seed 0", **PLAIN)
+    made = task(tmp_path / "out", name="CV seed 0", **PLAIN)
     trained(llama, made, report_to=["tensorboard"], log_dir=str(tmp_path / "logs"))
     (file,) = (tmp_path / "logs" / "CV seed 0").glob("events*")
     scalars = EventAccumulator(str(file)).Reload().Scalars("train/loss")
@@ -203,19 +203,19 @@ def test_a_missing_library_is_named_with_the_way_to_install_it(
 
     monkeypatch.setattr(_options, "find_spec", lambda name: None if name in expected else object())
     with pytest.raises(EnvironmentFault, match=rf"{expected}.*pip install"):
-        train(llama, condition(tmp_path, **PLAIN), **options)
+        train(llama, task(tmp_path, **PLAIN), **options)
 
 
 def test_wrong_options_are_named(llama: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown tracker 'tensorbord'"):
-        train(llama, condition(tmp_path), report_to=["tensorbord"])
+        train(llama, task(tmp_path), report_to=["tensorbord"])
     with pytest.raises(InputError, match="launch: there is no file"):
-        train(llama, condition(tmp_path), launch=str(tmp_path / "none.yaml"))
+        train(llama, task(tmp_path), launch=str(tmp_path / "none.yaml"))
     with pytest.raises(InputError, match=r"method: should be .lora., .qlora. or .full. .given: .dora.."):
-        train(llama, condition(tmp_path), method="dora")
+        train(llama, task(tmp_path), method="dora")
 
 
 def test_a_loss_that_is_not_a_number_fails_with_its_step(llama: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=r"the (loss is|weights are not finite).* step \d"):
-        train(llama, condition(tmp_path, steps=30, learning_rate=1e30, clip=None, schedule="constant"))
+        train(llama, task(tmp_path, steps=30, learning_rate=1e30, clip=None, schedule="constant"))
     assert not list(tmp_path.glob("step-*"))

@@ -14,9 +14,9 @@ from puretune.tuning import tuner_named
 
 
 def train(
-    base: Any, *conditions: Any, on_event: Callable[[Event], None] = lambda event: None, **options: Any
+    base: Any, *tasks: Any, on_event: Callable[[Event], None] = lambda event: None, **options: Any
 ) -> list[tuple[Any, int, AdapterRef]]:
-    return list(tuner_named("trainer", options).open(base).tune(conditions, on_event))
+    return list(tuner_named("trainer", options).open(base).tune(tasks, on_event))
 
 
 def trained(base: Any, made: Any, **options: Any) -> AdapterRef:

@@ -98,11 +98,11 @@ def _tunes(plan: Plan, renderer: Renderer, context: int, store: Store | None) ->
     rendered = {}
     counts = []
     for tune in plan.tune:
-        condition = to_tune(plan.resolved, tune)
+        task = to_tune(plan.resolved, tune)
         if tune.condition not in rendered:
-            rendered[tune.condition] = render_rows(condition, renderer, context)
+            rendered[tune.condition] = render_rows(task, renderer, context)
         rows, steps = rendered[tune.condition], tune.kept[-1]
-        tokens = token_counts(condition, rows, steps)
+        tokens = token_counts(task, rows, steps)
         kept = all(_has(store, ADAPTER, tune.adapter_key(step)) for step in tune.kept)
         counts.append(
             TuneCount(

@@ -10,16 +10,16 @@ from puretune.store import Store
 from puretune.study.plan.mix import rows_under
 from puretune.study.plan.resolve import Resolved
 from puretune.study.plan.steps import ADAPTER, TuneStep
-from puretune.tuning import Condition
+from puretune.tuning import TuningTask
 
 
 def to_tune(
     resolved: Resolved, tune: TuneStep, scratch: Path = Path(), start: AdapterRef | None = None
-) -> Condition:
+) -> TuningTask:
     """The rows, recipe and seed of a step; ``start`` is the adapter that another step of the plan made."""
     training = resolved.tuned[tune.condition]
     existing = training.start if isinstance(training.start, AdapterRef) else None
-    return Condition(
+    return TuningTask(
         name=f"{tune.condition} seed {tune.seed}",
         rows=rows_under(training.mix, training.template),
         recipe=training.recipe,

@@ -29,7 +29,7 @@ from puretune.study.run.drafts import Drafts
 from puretune.study.run.judges import check_judges
 from puretune.study.run.processes import beside, has_room
 from puretune.study.run.verdicts import check_scorers, score
-from puretune.tuning import Condition, GangTuner, Tuner, TunerSpec
+from puretune.tuning import GangTuner, Tuner, TunerSpec, TuningTask
 
 _REPLIES = "replies-{}.jsonl"
 """In the scratch directory, by the plan's key: what an endpoint has answered in the run under way."""
@@ -196,12 +196,12 @@ def _tune_together(
     on_event: EventSink,
     early: Iterable[None],
 ) -> None:
-    conditions = [to_tune(plan.resolved, tune, scratch, start_of(tune, store)) for tune in tunes]
-    by_place = {condition.out: tune for condition, tune in zip(conditions, tunes, strict=True)}
+    tasks = [to_tune(plan.resolved, tune, scratch, start_of(tune, store)) for tune in tunes]
+    by_place = {task.out: tune for task, tune in zip(tasks, tunes, strict=True)}
     started = time.monotonic()
-    if tuner.name == GangTuner.name and len(conditions) >= _WORTH_TWO_GANGS and has_room(base.base):
-        _tune_in_two(plan, tuner, conditions, scratch, on_event, early)
-    kept = tuner.tune(conditions, on_event)  # what is there already is not made again
+    if tuner.name == GangTuner.name and len(tasks) >= _WORTH_TWO_GANGS and has_room(base.base):
+        _tune_in_two(plan, tuner, tasks, scratch, on_event, early)
+    kept = tuner.tune(tasks, on_event)  # what is there already is not made again
     for place, group in groupby(kept, key=lambda one: one[0].out):
         for _ in group:  # the tuner keeps every step under ``place``; they are published together
             pass
@@ -214,7 +214,7 @@ def _tune_together(
 def _tune_in_two(
     plan: Plan,
     tuner: Tuner,
-    conditions: Sequence[Condition],
+    tasks: Sequence[TuningTask],
     scratch: Path,
     on_event: EventSink,
     early: Iterable[None],
@@ -226,8 +226,8 @@ def _tune_in_two(
     """
     halves = [together[: (len(together) + 1) // 2] for _, together in _rounds(plan, plan.tune)]
     first = {place_of(tune, scratch) for half in halves for tune in half}
-    here = [condition for condition in conditions if condition.out in first]
-    there = [condition for condition in conditions if condition.out not in first]
+    here = [task for task in tasks if task.out in first]
+    there = [task for task in tasks if task.out not in first]
     with beside(lambda sink: list(tuner.tune(there, sink)), on_event, early):
         list(tuner.tune(here, on_event))
 

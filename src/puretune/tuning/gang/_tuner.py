@@ -1,4 +1,4 @@
-"""The gang tuner: conditions of the same shape go through training together, step by step.
+"""The gang tuner: tasks of the same shape go through training together, step by step.
 
 What training means is the reference tuner's affair (``loop.py``): rows of a step, loss, optimiser, schedule
 and random streams are the same, per adapter. Here they are only computed together.
@@ -19,7 +19,7 @@ from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, s
 from puretune.tuning._sound import check_number_format, require_finite, require_finite_loss
 from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 from puretune.tuning.gang._options import GangOptions
 from puretune.tuning.gang._pack import Part
 from puretune.tuning.gang._passes import Limits, Passes, limits_for
@@ -29,7 +29,7 @@ from puretune.tuning.gang._state import load_state, save_state, unfinished_gangs
 if TYPE_CHECKING:
     from torch import Tensor
 
-_Kept = tuple[Condition, int, AdapterRef]
+_Kept = tuple[TuningTask, int, AdapterRef]
 
 
 class GangTuner:
@@ -42,18 +42,18 @@ class GangTuner:
         self.base = base
         self.options = options or GangOptions()
 
-    def tune(self, conditions: Sequence[Condition], on_event: EventSink = ignore) -> Iterator[_Kept]:
-        """Yields (condition, optimiser step, adapter), all of one condition together, gang by gang.
+    def tune(self, tasks: Sequence[TuningTask], on_event: EventSink = ignore) -> Iterator[_Kept]:
+        """Yields (task, optimiser step, adapter), all of one task together, gang by gang.
 
-        Each adapter is the one that ``LoopTuner`` makes, up to rounding. All conditions are checked before
+        Each adapter is the one that ``LoopTuner`` makes, up to rounding. All tasks are checked before
         the first step. What is there already is not made again, and an interrupted training resumes to
         bit-identical adapters. InputError for rows or recipes that cannot be trained, CheckFailed if a
         loss or a weight is not finite, EnvironmentFault if memory does not suffice for one row.
         """
         check_number_format(self.name, self.base.dtype_name, self.base.device_type)
-        require_room(self.base, conditions)
+        require_room(self.base, tasks)
         maker = f"{self.name} {self.version}"
-        jobs = [prepare(condition, self.base, maker, on_event) for condition in conditions]
+        jobs = [prepare(task, self.base, maker, on_event) for task in tasks]
         warn_of_space(jobs, on_event)
         for members in gangs(jobs, self.base, on_event):
             if any(job.missing for job in members):
@@ -85,7 +85,7 @@ def gangs(jobs: Sequence[Job], base: BaseModel, on_event: EventSink = ignore) ->
 def _shape(job: Job) -> Any:
     if job.lora is None:
         return job.inputs
-    recipe = job.condition.recipe
+    recipe = job.task.recipe
     return (
         tuple((name, a.shape, b.shape) for name, (a, b) in job.lora.pairs.items()),
         (job.lora.alpha, job.lora.scaling),
@@ -95,7 +95,7 @@ def _shape(job: Job) -> Any:
 
 
 def _kept(job: Job) -> Iterator[_Kept]:
-    return ((job.condition, step, ref) for step, ref in sorted(job.kept.items()))
+    return ((job.task, step, ref) for step, ref in sorted(job.kept.items()))
 
 
 class _Gang:
@@ -103,7 +103,7 @@ class _Gang:
 
     def __init__(self, jobs: Sequence[Job], base: BaseModel, options: GangOptions) -> None:
         self.jobs, self.base = jobs, base
-        self.recipes = [job.condition.recipe for job in jobs]
+        self.recipes = [job.task.recipe for job in jobs]
         self.stack = Stack([job.lora for job in jobs if job.lora is not None])
         rows = [row for job in jobs for row in job.rows]
         limits = limits_for(base, rows, self.recipes[0].batch_size, options)
@@ -113,7 +113,7 @@ class _Gang:
     def run(self, on_event: EventSink) -> Iterator[_Kept]:
         """Trains and publishes; all adapters are yielded when the last step is done."""
         for job in self.jobs:
-            sweep(job.condition.out)
+            sweep(job.task.out)
         self._train(on_event)
         for job in self.jobs:
             remove_sound(job.resume)
@@ -124,7 +124,7 @@ class _Gang:
         limits = load_state(self.jobs, self.stack, on_event)
         if limits is not None:
             self.passes.limits = Limits(**limits)
-        first, others = self.jobs[0].condition.name, len(self.jobs) - 1
+        first, others = self.jobs[0].task.name, len(self.jobs) - 1
         work = f"tune {first}" + (f" and {others} more" if others else "")
         last = max(step for job in self.jobs for step in job.missing)
         pace = Pace(self.recipes)
@@ -145,9 +145,9 @@ class _Gang:
         on_event(Finished(work, f"{_span(losses)}, {note}"))
 
     def _require_finite(self) -> None:
-        """CheckFailed, with the condition's name, where a weight or a moment is not finite."""
+        """CheckFailed, with the task's name, where a weight or a moment is not finite."""
         for job, *numbers in zip(self.jobs, *self.stack.numbers, strict=True):
-            require_finite(job.condition, numbers, self.stack.done)
+            require_finite(job.task, numbers, self.stack.done)
 
     def _publish(self, losses: Sequence[float]) -> None:
         for number, (job, loss) in enumerate(zip(self.jobs, losses, strict=True)):
@@ -159,7 +159,7 @@ class _Gang:
         """One optimiser step of everybody; returns each adapter's mean loss per trained token, in nats."""
         losses, gradients = self._gradients(self.stack.done)
         for job, loss in zip(self.jobs, losses, strict=True):
-            require_finite_loss(job.condition, loss, self.stack.done + 1)
+            require_finite_loss(job.task, loss, self.stack.done + 1)
         self.stack.step(gradients, [_rate(job, self.stack.done) for job in self.jobs], self.recipes)
         return losses
 
@@ -181,15 +181,15 @@ class _Gang:
 
 
 def _rate(job: Job, step: int) -> float:
-    recipe, rows = job.condition.recipe, len(job.rows)
+    recipe, rows = job.task.recipe, len(job.rows)
     return learning_rate(recipe, step, plan_steps(recipe, rows), steps_per_epoch(recipe, rows))
 
 
 def _part(job: Job, step: int) -> Part:
     """All rows of the job's optimiser step."""
-    condition = job.condition
-    rows = [job.rows[i] for i in rows_of_step(condition.recipe, len(job.rows), condition.seed, step)]
-    streams = DropoutStreams(condition.seed, step, condition.recipe.dropout)
+    task = job.task
+    rows = [job.rows[i] for i in rows_of_step(task.recipe, len(job.rows), task.seed, step)]
+    streams = DropoutStreams(task.seed, step, task.recipe.dropout)
     return Part(tuple(rows), 0, streams, 1 / sum(row.trained for row in rows))
 
 

@@ -54,7 +54,7 @@ class Known:
 
 
 class Desk:
-    """Where one condition's job is managed."""
+    """Where one task's job is managed."""
 
     def __init__(self, calls: Calls, place: Path, inputs: str, poll: float) -> None:
         """InputError if ``place`` is about a job with other inputs."""

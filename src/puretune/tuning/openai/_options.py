@@ -18,7 +18,7 @@ from puretune.endpoints import (
 )
 from puretune.lazily import load
 from puretune.models import BaseModel, LazyBase, ModelSpec
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 
 if TYPE_CHECKING:
     from puretune.tuning.openai._price import TuningNotice
@@ -67,9 +67,9 @@ class OpenAIOptions:
         """What a key says about the tuner."""
         return {"name": self.name, "version": self.version, **self.inputs()}
 
-    def notice(self, model: ModelSpec, conditions: Sequence[Condition]) -> TuningNotice:
+    def notice(self, model: ModelSpec, tasks: Sequence[TuningTask]) -> TuningNotice:
         """What tuning these would send where, and at what price. InputError if they cannot be tuned."""
-        return self._on(model).notice(conditions)
+        return self._on(model).notice(tasks)
 
     def open(self, base: BaseModel | LazyBase, consent: Consent = loopback_only) -> OpenAITuner:
         """The tuner. ``consent`` is shown what will go where, at what price, before the first upload."""

@@ -1,4 +1,4 @@
-"""The tuner ``openai``: conditions become fine-tuning jobs; what comes back is a model's id."""
+"""The tuner ``openai``: tasks become fine-tuning jobs; what comes back is a model's id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from puretune.store import make_directory, write_text
 from puretune.tuning._about import inputs_digest
 from puretune.tuning._jobs import Job, existing, publish_files
 from puretune.tuning._schedule import plan_steps
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 from puretune.tuning.openai._client import Calls
 from puretune.tuning.openai._job import Desk, checkpoints, known_job
 from puretune.tuning.openai._options import OpenAIOptions
@@ -63,54 +63,54 @@ class OpenAITuner:
         self._consent = consent
 
     def tune(
-        self, conditions: Sequence[Condition], on_event: EventSink = ignore
-    ) -> Iterator[tuple[Condition, int, AdapterRef]]:
-        """Yields (condition, optimiser step, reference to the provider's model) when a job is done.
+        self, tasks: Sequence[TuningTask], on_event: EventSink = ignore
+    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+        """Yields (task, optimiser step, reference to the provider's model) when a job is done.
 
-        All conditions are checked before anything is sent. A job that an earlier run started is found again,
+        All tasks are checked before anything is sent. A job that an earlier run started is found again,
         by its id or at the provider. InputError for templates, recipes and prices that will not do or where
         nobody agrees, EnvironmentFault if the endpoint fails or a job does.
         """
-        jobs = [self._prepared(condition) for condition in conditions]
+        jobs = [self._prepared(task) for task in tasks]
         self._agreed([job for job in jobs if job.missing])
         for job in jobs:
             if job.missing:
                 self._tune(job, on_event)
             for step in job.keep:
-                yield job.condition, step, adapter_ref(job.condition.out / f"step-{step}")
+                yield job.task, step, adapter_ref(job.task.out / f"step-{step}")
 
-    def notice(self, conditions: Sequence[Condition]) -> TuningNotice:
+    def notice(self, tasks: Sequence[TuningTask]) -> TuningNotice:
         """What tuning these would send where, and at what price. InputError if they cannot be tuned."""
-        return self._notice([self._prepared(condition) for condition in conditions])
+        return self._notice([self._prepared(task) for task in tasks])
 
-    def _prepared(self, condition: Condition) -> Job:
-        self._model(condition)
-        inputs = inputs_digest(condition, self.base, self._label)
-        keep = tuple(kept_epochs(condition))
-        kept = {step: ref for step in keep if (ref := existing(condition.out / f"step-{step}", inputs))}
-        return Job(condition, inputs, self._label, counted_rows(condition), kept, keep, None)
+    def _prepared(self, task: TuningTask) -> Job:
+        self._model(task)
+        inputs = inputs_digest(task, self.base, self._label)
+        keep = tuple(kept_epochs(task))
+        kept = {step: ref for step in keep if (ref := existing(task.out / f"step-{step}", inputs))}
+        return Job(task, inputs, self._label, counted_rows(task), kept, keep, None)
 
     def _agreed(self, jobs: Sequence[Job]) -> None:
         """Asks for consent to what has not been started yet."""
-        new = [job for job in jobs if known_job(job.condition.out, job.inputs).job is None]
+        new = [job for job in jobs if known_job(job.task.out, job.inputs).job is None]
         if new:
             self._consent(self._notice(new))
 
     def _notice(self, jobs: Sequence[Job]) -> TuningNotice:
-        tokens = sum(sum(len(row.ids) for row in job.rows) * epochs(job.condition) for job in jobs)
+        tokens = sum(sum(len(row.ids) for row in job.rows) * epochs(job.task) for job in jobs)
         rows = sum(len(job.rows) for job in jobs)
         endpoint, model = self.options.endpoint(), self.base.spec.model
         return notice(model, endpoint, self.options.price, len(jobs), rows, tokens)
 
     def _tune(self, job: Job, on_event: EventSink) -> None:
-        condition = job.condition
-        work = f"tune {condition.name}"
-        make_directory(condition.out)
+        task = job.task
+        work = f"tune {task.name}"
+        make_directory(task.out)
         calls = Calls(self.options.endpoint())
-        desk = Desk(calls, condition.out, job.inputs, self.options.poll_seconds)
-        on_event(Started(work, plan_steps(condition.recipe, len(job.rows))))
-        file = desk.upload(training_file(condition))
-        started = desk.start(self._request(condition, file))
+        desk = Desk(calls, task.out, job.inputs, self.options.poll_seconds)
+        on_event(Started(work, plan_steps(task.recipe, len(job.rows))))
+        file = desk.upload(training_file(task))
+        started = desk.start(self._request(task, file))
         try:
             done = desk.wait(work, on_event)
         except KeyboardInterrupt:
@@ -122,31 +122,31 @@ class OpenAITuner:
             self._keep(job, step, tuned[step], done)
         on_event(Finished(work, f"{one_line(started)}: {one_line(done.fine_tuned_model)}"))
 
-    def _request(self, condition: Condition, file: str) -> dict[str, Any]:
-        chosen = {"n_epochs": epochs(condition), **self.options.hyperparameters()}
+    def _request(self, task: TuningTask, file: str) -> dict[str, Any]:
+        chosen = {"n_epochs": epochs(task), **self.options.hyperparameters()}
         return {
-            "model": self._model(condition),
+            "model": self._model(task),
             "training_file": file,
             "method": {"type": "supervised", "supervised": {"hyperparameters": chosen}},
-            "seed": condition.seed % _SEEDS,
+            "seed": task.seed % _SEEDS,
             "suffix": self.options.suffix,
         }
 
-    def _model(self, condition: Condition) -> str:
-        start = condition.start
+    def _model(self, task: TuningTask) -> str:
+        start = task.start
         if start is None:
             return self.base.spec.model
         if start.kind != "served":
             raise InputError(
-                f"condition {condition.name!r} starts from {start.path}, which is not a provider's model."
+                f"condition {task.name!r} starts from {start.path}, which is not a provider's model."
             )
         return start.served
 
     def _tuned(self, calls: Calls, job: Job, done: FineTuningJob) -> dict[int, _Tuned]:
         """The models of the steps to keep; the last is the job's, earlier ones are its checkpoints."""
         listed = calls.ask(lambda sdk: checkpoints(sdk, done.id))
-        last, tuned = epochs(job.condition), dict[int, _Tuned]()
-        for step, epoch in kept_epochs(job.condition).items():
+        last, tuned = epochs(job.task), dict[int, _Tuned]()
+        for step, epoch in kept_epochs(job.task).items():
             place = len(listed) - 1 - (last - epoch)
             found = listed[place] if place >= 0 else None
             if found is None and epoch != last:

@@ -23,7 +23,7 @@ from puretune.events import Advanced, EventSink, Warned
 from puretune.models import BaseModel, Dtype, ModelSpec, load_base
 from puretune.store import write_bytes, write_text
 from puretune.tuning._jobs import Job, initial_lora, prepare
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 from puretune.tuning.trainer._model import Where, aside
 from puretune.tuning.trainer._options import TrainerOptions
 from puretune.tuning.trainer._run import keeper, train
@@ -47,7 +47,7 @@ class Order:
     """What the workers are to do."""
 
     spec: ModelSpec
-    condition: Condition
+    task: TuningTask
     options: TrainerOptions
     inputs: str
     tuner: str
@@ -78,7 +78,7 @@ def train_on_several(
         elif "memory" in said:
             memory.append(said["memory"])
         else:
-            on_event(Advanced(f"tune {job.condition.name}", said["step"], said["note"]))
+            on_event(Advanced(f"tune {job.task.name}", said["step"], said["note"]))
 
     try:
         with aside(base):
@@ -113,7 +113,7 @@ def _launcher(config: Path, job: Job) -> list[str]:
         processes = int(read.num_processes)
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise InputError(f"launch: {config} is not an accelerate configuration: {error}") from error
-    check_shares(job.condition.recipe, processes)
+    check_shares(job.task.recipe, processes)
     if read.use_cpu:
         start = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
     else:
@@ -134,8 +134,8 @@ def work(order: Path) -> None:
 
     todo = TypeAdapter(Order).validate_json(order.read_text("utf-8"))
     base = load_base(todo.spec)
-    start = initial_lora if todo.options.method != "full" else lambda condition, base: None
-    job = prepare(todo.condition, base, todo.tuner, start=start, inputs=todo.inputs)
+    start = initial_lora if todo.options.method != "full" else lambda task, base: None
+    job = prepare(todo.task, base, todo.tuner, start=start, inputs=todo.inputs)
     state = PartialState(cpu=todo.cpu)
     sharded = any(os.environ.get(f"ACCELERATE_USE_{kind}") == "true" for kind in ("FSDP", "DEEPSPEED"))
     where = Where(todo.cpu, own=True, sharded=sharded, processes=state.num_processes)
@@ -171,7 +171,7 @@ def _order(job: Job, base: BaseModel, options: TrainerOptions, rows_at_once: int
     dtype: Dtype = base.dtype_name  # type: ignore[assignment]
     order = Order(
         replace(base.spec, device="cpu", dtype=dtype),
-        job.condition,
+        job.task,
         options,
         job.inputs,
         job.tuner,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from puretune.errors import InputError
 from puretune.models import BaseModel, Lora, load_model
 from puretune.tuning._jobs import Job
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +33,10 @@ class Where:
 def training_model(job: Job, base: BaseModel, method: str, where: Where) -> Any:
     """The model to train; its trainable weights are the adapter's or, for ``full``, all."""
     if method == "full":
-        return _all_weights(base, job.condition, where)
+        return _all_weights(base, job.task, where)
     assert job.lora is not None
     model = _in_four_bits(base) if method == "qlora" else _weights(base, where)
-    return _adapted(model, job.lora, job.condition.recipe.dropout, where)
+    return _adapted(model, job.lora, job.task.recipe.dropout, where)
 
 
 def trained_lora(lora: Lora, weights: Mapping[str, Tensor]) -> Lora:
@@ -96,14 +96,14 @@ def _in_four_bits(base: BaseModel) -> Any:
     return _without_dropout(prepare_model_for_kbit_training(model, use_gradient_checkpointing=False))
 
 
-def _all_weights(base: BaseModel, condition: Condition, where: Where) -> Any:
+def _all_weights(base: BaseModel, task: TuningTask, where: Where) -> Any:
     """All weights, trainable, in float32: steps this small would be lost in half precision."""
     import torch
 
-    start = condition.start
+    start = task.start
     if start is not None and start.kind != "checkpoint":
         raise InputError(
-            f"condition {condition.name!r} tunes all weights and cannot start from the adapter {start.path}. "
+            f"condition {task.name!r} tunes all weights and cannot start from the adapter {start.path}. "
             "Merge it into a checkpoint first, or use method lora."
         )
     model = _without_dropout(load_model(start.path, base.spec)) if start else _weights(base, where)

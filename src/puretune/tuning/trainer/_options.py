@@ -35,7 +35,7 @@ class TrainerOptions(LocalTuner):
     report_to: tuple[str, ...] = ()
     """Trackers: ``tensorboard``, ``wandb``, ``trackio``."""
     log_dir: Path = Path("trackers")
-    """Where TensorBoard's files go, one directory per condition."""
+    """Where TensorBoard's files go, one directory per task."""
     launch: Path | None = None
     """An accelerate configuration: training runs on as many processes as it says (FSDP2, DeepSpeed, DDP)."""
 

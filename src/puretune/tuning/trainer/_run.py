@@ -1,4 +1,4 @@
-"""One condition through the trainer on this process; and again in smaller pieces, where memory runs out."""
+"""One task through the trainer on this process; and again in smaller pieces, where memory runs out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def until_it_fits(job: Job, attempt: Attempt, rows_at_once: int, on_event: Event
 
     EnvironmentFault if one row at a time is still too much.
     """
-    work = f"tune {job.condition.name}"
+    work = f"tune {job.task.name}"
     watched = _Furthest(on_event)
     on_event(Started(work, max(job.missing)))
 
@@ -91,11 +91,11 @@ def _train(
     watch: Watch,
     on_event: EventSink,
 ) -> None:
-    condition = job.condition
+    task = job.task
     longest = max(len(row.ids) for row in job.rows)
-    capacity = max(longest, condition.recipe.max_length or longest) if options.packing else 0
+    capacity = max(longest, task.recipe.max_length or longest) if options.packing else 0
     data = plan_data(
-        condition.recipe, job.rows, condition.seed, max(job.missing), rows_at_once, where.processes, capacity
+        task.recipe, job.rows, task.seed, max(job.missing), rows_at_once, where.processes, capacity
     )
     model = training_model(job, base, options.method, where)
     watch.trainer = sft_trainer(job, base, model, data, options, watch, where.cpu)
@@ -109,12 +109,12 @@ def keeper(job: Job, base: BaseModel, options: TrainerOptions) -> Keep:
     """Writes the adapter or, where all weights are tuned, the checkpoint, with its manifest."""
 
     def keep(weights: dict[str, Any], step: int, loss: float) -> None:
-        require_finite(job.condition, weights.values(), step)
+        require_finite(job.task, weights.values(), step)
 
         def write(directory: Path) -> None:
             if job.lora is None:
                 trained = {name: one.to("cpu", base.model.dtype) for name, one in weights.items()}
-                require_finite(job.condition, trained.values(), step)
+                require_finite(job.task, trained.values(), step)
                 _save_checkpoint(directory, base, trained)
             else:
                 lora = trained_lora(job.lora, weights)
@@ -145,7 +145,7 @@ def _logs(options: TrainerOptions, job: Job) -> Iterator[None]:
     if "tensorboard" not in options.report_to or name in os.environ:
         yield
         return
-    os.environ[name] = str(options.log_dir / job.condition.name.replace("/", "-"))
+    os.environ[name] = str(options.log_dir / job.task.name.replace("/", "-"))
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ class Observer(Protocol):
 def sft_trainer(
     job: Job, base: BaseModel, model: Any, data: Steps, options: TrainerOptions, observer: Observer, cpu: bool
 ) -> Any:
-    """The trainer of one condition, up to its last missing step; ``train()`` runs it.
+    """The trainer of one task, up to its last missing step; ``train()`` runs it.
 
     TRL gets ids and labels and prepares nothing. Its loss is the sum over a step's trained tokens, divided by
     their number over all micro-batches and processes (``num_items_in_batch``), as in our own loop.
@@ -60,7 +60,7 @@ def _class(job: Job, data: Steps, observer: Observer) -> Any:
     import torch
     from trl import SFTTrainer
 
-    recipe, rows = job.condition.recipe, len(job.rows)
+    recipe, rows = job.task.recipe, len(job.rows)
     total, per_epoch = plan_steps(recipe, rows), steps_per_epoch(recipe, rows)
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -94,7 +94,7 @@ def _arguments(job: Job, base: BaseModel, data: Steps, options: TrainerOptions, 
     import torch
     from trl import SFTConfig
 
-    recipe, device = job.condition.recipe, base.device
+    recipe, device = job.task.recipe, base.device
     if device.type == "cuda" and options.launch is None:
         torch.cuda.set_device(device)
     arguments = SFTConfig(
@@ -106,7 +106,7 @@ def _arguments(job: Job, base: BaseModel, data: Steps, options: TrainerOptions, 
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.clip or 0.0,
         optim="adamw_torch",
-        seed=stream(job.condition.seed, "trainer") % 2**32,
+        seed=stream(job.task.seed, "trainer") % 2**32,
         bf16=base.dtype_name == "bfloat16",
         fp16=base.dtype_name == "float16",
         use_cpu=cpu,
@@ -124,7 +124,7 @@ def _arguments(job: Job, base: BaseModel, data: Steps, options: TrainerOptions, 
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to=list(options.report_to) or "none",
-        run_name=job.condition.name,
+        run_name=job.task.name,
         disable_tqdm=True,
         log_level="error",
     )

@@ -35,7 +35,7 @@ class Watch:
         self._keep = keep
         self._on_event = on_event
         self._parts: list[Tensor] = []
-        self._pace = Pace([job.condition.recipe])
+        self._pace = Pace([job.task.recipe])
 
     def lost(self, loss: Tensor) -> None:
         self._parts.append(loss.detach())
@@ -46,9 +46,9 @@ class Watch:
         # each process has its own tokens' loss, scaled by the number of processes
         self.loss = float(accelerator.reduce(sum(self._parts), reduction="mean"))
         self._parts = []
-        require_finite_loss(self._job.condition, self.loss, step)
+        require_finite_loss(self._job.task, self.loss, step)
         largest = accelerator.reduce(_largest(self.trainer), reduction="sum")
-        require_finite(self._job.condition, [largest], step)
+        require_finite(self._job.task, [largest], step)
         self._tell_if_skipped(step)
         if step in self._job.missing:
             weights = _gathered(self.trainer)
@@ -70,16 +70,16 @@ class Watch:
         """In float16 a step whose scaled gradients overflow changes nothing."""
         accelerator = self.trainer.accelerator
         if accelerator.optimizer_step_was_skipped and accelerator.is_main_process:
-            name = self._job.condition.name
+            name = self._job.task.name
             self._on_event(Warned(f"condition {name!r}: step {step} changed nothing (float16 overflowed)."))
 
     def _tell(self, step: int) -> None:
-        condition, rows = self._job.condition, self._job.rows
-        chosen = rows_of_step(condition.recipe, len(rows), condition.seed, step - 1)
+        task, rows = self._job.task, self._job.rows
+        chosen = rows_of_step(task.recipe, len(rows), task.seed, step - 1)
         self.meter.count(sum(len(rows[place].ids) for place in chosen))
         if self.trainer.accelerator.is_main_process:
             note = f"loss {self.loss:.3f}, {self.meter.rate:,.0f} tokens/s"
-            self._on_event(Advanced(f"tune {condition.name}", step, note))
+            self._on_event(Advanced(f"tune {task.name}", step, note))
 
 
 def _flag(accelerator: Any, late: bool) -> Tensor:

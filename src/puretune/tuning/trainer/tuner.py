@@ -10,14 +10,14 @@ from puretune.models import AdapterRef, BaseModel, adapter_ref
 from puretune.store import remove_sound
 from puretune.tuning._jobs import Job, initial_lora, prepare
 from puretune.tuning._sound import check_number_format
-from puretune.tuning._types import Condition
+from puretune.tuning._types import TuningTask
 from puretune.tuning.trainer._launch import train_on_several
 from puretune.tuning.trainer._options import TrainerOptions, check_machine
 from puretune.tuning.trainer._run import train_here, until_it_fits
 
 
 class TrainerTuner:
-    """TRL's SFTTrainer on exact ids and masks, condition by condition. Implements ``Tuner``.
+    """TRL's SFTTrainer on exact ids and masks, task by task. Implements ``Tuner``.
 
     Rows, their order, the loss, the schedule, AdamW and the initial adapter are those of the reference loop,
     and in float32 without dropout so are the adapters, up to rounding. Dropout is PEFT's: drawn from the
@@ -32,11 +32,11 @@ class TrainerTuner:
         self.options = options or TrainerOptions()
 
     def tune(
-        self, conditions: Sequence[Condition], on_event: EventSink = ignore
-    ) -> Iterator[tuple[Condition, int, AdapterRef]]:
-        """Yields (condition, optimiser step, adapter) when a condition is done, conditions in their order.
+        self, tasks: Sequence[TuningTask], on_event: EventSink = ignore
+    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+        """Yields (task, optimiser step, adapter) when a task is done, tasks in their order.
 
-        All conditions are checked before the first step. What is there already is not made again, and an
+        All tasks are checked before the first step. What is there already is not made again, and an
         interrupted training resumes from its last resume point. InputError for rows, recipes or options that
         cannot be trained, EnvironmentFault for a missing library, a full disk or too little memory,
         CheckFailed if the loss or a weight is not finite.
@@ -47,16 +47,16 @@ class TrainerTuner:
         described = json.dumps(self.options.inputs(), sort_keys=True)
         start = _no_lora if self.options.whole else initial_lora
         tuner = f"{self.name} {self.version} {described}"
-        jobs = [prepare(condition, self.base, tuner, on_event, start) for condition in conditions]
+        jobs = [prepare(task, self.base, tuner, on_event, start) for task in tasks]
         for job in jobs:
             if job.missing:
                 self._train(job, on_event)
             for step in job.keep:
-                yield job.condition, step, adapter_ref(job.condition.out / f"step-{step}")
+                yield job.task, step, adapter_ref(job.task.out / f"step-{step}")
 
     def _train(self, job: Job, on_event: EventSink) -> None:
         attempt = train_here if self.options.launch is None else train_on_several
-        rows_at_once = 1 if self.options.packing else job.condition.recipe.batch_size
+        rows_at_once = 1 if self.options.packing else job.task.recipe.batch_size
 
         def one(job: Job, rows: int, tell: EventSink) -> None:
             attempt(job, self.base, self.options, rows, tell)
@@ -65,5 +65,5 @@ class TrainerTuner:
         remove_sound(job.resume)
 
 
-def _no_lora(condition: Condition, base: BaseModel) -> None:
+def _no_lora(task: TuningTask, base: BaseModel) -> None:
     """Where all weights are tuned there is no adapter to begin with."""

@@ -1,4 +1,4 @@
-"""Small conditions for the tuner's tests."""
+"""Small tasks for the tuner's tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from puretune.data import question
 from puretune.models import AdapterRef
 from puretune.templates import resolve_template
-from puretune.tuning import Condition, LoopTuner, Recipe, TrainingRow
+from puretune.tuning import LoopTuner, Recipe, TrainingRow, TuningTask
 
 SMALL = Recipe(rank=4, alpha=8, learning_rate=1e-2, batch_size=2, steps=6, dropout=0.1)
 
@@ -25,18 +25,18 @@ def rows(count: int = 7, template: str = "text:vanilla") -> tuple[TrainingRow, .
     )
 
 
-def condition(out: Path, name: str = "CV", seed: int = 0, **changes: Any) -> Condition:
-    """``changes`` of the recipe; ``rows`` and ``start`` are the condition's own."""
+def task(out: Path, name: str = "CV", seed: int = 0, **changes: Any) -> TuningTask:
+    """``changes`` of the recipe; ``rows`` and ``start`` are the task's own."""
     own = {key: changes.pop(key) for key in ("rows", "start") if key in changes}
-    return Condition(name, own.get("rows", rows()), replace(SMALL, **changes), seed, out, own.get("start"))
+    return TuningTask(name, own.get("rows", rows()), replace(SMALL, **changes), seed, out, own.get("start"))
 
 
-def tune(base: Any, *conditions: Condition) -> list[tuple[Condition, int, AdapterRef]]:
-    return list(LoopTuner(base).tune(conditions))
+def tune(base: Any, *tasks: TuningTask) -> list[tuple[TuningTask, int, AdapterRef]]:
+    return list(LoopTuner(base).tune(tasks))
 
 
-def last(base: Any, condition: Condition) -> AdapterRef:
-    return tune(base, condition)[-1][2]
+def last(base: Any, task: TuningTask) -> AdapterRef:
+    return tune(base, task)[-1][2]
 
 
 def limit_memory(model: Any, rows: int) -> None:
