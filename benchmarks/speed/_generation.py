@@ -157,39 +157,19 @@ def answers_of(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
     return _answers(LazyBase(spec), asked)
 
 
-def as_studies_do(spec: ModelSpec, asked: Sequence[Request], drafts: bool = True) -> Tokens:
+def as_studies_do(spec: ModelSpec, asked: Sequence[Request]) -> Tokens:
     """The same in two processes, which share the loaded model."""
     base = LazyBase(replace(spec, threads=1))
     assert base.base.context_length  # loaded before there are two
-    return answered_in_two(asked, lambda some: _answers(base, some, drafts))
+    return answered_in_two(asked, lambda some: _answers(base, some))
 
 
-def _answers(base: LazyBase, asked: Sequence[Request], drafts: bool = True) -> Tokens:
-    """Queue by queue. As in a study, the last answer to a prompt under the same template, or else the last by
-    the same adapter, is the next one's draft."""
-    engine, found, last = (
-        engine_spec("local", {"drafts": drafts}).open(base),
-        dict[str, Ids](),
-        dict[tuple[str, str], Ids](),
-    )
+def _answers(base: LazyBase, asked: Sequence[Request]) -> Tokens:
+    """Queue by queue, as in a study."""
+    engine, found = engine_spec("local").open(base), dict[str, Ids]()
     for queue in queues(asked):
-        ways = queue_of(queue[0]).split("/")[::-1]  # template, adapter
-        answers: Tokens = {}
-        for one in engine.generate([_drafted(one, ways, last) for one in queue], ignore):
-            answers[one.key] = one.token_ids
-        last.update({(way, _prompt(key)): ids for key, ids in answers.items() for way in ways})
-        found |= answers
+        found |= {one.key: one.token_ids for one in engine.generate(queue, ignore)}
     return found
-
-
-def _drafted(one: Request, ways: Sequence[str], last: dict[tuple[str, str], Ids]) -> Request:
-    known = [last[way, _prompt(one.key)] for way in ways if (way, _prompt(one.key)) in last]
-    return replace(one, drafts=tuple(known[:1]))
-
-
-def _prompt(key: str) -> str:
-    """Suite and place of ``adapter/template/suite/place``."""
-    return key.split("/", 2)[2]
 
 
 def _sides(work: Work, batch: int) -> dict[str, Answering]:
@@ -201,7 +181,6 @@ def _sides(work: Work, batch: int) -> dict[str, Answering]:
         ),
         "continuous batching": lambda: _generate.continuous(work.base, work.requests),
         "puretune": lambda: as_studies_do(work.base.spec, work.requests),
-        "puretune, no drafts": lambda: as_studies_do(work.base.spec, work.requests, drafts=False),
         "puretune, one process": lambda: answers_of(work.base.spec, work.requests),
     }
 

@@ -19,7 +19,6 @@ def test_the_local_engine_is_described_without_being_started() -> None:
         "plain": True,
         "share_prefix": True,
         "refill": True,
-        "drafts": True,
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -24,8 +23,7 @@ class _Head(torch.nn.Linear):
         return super().forward(x)
 
 
-@pytest.mark.parametrize("drafts", [[(), ()], [(5, 6), (7,)]])
-def test_the_head_of_a_prompt_gets_its_input_in_one_piece(drafts: list[Any]) -> None:
+def test_the_head_of_a_prompt_gets_its_input_in_one_piece() -> None:
     config = LlamaConfig(
         vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4
     )
@@ -33,8 +31,8 @@ def test_the_head_of_a_prompt_gets_its_input_in_one_piece(drafts: list[Any]) -> 
     head = _Head(32, 300, bias=False, dtype=torch.bfloat16)
     head.weight = model.lm_head.weight
     model.lm_head = head
-    logits = PaddedRows(model, ()).enter([0, 1], [(1, 2, 3, 4), (1, 9)], drafts)
-    assert logits.shape == (sum(len(draft) + 1 for draft in drafts), 300)
+    logits = PaddedRows(model, ()).enter([0, 1], [(1, 2, 3, 4), (1, 9)])
+    assert logits.shape == (2, 300)
     assert head.in_one_piece
 
 
@@ -42,22 +40,19 @@ def test_fewer_rows_run_at_once_where_the_vocabulary_is_large() -> None:
     seen: list[int] = []
 
     class _Rows:
-        refills = forgets = False
+        refills = False
 
-        def enter(self, rows: Any, prompts: Any, drafts: Any) -> torch.Tensor:
+        def enter(self, rows: Any, prompts: Any) -> torch.Tensor:
             seen.append(len(rows))
             return torch.zeros(len(rows), 4)
 
         def step(self, tokens: Any) -> torch.Tensor:
             raise AssertionError
 
-        def forget(self, counts: Any) -> None:
-            raise AssertionError
-
         def keep(self, rows: Any) -> bool:
             return True
 
     items = [Item((1,), Decoding(max_new_tokens=1), sample) for sample in range(6)]
-    found = list(decode(_Rows(), items, frozenset(), 6, None, _LOGIT_BYTES // (4 * 3)))
+    found = list(decode(_Rows(), items, frozenset(), 6, _LOGIT_BYTES // (4 * 3)))
     assert len(found) == 6
     assert seen == [3, 3]

@@ -12,9 +12,7 @@ import pytest
 from puretune.inference import LocalEngine, Request
 from puretune.store import Store
 from puretune.study import Study, plan_study, run_study
-from puretune.study.plan.shards import answers_of
 from puretune.study.plan.steps import ANSWERS
-from puretune.study.run.drafts import Drafts, pools_of
 from puretune.tuning import LoopTuner
 from tests.study.studies import STUDY, small_study
 
@@ -89,31 +87,15 @@ def test_a_finished_study_asks_and_trains_nothing(
     assert (len(asked), len(tuned)) == done
 
 
-def test_what_another_condition_said_is_a_draft_that_a_resumed_run_gets_too(
+def test_a_resumed_run_asks_what_is_missing_in_the_batches_of_a_whole_one(
     tmp_path: Path, model: Path, asked: list[list[Request]]
 ) -> None:
     study = study_at(tmp_path, model)
     run_study(study, tmp_path / "run")
     whole = list(asked)
-    assert [all(request.drafts for request in call) for call in whole] == [False, False, *[True] * 4]
     store, steps = Store(tmp_path / "run" / "store"), plan_study(study).answer
-    untuned = [tuple(row["token_ids"]) for row in answers_of(steps[0], store)]
-    assert [request.drafts for request in whole[2]] == [(ids,) for ids in untuned]
     for step in steps[-2:]:
         shutil.rmtree(store.path(ANSWERS, step.key))
     (tmp_path / "run" / "results.json").unlink()
     run_study(study, tmp_path / "run")
     assert asked[len(whole) :] == whole[-2:]
-
-
-def test_drafts_do_not_depend_on_how_many_processes_answer(tmp_path: Path, model: Path) -> None:
-    steps = plan_study(study_at(tmp_path, model))
-    drafts = Drafts(steps, Store(tmp_path / "store"))
-    turns = [drafts.turn[pool[0].key] for pool in pools_of(steps.answer)]
-    assert turns == [0, 1, 0, 1, 0, 1]
-    for place, pool in enumerate(pools_of(steps.answer)):
-        for step in pool:
-            drafts.remember(step, [{"token_ids": [place, i]} for i in range(step.prompts)])
-    first = [drafts.of(pool[0])[0] for pool in pools_of(steps.answer)]
-    # two test templates: each process has one of them to itself, and every condition under it
-    assert first == [(), (), ((0, 0),), ((1, 0),), ((2, 0),), ((3, 0),)]

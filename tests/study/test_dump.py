@@ -52,7 +52,7 @@ def test_paths_suites_conditions_and_templates_come_back(tmp_path: Path, model: 
             {"name": "again", "path": "sums.jsonl", "scorers": ["gsm8k"], "max_new_tokens": 4},
         ],
         "decoding": {"temperature": 0.5, "top_p": 0.9, "n": 2, "max_new_tokens": 8},
-        "engine": {"name": "local", "drafts": False},
+        "engine": {"name": "local", "refill": False},
         "note": "2024-02-30",
     }
     fields["suites"][1]["source"] = fields["suites"][1].pop("path")

@@ -27,8 +27,6 @@ class Group:
     wanted: dict[Item, list[tuple[str, int]]] = field(default_factory=dict)
     shared: dict[Item, int] = field(default_factory=dict)
     """Leading tokens of an item's prompt that are said to be shared."""
-    drafts: dict[Item, tuple[int, ...]] = field(default_factory=dict)
-    """What some items' answers probably are."""
 
 
 def grouped(requests: Iterable[Request], context: int) -> list[Group]:
@@ -45,8 +43,6 @@ def grouped(requests: Iterable[Request], context: int) -> list[Group]:
             item = _item(request, sample)
             group.wanted.setdefault(item, []).append((request.key, sample))
             group.shared.setdefault(item, request.shared)
-            if sample < len(request.drafts):
-                group.drafts.setdefault(item, request.drafts[sample])
     return list(groups.values())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from puretune import memory
@@ -30,8 +30,7 @@ class LocalEngine:
     """Answers requests with the base model and adapters on it. Implements ``Engine``.
 
     Requests of one adapter and one shared prefix are a queue; rows of a batch leave when they are finished
-    and the next ones enter, and drafts are checked many tokens at once. The arguments are the fields of
-    :class:`LocalSpec`.
+    and the next ones enter. The arguments are the fields of :class:`LocalSpec`.
     """
 
     name = LocalSpec.name
@@ -46,14 +45,12 @@ class LocalEngine:
         plain: bool = True,
         share_prefix: bool = True,
         refill: bool = True,
-        drafts: bool = True,
     ) -> None:
         self.base = base
         self.batch_size = batch_size
         self.plain = plain
         self.share_prefix = share_prefix
         self.refill = refill
-        self.drafts = drafts
         self.batch_tokens = batch_tokens or _CACHE_BYTES[
             "cuda" if base.device.type == "cuda" else "cpu"
         ] // _bytes_per_token(base.model)
@@ -70,8 +67,7 @@ class LocalEngine:
         for group in groups:
             with applied(self.base, group.adapter) as model, finite(group.adapter):
                 for pool in pools(group):
-                    drafts = group.drafts if self.drafts else {}
-                    for item, ids, finish in self._items(model, pool, drafts, progress):
+                    for item, ids, finish in self._items(model, pool, progress):
                         text = self.base.renderer.parse(ids)
                         progress.advance()
                         for key, sample in group.wanted[item]:
@@ -91,7 +87,7 @@ class LocalEngine:
         """Nothing to release: the base model is its owner's."""
 
     def _items(
-        self, model: Any, pool: Pool, drafts: Mapping[Item, tuple[int, ...]], progress: _Progress
+        self, model: Any, pool: Pool, progress: _Progress
     ) -> Iterator[tuple[Item, tuple[int, ...], Finish]]:
         """All items of one pool, those that may take longest first; fewer at once when memory runs out."""
         left, size = pool.items, self._size(pool)
@@ -100,7 +96,7 @@ class LocalEngine:
             try:
                 batch = self._rows(model, pool, min(size, len(left)))
                 stops, vocabulary = self.base.renderer.stop_ids, self._vocabulary
-                for place, ids, finish in decode(batch, left, stops, size, drafts, vocabulary):
+                for place, ids, finish in decode(batch, left, stops, size, vocabulary):
                     done.add(place)
                     yield left[place], ids, finish
             except Exception as error:

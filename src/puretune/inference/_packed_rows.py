@@ -29,8 +29,6 @@ _NEAR = 5 << 19
 class PackedRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with."""
 
-    forgets = True
-
     def __init__(self, model: PlainLlama, prefix: Sequence[int], rows: int, refills: bool = True) -> None:
         self.model = model
         self.refills = refills
@@ -45,27 +43,17 @@ class PackedRows:
         with torch.inference_mode():
             self.prefix = self._prefix(prefix) if prefix else None
 
-    def enter(
-        self, rows: Sequence[int], prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]
-    ) -> Tensor:
-        """Logits after the prompts and their drafts."""
+    def enter(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Logits after the prompts."""
         for row in rows:
             self.lengths[row] = 0
-        own = [(*prompt[self.shared :], *draft) for prompt, draft in zip(prompts, drafts, strict=True)]
-        return self._forward(rows, own, [len(draft) + 1 for draft in drafts])
+        return self._forward(rows, [prompt[self.shared :] for prompt in prompts], [1] * len(rows))
 
-    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+    def step(self, tokens: Sequence[int]) -> Tensor:
         """Logits after the tokens. Free rows run along, so that nobody's keys need to be copied."""
-        for row, new in enumerate(tokens):
-            if not new:
-                self.lengths[row] = 0
-        logits = self._forward(range(len(tokens)), [new or (0,) for new in tokens], list(map(len, tokens)))
-        self.forget([0 if new else 1 for new in tokens])
-        return logits
-
-    def forget(self, counts: Sequence[int]) -> None:
-        """What is behind a row's length is ignored, and written over."""
-        self.lengths = [length - count for length, count in zip(self.lengths, counts, strict=True)]
+        self.lengths = [0 if token < 0 else at for token, at in zip(tokens, self.lengths, strict=True)]
+        new = [(max(token, 0),) for token in tokens]
+        return self._forward(range(len(tokens)), new, [int(token >= 0) for token in tokens])
 
     def keep(self, rows: Sequence[int]) -> bool:
         """Copies what remains; always possible."""

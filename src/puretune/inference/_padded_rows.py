@@ -4,8 +4,7 @@
     row 0    the prefix   | . . . its own prompt, what it has written
     row 1    the prefix   | its own longer prompt, what it has written
 
-Every row ends at the same column; the columns in between are masked and have no position. So are tokens that
-were taken back, wherever they stand, until the cache is laid out anew.
+Every row ends at the same column; the columns in between are masked and have no position.
 """
 
 from __future__ import annotations
@@ -19,17 +18,12 @@ from torch import Tensor
 
 from puretune.inference._cache import broadcast, new_cache, rearrange, replace_rows, select_rows
 
-_MASKS = ("sdpa", "eager")
-"""Kinds of attention that leave out any column that is masked; others know only of padding on the left."""
-_HOLES = 1.25
-"""Columns per token of the longest row from which on the cache is laid out anew."""
-
 
 class PaddedRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with.
 
-    Where a model needs a cache of its own kind (a sliding window, a state), nothing is shared, rows enter
-    together and no token can be taken back.
+    Where a model needs a cache of its own kind (a sliding window, a state), nothing is shared and rows enter
+    together.
     """
 
     def __init__(self, model: Any, prefix: Sequence[int], refills: bool = True) -> None:
@@ -37,44 +31,33 @@ class PaddedRows:
         self.accepts = signature(model.forward).parameters
         own = new_cache(model)
         self.refills = refills and own is not None
-        attention = getattr(model.config, "_attn_implementation", None)
-        self.forgets = own is not None and "position_ids" in self.accepts and attention in _MASKS
         self.shared = len(prefix) if own is not None else 0
         self.prefix = own
         self.cache: Any = None
         self.mask = torch.zeros((0, 0), dtype=torch.long, device=model.device)
         if self.shared:
             ids = torch.tensor([list(prefix)], device=model.device)
-            self._forward(ids, self._ones(1, self.shared), own, [1])
+            self._forward(ids, self._ones(1, self.shared), own)
 
-    def enter(
-        self, rows: Sequence[int], prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]]
-    ) -> Tensor:
-        """Logits after the prompts and their drafts. Where all rows are new, their cache is the batch's."""
-        own = [(*prompt[self.shared :], *draft) for prompt, draft in zip(prompts, drafts, strict=True)]
-        ids, mask = self._padded(own)
-        mask = torch.cat([self._ones(len(own), self.shared), mask], dim=1)
-        start = broadcast(self.model, self.prefix, len(own)) if self.shared else new_cache(self.model)
-        logits, cache = self._forward(ids, mask, start, [len(draft) + 1 for draft in drafts])
+    def enter(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Logits after the prompts. Where all rows are new, their cache is the batch's."""
+        ids, mask = self._padded([prompt[self.shared :] for prompt in prompts])
+        mask = torch.cat([self._ones(len(prompts), self.shared), mask], dim=1)
+        start = broadcast(self.model, self.prefix, len(prompts)) if self.shared else new_cache(self.model)
+        logits, cache = self._forward(ids, mask, start)
         if not self.refills or len(rows) == len(self.mask) or not len(self.mask):
             self.cache, self.mask = cache, mask
         else:
             self._replace(rows, cache, mask)
         return logits
 
-    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Logits after these tokens of each row."""
-        ids, mask = self._padded(tokens)
-        self.mask = torch.cat([self.mask, mask], dim=1)
-        logits, self.cache = self._forward(ids, self.mask, self.cache, list(map(len, tokens)))
-        return logits
-
-    def forget(self, counts: Sequence[int]) -> None:
-        """Rows end at the same column, so the last tokens of each are in the last columns."""
-        back = torch.arange(self.mask.shape[1], 0, -1, device=self.mask.device)
-        self.mask[back <= torch.tensor(counts, device=self.mask.device).unsqueeze(1)] = 0
-        if self.mask.shape[1] > _HOLES * int(self.mask.sum(1).max()):
-            self._rearrange()
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """Logits after these tokens; the mask leaves out those of free rows."""
+        new = torch.tensor(tokens, device=self.model.device).unsqueeze(1)
+        runs = (new >= 0).long()
+        self.mask = torch.cat([self.mask, runs], dim=1)
+        logits, self.cache = self._forward(new.clamp(min=0), self.mask, self.cache)
+        return logits[runs.squeeze(1).bool()]
 
     def keep(self, rows: Sequence[int]) -> bool:
         """Whether the cache could lose the others."""
@@ -112,23 +95,19 @@ class PaddedRows:
         back = torch.arange(width, 0, -1, device=self.model.device)
         return ids, (back <= lengths.unsqueeze(1)).long()
 
-    def _forward(self, ids: Tensor, mask: Tensor, cache: Any, wanted: Sequence[int]) -> tuple[Tensor, Any]:
-        """Logits after the last ``wanted`` of each row's ``ids`` [rows, tokens], row after row, and the cache
-        that all have entered."""
+    def _forward(self, ids: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Logits after the last of each row's ``ids`` [rows, tokens], and the cache that all have entered."""
         more: dict[str, Any] = {}
         if "position_ids" in self.accepts:
             positions = (mask.cumsum(-1) - 1).clamp_(min=0)
             more["position_ids"] = positions[:, -ids.shape[1] :]
         if "logits_to_keep" in self.accepts:
-            more["logits_to_keep"] = last_columns(ids, max(wanted))
+            more["logits_to_keep"] = last_columns(ids, 1)
         with torch.inference_mode():
             output = self.model(
                 input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more
             )
-        last = output.logits[:, -max(wanted) :]
-        back = torch.arange(last.shape[1], 0, -1, device=last.device)
-        asked = back <= torch.tensor(wanted, device=last.device).unsqueeze(1)
-        return last[asked], output.past_key_values
+        return output.logits[:, -1], output.past_key_values
 
     def _ones(self, rows: int, tokens: int) -> Tensor:
         return torch.ones((rows, tokens), dtype=torch.long, device=self.model.device)

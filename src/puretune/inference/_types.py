@@ -50,9 +50,6 @@ class Request:
     shared: int = 0
     """Leading tokens of the prompt that the other requests of its template begin with too. An engine may
     compute them once; no answer depends on it beyond rounding."""
-    drafts: tuple[tuple[int, ...], ...] = ()
-    """Token ids that the answers (by sample) may well be, such as another adapter's answers to the query. An
-    engine may check many of them at once; no answer depends on them beyond rounding."""
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,9 @@ class LocalSpec:
     """What all prompts of a template begin with is computed once."""
     refill: bool = True
     """The next prompts enter as soon as answers are finished; otherwise when all of a batch are."""
-    drafts: bool = True
-    """Another adapter's answer to the same query is checked, many tokens at once, before one is written."""
 
     name = "local"
-    version = "6"
+    version = "7"
     takes: ClassVar[Takes] = "ids"
     remote = False
     uses_base = True

@@ -19,8 +19,12 @@ from puretune.study.plan.prompts import Prompts
 from puretune.study.plan.resolve import ResolvedSuite
 from puretune.study.plan.shards import shard_of, suites_of
 from puretune.study.plan.steps import ADAPTER, ANSWERS, AnswerStep, Plan, Who
-from puretune.study.run.drafts import Drafts, Pool, pools_of
 from puretune.study.run.processes import beside
+
+POOL = 8
+"""Shards that are asked together, and at most lost together."""
+
+Pool = list[AnswerStep]
 
 _WORTH_TWO_PROCESSES = 8
 """Pools from which on a second process is worth its start."""
@@ -31,13 +35,12 @@ _WRITERS = 4
 
 @dataclass(frozen=True)
 class Answering:
-    """How shards of a plan are asked: of which engine, with which prompts and drafts, into which store."""
+    """How shards of a plan are asked: of which engine, with which prompts, into which store."""
 
     plan: Plan
     store: Store
     engine: Engine
     prompts: Prompts
-    drafts: Drafts
 
     def answer(self, steps: Sequence[AnswerStep], on_event: EventSink, in_two: bool = False) -> None:
         """Ask pool by pool: the shards of one adapter under one test template share their batches.
@@ -50,9 +53,10 @@ class Answering:
         asked = sum(step.prompts * suites[step.suite].decoding.n for pool in pools for step in pool)
         progress = _Progress(asked, on_event)
         if in_two and len(pools) >= _WORTH_TWO_PROCESSES:
-            others = [pool for pool in pools if self.drafts.turn[pool[0].key]]
+            there = {step.key for pool in pools_of(self.plan.answer)[1::2] for step in pool}
+            others = [pool for pool in pools if pool[0].key in there]
             with beside(lambda sink: self._ask(others, _Progress(0, sink)), progress.beside):
-                self._ask([pool for pool in pools if not self.drafts.turn[pool[0].key]], progress)
+                self._ask([pool for pool in pools if pool[0].key not in there], progress)
             pools = [pool for pool in others if not all(self.store.has(ANSWERS, step.key) for step in pool)]
         self._ask(pools, progress)
         progress.finish(asked)
@@ -73,18 +77,24 @@ class Answering:
                 each = (time.monotonic() - started) / sum(step.prompts for step in pool)
                 for step, of_step in zip(pool, answers, strict=True):
                     rows = _rows(of_step, shard_of(step, suites), suites[step.suite].decoding.n)
-                    self.drafts.remember(step, rows)
                     publish(ANSWERS, step.key, rows, {"seconds": round(each * step.prompts, 3)})
 
     def _requests(self, pool: Pool, suites: Mapping[str, ResolvedSuite]) -> list[Request]:
-        """All prompts of a pool, each with its drafts."""
+        """All prompts of a pool."""
         adapter = adapter_of(self.plan, self.store, pool[0].who)
-        found = []
-        for place, step in enumerate(pool):
-            asked = self.prompts.requests(step, adapter, suites[step.suite].decoding, place)
-            like = self.drafts.of(step)
-            found += [replace(one, drafts=some) for one, some in zip(asked, like, strict=True)]
-        return found
+        return [
+            request
+            for place, step in enumerate(pool)
+            for request in self.prompts.requests(step, adapter, suites[step.suite].decoding, place)
+        ]
+
+
+def pools_of(steps: Sequence[AnswerStep]) -> list[Pool]:
+    """The shards of each adapter and test template, in their order, at most ``POOL`` together."""
+    together: dict[tuple[Who, str], Pool] = {}
+    for step in {step.key: step for step in steps}.values():
+        together.setdefault((step.who, step.test_template), []).append(step)
+    return [shards[i : i + POOL] for shards in together.values() for i in range(0, len(shards), POOL)]
 
 
 @contextmanager

@@ -25,7 +25,6 @@ from puretune.study.plan.tuning import place_of, start_of, to_tune
 from puretune.study.run.answers import Answering
 from puretune.study.run.budgeted_judge import draw
 from puretune.study.run.choices import choose, missing_choices
-from puretune.study.run.drafts import Drafts
 from puretune.study.run.judges import check_judges
 from puretune.study.run.processes import beside, has_room
 from puretune.study.run.verdicts import check_scorers, score
@@ -62,15 +61,14 @@ def work(
         if base.spec.quantization is not None:
             whole = LazyBase(replace(base.spec, quantization=None), on_event)  # for tuning
         local = plan.resolved.engine.name == LocalSpec.name
-        drafts = Drafts(plan, store, wanted=local)
-        early = _untuned(plan, store, base, missing, prompts, drafts) if local and whole is base else ()
+        early = _untuned(plan, store, base, missing, prompts) if local and whole is base else ()
         _tune(plan, store, whole, tunes, scratch, on_event, consent, early)
         if whole is not base or not plan.resolved.engine.uses_base:
             whole.release()
         missing = [step for step in missing if not store.has(ANSWERS, step.key)]
         if missing or choices:
             kept = _replies(plan, scratch, on_event)
-            _answer(plan, store, base, prompts, drafts, missing, choices, kept, on_event)
+            _answer(plan, store, base, prompts, missing, choices, kept, on_event)
         base.release()  # judges have the memory for themselves
     score(plan, store, on_event)
     draw(plan, store, on_event)
@@ -81,7 +79,6 @@ def _answer(
     store: Store,
     base: LazyBase,
     prompts: Prompts,
-    drafts: Drafts,
     missing: Sequence[AnswerStep],
     choices: Sequence[tuple[ScoreStep, AnswerStep]],
     kept: Path,
@@ -91,7 +88,7 @@ def _answer(
     with closing(plan.resolved.engine.open(base, kept)) as engine:
         if missing:
             in_two = plan.resolved.engine.name == LocalSpec.name and has_room(base.base)
-            Answering(plan, store, engine, prompts, drafts).answer(missing, on_event, in_two)
+            Answering(plan, store, engine, prompts).answer(missing, on_event, in_two)
         choose(plan, store, engine, base, choices, on_event)
 
 
@@ -116,11 +113,10 @@ def _untuned(
     base: LazyBase,
     missing: Sequence[AnswerStep],
     prompts: Prompts,
-    drafts: Drafts,
 ) -> Iterator[None]:
     """Answers that wait for no tuning, for a second process that has tuned its part."""
     with closing(plan.resolved.engine.open(base)) as engine:
-        yield from Answering(plan, store, engine, prompts, drafts).untuned(missing)
+        yield from Answering(plan, store, engine, prompts).untuned(missing)
 
 
 def engine_notices(plan: Plan, store: Store | None) -> list[Notice]:
