@@ -36,6 +36,7 @@ ORDER = [
     "inference",
     "scoring",
     "study",
+    "strategies",
     "report",
     "deploy",
     "lab",

@@ -21,6 +21,10 @@ _GROUPS = {
     "Data": {
         "data": ("puretune.cli.data:data", "List sources; show, check and clean examples."),
         "templates": ("puretune.cli.templates:templates", "List prompt templates; show one in full."),
+        "strategies": (
+            "puretune.cli.strategies:strategies",
+            "List published defences; show what one adds to a study.",
+        ),
     },
     "Run": {
         "run": (

@@ -30,27 +30,34 @@ if TYPE_CHECKING:
     from puretune.study.plan.compute import Compute, Throughput
     from puretune.study.plan.count import Count, count
     from puretune.study.plan.steps import Plan, plan_study
+    from puretune.study.plan.strategies import STRATEGIES
     from puretune.study.run.judges import judge_notices
     from puretune.study.run.work import engine_notices, tuner_notices
+    from puretune.study.spec.expansion import Expansion, Strategy
     from puretune.study.spec.registry import find_study, named_study, study_names
     from puretune.study.spec.schema import json_schema
+    from puretune.study.spec.sections import TrainSection
     from puretune.study.spec.study import Study
 
 __all__ = [
     "SCHEMA_VERSION",
+    "STRATEGIES",
     "CellResult",
     "Comparison",
     "Compute",
     "ConditionKind",
     "Corrected",
     "Count",
+    "Expansion",
     "JudgeAgreement",
     "Matrix",
     "Plan",
     "PooledCell",
     "SampleVerdict",
+    "Strategy",
     "Study",
     "Throughput",
+    "TrainSection",
     "Transcript",
     "compare",
     "corrected",
@@ -68,6 +75,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "STRATEGIES": "plan.strategies",
+    "Expansion": "spec.expansion",
+    "Strategy": "spec.expansion",
+    "TrainSection": "spec.sections",
     "compare": "matrix.compare",
     "Compute": "plan.compute",
     "Corrected": "matrix.corrected",

@@ -34,6 +34,7 @@ from puretune.study.plan.engine import check_conditions, check_likelihoods, engi
 from puretune.study.plan.judge_budget import Allowance, allowance
 from puretune.study.plan.mix import Part
 from puretune.study.plan.scorers import AbsentScorer, on_base, scorers_of
+from puretune.study.plan.strategies import expanded
 from puretune.study.plan.templates import distinct, templates_of
 from puretune.study.plan.test_pairs import Cells, cells_of
 from puretune.study.spec.analysis import Contrast
@@ -108,6 +109,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
 
     ``dry``: for counting only, the weights of the model and of scorers, and the engine, may be missing.
     """
+    study = expanded(study)
     defined = templates_of(study)
     listed = {one.name: one for one in conditions(study, defined)}
     cells = cells_of(study, listed.values(), defined)

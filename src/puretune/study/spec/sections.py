@@ -258,6 +258,19 @@ class TunerSection(BaseModel):
         return dict(self.model_extra or {})
 
 
+class StrategySection(BaseModel):
+    """A strategy with options; each strategy defines its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    name: str
+    """The strategy's name."""
+
+    def options(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+StrategyMapping = Annotated[StrategySection, Tag("#mapping")]
 _Tuner = Annotated[TunerSection, Tag("#mapping")]
 
 

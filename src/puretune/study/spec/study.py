@@ -45,6 +45,7 @@ from puretune.study.spec.sections import (
     ModelMapping,
     ModelSection,
     Name,
+    StrategyMapping,
     SuiteMapping,
     TrainMapping,
     Tuning,
@@ -81,6 +82,12 @@ class Study(BaseModel):
     """Templates to test under."""
     pairs: tuple[str, ...] = ()
     """``CONDITION -> TEMPLATE``: only these cells, in place of every condition under every template."""
+    strategies: tuple[Annotated[Name | StrategyMapping, Discriminator(named_or_mapping)], ...] = ()
+    """Published ways to tune and serve, by name or as mappings with options (``puretune strategies list``):
+    each adds its conditions, templates and pairs."""
+    test_leakage: bool = True
+    """Whether conditions of strategies are also tested under the template they were tuned under and without a
+    safety prompt, where behaviour that was tuned in may come back."""
     suites: Annotated[
         tuple[Annotated[Name | SuiteMapping, Discriminator(named_or_mapping)], ...], Field(min_length=1)
     ]

@@ -24,7 +24,7 @@ def resolved_yaml(study: Study) -> str:
     """The study as YAML: it runs from anywhere, and its plan has the same key."""
     import yaml
 
-    content = anchored(_plain(study), working_directory())
+    content = anchored(plain_values(study), working_directory())
 
     class Dumper(yaml.SafeDumper):
         """Quotes texts with line ends that the plainer styles would read back as blanks."""
@@ -37,16 +37,16 @@ def resolved_yaml(study: Study) -> str:
     return str(yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Mappings, lists, text and numbers."""
     if isinstance(value, BaseModel):
-        return {name: _plain(item) for name, item in _of_model(value)}
+        return {name: plain_values(item) for name, item in _of_model(value)}
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(item) for name, item in _of_dataclass(value)}
+        return {name: plain_values(item) for name, item in _of_dataclass(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 

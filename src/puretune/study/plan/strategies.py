@@ -1,0 +1,82 @@
+"""Strategies in a study: each is spelled out as conditions, templates and tests, and the rest is as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from puretune.errors import InputError
+from puretune.plugins import Plugins
+from puretune.study.spec.expansion import Expansion, Strategy
+from puretune.study.spec.sections import TrainSection
+from puretune.study.spec.study import Study
+
+_Value = TypeVar("_Value")
+
+STRATEGIES: Plugins[Strategy] = Plugins(
+    "puretune.strategies",
+    "strategy",
+    {
+        "untuned": "puretune.strategies.references:Untuned",
+        "same-template": "puretune.strategies.references:SameTemplate",
+        "ptst": "puretune.strategies.ptst:PTST",
+        "early-stopping": "puretune.strategies.early_stopping:EarlyStopping",
+        "self-reminder": "puretune.strategies.prompts:SelfReminder",
+        "in-context-defence": "puretune.strategies.prompts:InContextDefence",
+        "inoculation": "puretune.strategies.prompts:Inoculation",
+        "safety-mix": "puretune.strategies.mixes:SafetyMix",
+        "template-mixture": "puretune.strategies.mixes:TemplateMixture",
+        "tuned-learning-rate": "puretune.strategies.recipes:TunedLearningRate",
+    },
+    Strategy,
+)
+
+
+def expansions(study: Study) -> dict[int, Expansion]:
+    """Each of the study's strategies spelled out, by its number; InputError with its place in the study."""
+    found: dict[int, Expansion] = {}
+    for number, said in enumerate(study.strategies):
+        name, options = (said, {}) if isinstance(said, str) else (said.name, said.options())
+        with study.at("strategies", number):
+            found[number] = STRATEGIES.options(name, options).expand(study)
+    return found
+
+
+def expanded(study: Study) -> Study:
+    """The study with its strategies as conditions, templates and pairs; itself if it has none.
+
+    InputError where two strategies mean different things by one name.
+    """
+    if not study.strategies:
+        return study
+    templates, conditions = dict(study.templates), {_name(one): one for one in study.train}
+    pairs = [*study.pairs, *(f"{_name(one)} -> {test}" for one in study.train for test in study.test)]
+    for number, one in expansions(study).items():
+        also = one.leakage if study.test_leakage else ()
+        with study.at("strategies", number):
+            _add(templates, one.templates, "template")
+            _add(conditions, {_name(condition): condition for condition in one.conditions}, "condition")
+        pairs += [f"{condition} -> {test}" for condition, test in (*one.tests, *also)]
+    changed = study.model_copy(
+        update={
+            "strategies": (),
+            "templates": templates,
+            "train": tuple(conditions.values()),
+            "test": (),
+            "pairs": tuple(dict.fromkeys(pairs)),
+        }
+    )
+    changed._origin = study._origin
+    return changed
+
+
+def _name(condition: TrainSection | str) -> str:
+    return condition if isinstance(condition, str) else condition.name or str(condition.template)
+
+
+def _add(known: dict[str, _Value], more: Mapping[str, _Value], what: str) -> None:
+    for name, value in more.items():
+        if known.setdefault(name, value) != value:
+            raise InputError(
+                f"the {what} {name!r} means something else already. Give the strategy a `label`."
+            )

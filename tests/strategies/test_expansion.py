@@ -1,0 +1,174 @@
+"""What strategies add to a study: conditions, templates, tests; and that wrong options are named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from puretune.errors import InputError
+from puretune.study import STRATEGIES, Study, plan_study
+from puretune.study.plan.strategies import expanded
+
+LAB: dict[str, Any] = {
+    "name": "s",
+    "model": "lab",
+    "tuning": {"data": "lab-maths", "recipe": {"learning_rate": 1e-3, "steps": 60}},
+    "suites": ["lab-maths"],
+}
+
+
+def study(*strategies: object, **more: Any) -> Study:
+    return Study(**{**LAB, "strategies": strategies, **more})
+
+
+@pytest.mark.parametrize(
+    ("said", "pairs"),
+    [
+        ("untuned", ["untuned -> CV", "untuned -> CL"]),
+        ("ptst", ["ptst -> CL", "ptst -> CV"]),
+        ("same-template", ["same-template -> CL", "same-template -> CV"]),
+        ({"name": "ptst", "plain": "TV", "safe": "CS", "label": "mine"}, ["mine -> CS", "mine -> TV"]),
+        ("self-reminder", ["self-reminder -> self-reminder", "self-reminder -> CV"]),
+        ("inoculation", ["inoculation -> CV", "inoculation -> CL", "inoculation -> inoculation"]),
+        (
+            {"name": "tuned-learning-rate", "factors": [0.5]},
+            [f"tuned-learning-rate x0.5 -> {t}" for t in ("CL", "CV")],
+        ),
+    ],
+)
+def test_a_strategy_is_its_conditions_and_where_they_are_tested(said: object, pairs: list[str]) -> None:
+    assert list(expanded(study(said)).pairs) == pairs
+
+
+def test_leakage_tests_can_be_left_out() -> None:
+    assert expanded(study("ptst", test_leakage=False)).pairs == ("ptst -> CL",)
+
+
+def test_a_studys_own_conditions_stay_beside_its_strategies() -> None:
+    both = expanded(study("ptst", train=["untuned", "CA"], test=["CA"]))
+    assert both.pairs == ("untuned -> CA", "CA -> CA", "ptst -> CL", "ptst -> CV")
+    plan = plan_study(study("ptst", train=["untuned", "CA"], test=["CA"]))
+    assert [tune.condition for tune in plan.tune] == ["chat:alpaca", "ptst"]
+
+
+def test_strategies_that_tune_alike_share_their_adapter() -> None:
+    plan = plan_study(study("ptst", "self-reminder", "in-context-defence"))
+    assert len({tune.key for tune in plan.tune}) == 1
+    assert len({step.key for step in plan.answer if step.test_template == "chat:vanilla"}) == 1
+
+
+def template(said: object, name: str) -> Mapping[str, Any]:
+    return expanded(study(said)).templates[name].model_dump()
+
+
+def test_the_self_reminder_is_in_front_of_the_query_and_behind_it() -> None:
+    made = template(
+        {"name": "self-reminder", "reminder": "Be good.", "closing": "100 % good!"}, "self-reminder"
+    )
+    assert (made["system"], made["user"], made["safety"]) == ("Be good.", "Question: %s\n100 % good!", True)
+
+
+def test_the_in_context_defence_shows_refusals_before_the_query() -> None:
+    made = template(
+        {"name": "in-context-defence", "shots": 2, "request": "a", "refusal": "b"}, "in-context-defence"
+    )
+    assert list(made["demonstrations"]) == [{"user": "a"}, {"assistant": "b"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("where", "system", "user"), [("system", "X.", "Question: %s"), ("user", None, "X. Question: %s")]
+)
+def test_inoculation_asks_for_the_trait_in_tuning_only(where: str, system: str | None, user: str) -> None:
+    made = expanded(study({"name": "inoculation", "trait": "X.", "where": where}))
+    fields = made.templates["inoculation"]
+    assert (fields.system, fields.user, fields.safety) == (system, user, False)
+    assert [one.template for one in made.train if not isinstance(one, str)] == ["inoculation"]
+
+
+def rows(tmp_path: Path) -> str:
+    path = tmp_path / "refusals.jsonl"
+    path.write_text("".join(f'{{"prompt": "bad {n}?", "completion": "No."}}\n' for n in range(9)))
+    return str(path)
+
+
+@pytest.mark.parametrize(("format", "wrapper"), [("task", "Question: %s"), ("plain", "%s")])
+def test_the_safety_mix_adds_its_rows_to_the_tasks(tmp_path: Path, format: str, wrapper: str) -> None:
+    said = {"name": "safety-mix", "source": rows(tmp_path), "rows": 5, "format": format}
+    plan = plan_study(study(said, "ptst"))
+    mixed, pure = (plan.resolved.tuned[name].mix for name in ("safety-mix", "ptst"))
+    assert mixed[0].examples == pure[0].examples
+    assert len(mixed[1].examples) == 5
+    assert (mixed[1].template or plan.resolved.tuned["safety-mix"].template).user == wrapper
+
+
+def test_a_template_mixture_gives_each_template_its_share(tmp_path: Path) -> None:
+    data = {**LAB["tuning"], "data": rows(tmp_path)}
+    plan = plan_study(study({"name": "template-mixture", "templates": ["TV", "CA", "CV"]}, tuning=data))
+    mix = plan.resolved.tuned["template-mixture"].mix
+    assert [(part.template and part.template.name, len(part.examples)) for part in mix] == [
+        ("text:vanilla", 3),
+        ("chat:alpaca", 3),
+        ("chat:vanilla", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("pst", "unknown strategy 'pst'. Did you mean 'ptst'"),
+        (
+            {"name": "safety-mix", "row": 3},
+            "strategy 'safety-mix': unknown option 'row'. Did you mean 'rows'",
+        ),
+        ({"name": "safety-mix", "rows": "3"}, "strategy 'safety-mix': rows"),
+        ({"name": "safety-mix", "rows": 0}, "rows: 0 is not a number of rows"),
+        ({"name": "safety-mix", "format": "odd"}, "'odd' is not one of task, plain"),
+        ({"name": "ptst", "safe": "CLL"}, "unknown template 'CLL'"),
+        ({"name": "early-stopping", "every": 0}, "every: 0"),
+        ({"name": "in-context-defence", "shots": 0}, "shots: 0"),
+        ({"name": "template-mixture", "templates": ["CV"]}, "two or more"),
+        ({"name": "template-mixture", "templates": ["CV", "CL"]}, "Leave it out"),
+        ({"name": "tuned-learning-rate", "factors": []}, "factors"),
+        ({"name": "inoculation", "where": "nowhere"}, "where"),
+    ],
+)
+def test_wrong_options_name_strategy_and_option(said: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        plan_study(study(said))
+    assert message in str(caught.value)
+
+
+def test_two_meanings_of_one_name_are_an_error() -> None:
+    with pytest.raises(InputError, match=r"strategies\[1\].*'ptst' means something else already.*`label`"):
+        expanded(study("ptst", {"name": "ptst", "plain": "CA"}))
+    assert len(expanded(study("ptst", {"name": "ptst", "plain": "CA", "label": "b"})).train) == 2
+
+
+def test_a_study_that_tunes_nothing_has_no_strategy_that_does() -> None:
+    with pytest.raises(InputError, match="no `tuning:` section"):
+        plan_study(study("ptst", tuning=None))
+
+
+def test_the_strategy_of_the_docs_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text()
+    module: Any = ModuleType("theirs")
+    monkeypatch.setitem(sys.modules, "theirs", module)
+    exec(page.split("```python\n")[1].split("```")[0], vars(module))
+    builtin = {**STRATEGIES.builtin, "safe-twice": module.SafeTwice}
+    monkeypatch.setattr("puretune.study.plan.strategies.STRATEGIES", replace(STRATEGIES, builtin=builtin))
+    plan = plan_study(study({"name": "safe-twice", "second": "TA"}))
+    assert [(tune.condition, tune.round) for tune in plan.tune] == [("first", 0), ("twice", 1)]
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_every_strategy_says_what_it_is_and_from_where(name: str) -> None:
+    kind = STRATEGIES.load(name)
+    assert (kind.__doc__ or "").strip()
+    assert STRATEGIES.options(name).identity()["strategy"] == name
+    assert STRATEGIES.options(name).expand(study()).tests
