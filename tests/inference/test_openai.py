@@ -14,7 +14,7 @@ import pytest
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.events import Event, Finished, Started
 from puretune.inference import Answer, Decoding, OpenAIEngine, OpenAISpec, Request, engine_spec
-from puretune.models import AdapterRef, served_ref
+from puretune.models import AdapterRef, served_model
 from puretune.templates import Message
 from tests.scoring.judges.conftest import TestClock
 from tests.scoring.judges.server import Fault, Judging, fine, half, hang_up, page, serving, stall, status
@@ -109,7 +109,7 @@ def test_identical_requests_are_made_once_and_samples_have_seeds_of_their_own(
 
 
 def test_a_served_model_is_asked_for_by_its_name(make: Make, server: Judging) -> None:
-    list(make().generate(chats("a", adapter=served_ref("ft:gpt:mine"))))
+    list(make().generate(chats("a", adapter=served_model("ft:gpt:mine"))))
     assert server.requests[0]["model"] == "ft:gpt:mine"
     with pytest.raises(InputError, match="cannot be given the adapter some/adapter"):
         list(make().generate(chats("a", adapter=AdapterRef(Path("some/adapter"), "0"))))
@@ -263,7 +263,7 @@ def test_a_changed_model_is_an_error_unless_it_may_be_mixed(
 
 def test_two_models_may_have_two_names(make: Make, server: Judging) -> None:
     server.faults = [fine, status(200, {"model": "ft", "choices": [{"message": {"content": "x"}}]})]
-    asked = [*chats("a"), *chats("a", adapter=served_ref("ft"))]
+    asked = [*chats("a"), *chats("a", adapter=served_model("ft"))]
     assert [a.reported for a in make(concurrency=1).generate(asked)] == ["gpt-2026", "ft"]
 
 

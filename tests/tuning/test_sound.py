@@ -105,7 +105,7 @@ def test_tuning_starts_from_plain_lora_of_the_same_rank_and_alpha(llama: Any, tm
     for wrong in (replace(SMALL, rank=8), replace(SMALL, alpha=16)):
         with pytest.raises(InputError, match=r"has rank 4 and alpha 8.*Set the same in the recipe"):
             check_start(start, wrong)
-    with pytest.raises(InputError, match="is an adapter"):
+    with pytest.raises(InputError, match="starts from the adapter"):
         check_start(start, SMALL, all_weights=True)
     config = (path / "adapter_config.json").read_text()
     (path / "adapter_config.json").write_text(config.replace('"bias": "none"', '"bias": "all"'))

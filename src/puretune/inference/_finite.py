@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from puretune.errors import CheckFailed
-from puretune.models import AdapterRef, described
+from puretune.models import TunedModel, described
 
 
 class NotFinite(CheckFailed):
@@ -23,7 +23,7 @@ def not_finite(who: str = "the model", tuned: bool = False) -> NotFinite:
 
 
 @contextmanager
-def finite(adapter: AdapterRef | None) -> Iterator[None]:
+def finite(adapter: TunedModel | None) -> Iterator[None]:
     """Names who answers where logits in the block are not finite."""
     try:
         yield

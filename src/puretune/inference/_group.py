@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from puretune.errors import InputError
 from puretune.inference._types import Decoding, Request
-from puretune.models import AdapterRef
+from puretune.models import TunedModel
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Item:
 class Group:
     """What is asked of one adapter: each answer to make, and the (key, sample) pairs that it serves."""
 
-    adapter: AdapterRef | None
+    adapter: TunedModel | None
     wanted: dict[Item, list[tuple[str, int]]] = field(default_factory=dict)
     shared: dict[Item, int] = field(default_factory=dict)
     """Leading tokens of an item's prompt that are said to be shared."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from puretune.errors import InputError
 from puretune.events import EventSink
-from puretune.models import AdapterRef
+from puretune.models import TunedModel
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LikelihoodRequest:
     """Token ids, BOS included; at least one."""
     continuation: tuple[int, ...]
     """Token ids that follow; at least one."""
-    adapter: AdapterRef | None = None
+    adapter: TunedModel | None = None
 
     @property
     def length(self) -> int:
@@ -58,9 +58,9 @@ class LikelihoodEngine(Protocol):
 
 def likelihood_groups(
     requests: Iterable[LikelihoodRequest], context: int
-) -> list[tuple[AdapterRef | None, list[LikelihoodRequest]]]:
+) -> list[tuple[TunedModel | None, list[LikelihoodRequest]]]:
     """Requests by adapter; InputError if one is empty or longer than ``context`` tokens."""
-    groups: dict[str | None, tuple[AdapterRef | None, list[LikelihoodRequest]]] = {}
+    groups: dict[str | None, tuple[TunedModel | None, list[LikelihoodRequest]]] = {}
     for request in requests:
         _check(request, context)
         digest = request.adapter.digest if request.adapter else None

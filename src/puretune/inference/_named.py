@@ -14,7 +14,7 @@ from puretune.inference._types import Engine, Takes
 from puretune.inference.local import LocalSpec
 from puretune.inference.openai import OpenAISpec
 from puretune.inference.vllm import VllmSpec
-from puretune.models import AdapterRef, LazyBase
+from puretune.models import LazyBase, TunedModel
 from puretune.plugins import Plugins
 
 
@@ -60,7 +60,7 @@ class EngineSpec(Protocol):
         """What is shown before prompts are sent to an endpoint; None if nothing is sent anywhere."""
         ...
 
-    def check_adapter(self, adapter: AdapterRef) -> None:
+    def check_adapter(self, adapter: TunedModel) -> None:
         """InputError if the engine would apply only a part of an adapter of a kind that it knows."""
         ...
 

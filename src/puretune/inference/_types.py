@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from puretune.events import EventSink
-from puretune.models import AdapterRef
+from puretune.models import TunedModel
 from puretune.templates import Message
 
 Finish = Literal["stop", "length", "error"]
@@ -43,7 +43,7 @@ class Request:
     key: str
     prompt: tuple[int, ...] = ()
     """Token ids, BOS included: engines never re-template."""
-    adapter: AdapterRef | None = None
+    adapter: TunedModel | None = None
     decoding: Decoding = Decoding()
     messages: tuple[Message, ...] = ()
     """In place of ``prompt``, for an engine that takes messages: the turns, the template's among them."""

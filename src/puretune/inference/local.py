@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from puretune.errors import InputError
 from puretune.inference._types import Takes
 from puretune.lazily import load
-from puretune.models import AdapterRef, BaseModel, LazyBase
+from puretune.models import BaseModel, LazyBase, TunedModel
 
 if TYPE_CHECKING:
     from puretune.inference._local_engine import LocalEngine
@@ -53,7 +53,7 @@ class LocalSpec:
     def notice(self, model: str, answers: int) -> None:
         """Nothing leaves this machine."""
 
-    def check_adapter(self, adapter: AdapterRef) -> None:
+    def check_adapter(self, adapter: TunedModel) -> None:
         """Every adapter that can be read is applied in full."""
 
     def open(self, model: LazyBase, kept: Path | None = None) -> LocalEngine:

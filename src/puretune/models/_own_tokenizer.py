@@ -14,7 +14,7 @@ from puretune.errors import InputError, PuretuneError
 from puretune.models._fields import read_config, stop_ids, vocabulary_size
 from puretune.models._load import tokenizer_in
 from puretune.models._resolve import TOKENIZER_FILES, resolve_model_path
-from puretune.models._types import AdapterRef, ModelSpec
+from puretune.models._types import CheckpointRef, ModelSpec, ServedModel, TunedModel
 from puretune.models._weights import named
 from puretune.store import sha256_file
 from puretune.templates import Message, PromptTemplate, Renderer, markup_named
@@ -44,13 +44,13 @@ _TEXT = PromptTemplate("text", mode="text", user="%s")
 _CHAT = PromptTemplate("chat", mode="chat", user="%s")
 
 
-def check_own_tokenizer(ref: AdapterRef, base: ModelSpec, accepted: bool = False) -> str:
+def check_own_tokenizer(ref: TunedModel, base: ModelSpec, accepted: bool = False) -> str:
     """InputError if the directory of an adapter or checkpoint has a tokenizer, a chat template or stop
     tokens that differ from the base's; with ``accepted`` the note that says so ("" where nothing differs).
 
     What differs is found by rendering; another chat template is none if the markup is an explicit one.
     """
-    if ref.kind == "served" or not _brings_one(ref.path):
+    if isinstance(ref, ServedModel) or not _brings_one(ref.path):
         return ""
     theirs = resolve_model_path(base, weights=False)
     if _contents(ref.path) == _contents(theirs):
@@ -70,9 +70,9 @@ def check_own_tokenizer(ref: AdapterRef, base: ModelSpec, accepted: bool = False
     return f"{visible(ref.path)}: {found}; it was asked with the base's." if found else ""
 
 
-def check_rows(ref: AdapterRef, base: ModelSpec) -> None:
+def check_rows(ref: TunedModel, base: ModelSpec) -> None:
     """InputError if a checkpoint's embedding has fewer rows than the base's tokenizer has ids."""
-    if ref.kind != "checkpoint":
+    if not isinstance(ref, CheckpointRef):
         return
     rows = vocabulary_size(read_config(ref.path))
     path = resolve_model_path(base, weights=False)

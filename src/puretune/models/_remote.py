@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from puretune.errors import InputError
 from puretune.models._types import ModelSpec
@@ -23,14 +22,12 @@ def estimate_tokens(text: str) -> int:
 
 @dataclass(frozen=True)
 class RemoteBase:
-    """A base model as far as it is known here; has what a manifest asks of any base."""
+    """A base model as far as it is known here."""
 
     spec: ModelSpec
-    tokenizer: None = None
     device_type = "endpoint"
     dtype_name = "endpoint"
     threads: int | None = None
-    path = Path("no directory")
 
     @property
     def renderer(self) -> Renderer:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+from puretune.errors import InputError
 from puretune.templates import DefaultSystem, Thoughts
+from puretune.visible import visible
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["4bit", "8bit"]
@@ -46,18 +48,55 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class AdapterRef:
-    """An adapter on disk in PEFT format (or a full checkpoint), with the digest of its content.
-
-    ``served``: a tuned model that an endpoint serves; its name there takes the place of a path.
-    """
+    """An adapter on disk in PEFT format, with the digest of its content."""
 
     path: Path
     digest: str
-    kind: Literal["adapter", "checkpoint", "served"] = "adapter"
-    served: str = ""
-    """The model's name at the endpoint."""
+    kind: ClassVar[Literal["adapter"]] = "adapter"
 
 
-def served_ref(name: str) -> AdapterRef:
-    """A tuned model that an endpoint serves under a name (a provider's model id)."""
-    return AdapterRef(Path(), hashlib.sha256(name.encode()).hexdigest(), "served", name)
+@dataclass(frozen=True)
+class CheckpointRef:
+    """A full checkpoint on disk, with the digest of its content."""
+
+    path: Path
+    digest: str
+    kind: ClassVar[Literal["checkpoint"]] = "checkpoint"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A tuned model that an endpoint serves."""
+
+    name: str
+    """The provider's model id."""
+    digest: str
+    """Of the id, or of the file that a tuner wrote it to."""
+    kind: ClassVar[Literal["served"]] = "served"
+
+
+TunedModel = AdapterRef | CheckpointRef | ServedModel
+"""What a condition answers with in place of the untuned base."""
+
+
+def on_disk(ref: TunedModel | None) -> AdapterRef | CheckpointRef | None:
+    """What an engine that loads models is given; InputError for a model that an endpoint serves."""
+    if isinstance(ref, ServedModel):
+        raise InputError(f"{ref.name} stays with its provider and cannot answer here. Use `engine: openai`.")
+    return ref
+
+
+def shown(ref: TunedModel) -> str:
+    """Which one it is, for messages."""
+    match ref:
+        case ServedModel(name):
+            return f"the served model {name!r}"
+        case CheckpointRef(path):
+            return f"the full checkpoint {visible(path)}"
+        case AdapterRef(path):
+            return f"the adapter {visible(path)}"
+
+
+def served_model(name: str) -> ServedModel:
+    """The tuned model that an endpoint serves under a name."""
+    return ServedModel(name, hashlib.sha256(name.encode()).hexdigest())

@@ -15,7 +15,7 @@ from puretune.data import Example
 from puretune.errors import InputError
 from puretune.events import EventSink, ignore
 from puretune.inference import Answer, Likelihood, LikelihoodEngine, LikelihoodRequest
-from puretune.models import AdapterRef
+from puretune.models import TunedModel
 from puretune.scoring._choice import right_letter
 from puretune.scoring._metric import Metric
 from puretune.scoring._types import Needs, Scorer, TextScorer, Verdict, metric_names
@@ -78,7 +78,7 @@ def score_choices(
     engine: LikelihoodEngine,
     renderer: Renderer,
     template: PromptTemplate,
-    adapter: AdapterRef | None = None,
+    adapter: TunedModel | None = None,
     on_event: EventSink = ignore,
 ) -> list[Verdict]:
     """One verdict per example: every option asked of the engine under the template and the adapter.

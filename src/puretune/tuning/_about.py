@@ -71,7 +71,7 @@ def manifest(
 
 
 def _sample(task: TuningTask, base: BaseModel | RemoteBase, row: Row) -> str:
-    if base.tokenizer is not None:
+    if not isinstance(base, RemoteBase):
         return readable(row, base.tokenizer)
     first = task.rows[0]
     turns = api_turns(first.template, first.example.messages)
@@ -85,7 +85,7 @@ def base_facts(base: BaseModel | RemoteBase) -> dict[str, Any]:
         "model": base.spec.model,
         "revision": base.spec.revision,
         "fingerprint": base.fingerprint,
-        "licence": _licence(base.path),
+        "licence": None if isinstance(base, RemoteBase) else _licence(base.path),
     }
 
 

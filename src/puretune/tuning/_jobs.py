@@ -11,10 +11,10 @@ from pathlib import Path
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.events import EventSink, Warned, ignore
 from puretune.models import (
-    AdapterRef,
     BaseModel,
     Lora,
     RemoteBase,
+    TunedModel,
     adapter_ref,
     check_adapter,
     load_lora,
@@ -28,7 +28,7 @@ from puretune.store import make_directory, publish_directory, set_aside, tempora
 from puretune.tuning._about import inputs_digest, manifest
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, stream
-from puretune.tuning._sound import check_start, require_finite
+from puretune.tuning._sound import lora_start, require_finite
 from puretune.tuning._types import TuningTask
 from puretune.visible import one_line
 
@@ -42,7 +42,7 @@ class Job:
     tuner: str
     rows: tuple[Row, ...]
     """Empty where all adapters are there already."""
-    kept: dict[int, AdapterRef]
+    kept: dict[int, TunedModel]
     """Adapters that are there already, by step."""
     keep: tuple[int, ...]
     lora: Lora | None
@@ -70,12 +70,12 @@ def initial_lora(task: TuningTask, base: BaseModel) -> Lora:
     if task.start is None:
         generator = torch.Generator().manual_seed(stream(task.seed, "init"))
         return new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
-    check_start(task.start, recipe)
-    check_adapter(task.start, base.spec)
-    lora = load_lora(task.start.path, base.model)
+    start = lora_start(task.start, recipe)
+    check_adapter(start, base.spec)
+    lora = load_lora(start.path, base.model)
     if set(lora.pairs) != set(target_modules(base.model, recipe.targets)):
         raise InputError(
-            f"condition {task.name!r} starts from {task.start.path}, which has the targets "
+            f"condition {task.name!r} starts from {start.path}, which has the targets "
             f"{', '.join(lora.targets)}. Set the same in recipe.targets."
         )
     return lora
@@ -113,7 +113,7 @@ def readied(
     return replace(job, rows=rows, lora=lora)
 
 
-def existing(directory: Path, inputs: str, on_event: EventSink = ignore) -> AdapterRef | None:
+def existing(directory: Path, inputs: str, on_event: EventSink = ignore) -> TunedModel | None:
     """The adapter that an earlier run kept there, None if there is none; a damaged one is set aside.
 
     InputError if it is another training's.
@@ -133,7 +133,7 @@ def existing(directory: Path, inputs: str, on_event: EventSink = ignore) -> Adap
     return adapter_ref(directory)
 
 
-def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> AdapterRef:
+def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> TunedModel:
     """Writes the adapter as it is after ``step`` optimiser steps, whole or not at all.
 
     CheckFailed if it is not finite.
@@ -148,7 +148,7 @@ def publish(job: Job, base: BaseModel, lora: Lora, step: int, loss: float) -> Ad
 
 def publish_files(
     job: Job, base: BaseModel | RemoteBase, step: int, loss: float | None, write: Callable[[Path], None]
-) -> AdapterRef:
+) -> TunedModel:
     """Publishes what ``write`` puts into a directory, with a manifest, whole or not at all."""
     final = job.task.out / f"step-{step}"
     temporary = make_directory(temporary_name(final))

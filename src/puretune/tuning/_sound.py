@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from puretune.errors import CheckFailed, InputError
-from puretune.models import AdapterRef, read_adapter
+from puretune.models import AdapterRef, CheckpointRef, TunedModel, read_adapter, shown
 from puretune.tuning._types import Recipe, TuningTask
 
 if TYPE_CHECKING:
@@ -27,20 +27,24 @@ def check_number_format(tuner: str, dtype: str, device: str, processes: bool = F
         )
 
 
-def check_start(start: AdapterRef, recipe: Recipe, all_weights: bool = False) -> None:
+def check_start(start: TunedModel, recipe: Recipe, all_weights: bool = False) -> None:
     """InputError if training cannot start from an adapter as it is: from plain LoRA of the recipe's rank
     and alpha. A training of ``all_weights`` starts from a checkpoint."""
-    if all_weights:
-        if start.kind != "checkpoint":
-            raise InputError(
-                f"all weights are tuned, and {start.path} is an adapter. Merge it into a checkpoint, or "
-                "use method lora."
-            )
-        return
-    if start.kind != "adapter":
-        what = f"the full checkpoint {start.path}" if start.kind == "checkpoint" else f"{start.served!r}"
+    if not all_weights:
+        lora_start(start, recipe)
+    elif not isinstance(start, CheckpointRef):
         raise InputError(
-            f"tuning cannot start from {what}. Name it as the study's model, and train without `start`."
+            f"all weights are tuned, and it starts from {shown(start)}. Merge it into a checkpoint, or use "
+            "method lora."
+        )
+
+
+def lora_start(start: TunedModel, recipe: Recipe) -> AdapterRef:
+    """The adapter of the recipe's rank and alpha that training starts from; InputError if it is not one."""
+    if not isinstance(start, AdapterRef):
+        raise InputError(
+            f"tuning cannot start from {shown(start)}. Name it as the study's model, and train without "
+            "`start`."
         )
     files = read_adapter(start.path)
     if files.more:
@@ -54,6 +58,7 @@ def check_start(start: AdapterRef, recipe: Recipe, all_weights: bool = False) ->
             f"{start.path} has rank {rank} and alpha {alpha:g}, and the recipe rank {recipe.rank} and alpha "
             f"{recipe.alpha:g}. Set the same in the recipe."
         )
+    return start
 
 
 def require_finite_loss(task: TuningTask, loss: float, step: int) -> None:

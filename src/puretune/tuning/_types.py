@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from puretune.data import Example
 from puretune.events import EventSink
-from puretune.models import AdapterRef
+from puretune.models import TunedModel
 from puretune.templates import PromptTemplate
 
 Schedule = Literal["constant", "linear", "cosine", "step"]
@@ -74,7 +74,7 @@ class TuningTask:
     seed: int
     out: Path
     """Directory for this task: ``out/step-N`` per kept step, ``out/resume`` while it runs."""
-    start: AdapterRef | None = None
+    start: TunedModel | None = None
     """The adapter that training starts from, or None."""
 
 
@@ -86,4 +86,4 @@ class Tuner(Protocol):
 
     def tune(
         self, tasks: Sequence[TuningTask], on_event: EventSink
-    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]: ...
+    ) -> Iterator[tuple[TuningTask, int, TunedModel]]: ...

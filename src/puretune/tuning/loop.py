@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.models import AdapterRef, BaseModel, Lora, attached
+from puretune.models import BaseModel, Lora, TunedModel, attached
 from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish
@@ -44,7 +44,7 @@ class LoopTuner:
 
     def tune(
         self, tasks: Sequence[TuningTask], on_event: EventSink = ignore
-    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+    ) -> Iterator[tuple[TuningTask, int, TunedModel]]:
         """Yields (task, optimiser step, adapter) as adapters are kept, tasks in their order.
 
         All tasks are checked before the first step. What is there already is not made again, and an
@@ -60,7 +60,7 @@ class LoopTuner:
             yield from _run(job, self.base, on_event)
 
 
-def _run(job: Job, base: BaseModel, on_event: EventSink) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+def _run(job: Job, base: BaseModel, on_event: EventSink) -> Iterator[tuple[TuningTask, int, TunedModel]]:
     yield from ((job.task, step, ref) for step, ref in job.kept.items())
     if job.lora is None:
         return

@@ -16,7 +16,7 @@ import pytest
 
 from puretune.data import question
 from puretune.inference import Answer, Decoding, LocalEngine, OpenAIEngine, OpenAISpec, Request, agreement
-from puretune.models import AdapterRef, LazyBase, ModelSpec, served_ref
+from puretune.models import AdapterRef, LazyBase, ModelSpec, served_model
 from puretune.scoring.judges import Judge, Ledger, judge_spec
 from puretune.templates import Message
 from tests.peers.vllm.need import need_vllm
@@ -70,7 +70,7 @@ def test_token_ids_through_the_endpoint_make_the_local_engines_answers(
     extra = {"return_token_ids": True, "stop_token_ids": sorted(base.renderer.stop_ids)}
     spec = OpenAISpec(model="tiny", base_url=server, kind="completions", extra=extra)
     engine = OpenAIEngine(spec, LazyBase(ModelSpec(str(model_path), device="cpu")))
-    for place, (here, there) in enumerate([(None, None), (adapters[0], served_ref("mine"))]):
+    for place, (here, there) in enumerate([(None, None), (adapters[0], served_model("mine"))]):
         keys = [f"{place}/{number}" for number in range(len(PROMPTS))]
         how = Decoding(max_new_tokens=12)
         local = [Request(key, prompt, here, how) for key, prompt in zip(keys, PROMPTS, strict=True)]
@@ -78,7 +78,7 @@ def test_token_ids_through_the_endpoint_make_the_local_engines_answers(
         found = list(engine.generate(remote))
         same = agreement(LocalEngine(base).generate(local), found)
         assert same.differing == (), str(same)
-        assert {answer.reported for answer in found} == {there.served if there else "tiny"}
+        assert {answer.reported for answer in found} == {there.name if there else "tiny"}
 
 
 def test_a_chat_is_templated_by_the_server(server: str) -> None:

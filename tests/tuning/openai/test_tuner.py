@@ -12,7 +12,7 @@ import pytest
 from puretune.data import question
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, Finished, Started
-from puretune.models import AdapterRef, LazyBase, ModelSpec, RemoteBase, read_manifest
+from puretune.models import LazyBase, ModelSpec, RemoteBase, ServedModel, read_manifest
 from puretune.templates import Message, PromptTemplate, resolve_template
 from puretune.tuning import TrainingRow, tuner_named
 from puretune.tuning.openai import TuningNotice
@@ -53,7 +53,7 @@ def test_a_condition_becomes_a_job_and_its_adapter_a_models_id(provider: Provide
     made = asked(tmp_path, seed=3)
     ((same, step, ref),) = tune(provider, made, on_event=events.append)
     assert (same, step) == (made, 3)
-    assert ref == AdapterRef(tmp_path / "step-3", ref.digest, "served", "ft:gpt-3.5-turbo-0125:answer3")
+    assert ref == ServedModel("ft:gpt-3.5-turbo-0125:answer3", ref.digest)
     (job,) = provider.jobs.values()
     assert job["method"] == {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
     assert (job["model"], job["seed"], job["suffix"]) == ("gpt-3.5-turbo-0125", 3, "puretune")
@@ -85,8 +85,8 @@ def test_turns_that_are_not_trained_have_weight_zero(provider: Provider, tmp_pat
 
 
 def test_the_manifest_is_that_of_every_tuner(provider: Provider, tmp_path: Path) -> None:
-    ((_, _, ref),) = tune(provider, asked(tmp_path))
-    found = read_manifest(ref.path)
+    tune(provider, asked(tmp_path))
+    found = read_manifest(tmp_path / "step-3")
     assert found is not None
     assert found.base["model"] == "gpt-3.5-turbo-0125"
     assert found.base["fingerprint"] == RemoteBase(BASE.spec).fingerprint
@@ -94,19 +94,19 @@ def test_the_manifest_is_that_of_every_tuner(provider: Provider, tmp_path: Path)
     assert (found.step, found.steps, found.rows, found.device) == (3, 3, 6, "endpoint")
     assert found.loss == 1.0
     assert found.sample.endswith("[assistant]\n⟦answer0 0⟧")
-    about = json.loads((ref.path / "remote_model.json").read_text())
+    about = json.loads((tmp_path / "step-3" / "remote_model.json").read_text())
     assert (about["job"], about["billed_tokens"], about["endpoint"]) == ("ftjob-0", 123, provider.url)
 
 
 def test_checkpoints_are_the_kept_steps(provider: Provider, tmp_path: Path) -> None:
     kept = tune(provider, asked(tmp_path, epochs=4, keep=(6, 9)))
     name = "ft:gpt-3.5-turbo-0125:answer0"
-    assert [(step, ref.served) for _, step, ref in kept] == [
+    assert [(step, ref.name) for _, step, ref in kept] == [
         (6, f"{name}:ckpt-step-20"),
         (9, f"{name}:ckpt-step-30"),
         (12, name),
     ]
-    losses = [found.loss for _, _, ref in kept if (found := read_manifest(ref.path))]
+    losses = [found.loss for _, step, _ in kept if (found := read_manifest(tmp_path / f"step-{step}"))]
     assert losses == [1 / 2, 1 / 3, 1 / 4]
 
 
@@ -122,8 +122,8 @@ def test_a_step_that_ends_none_of_the_last_three_epochs_cannot_be_kept(
 def test_without_checkpoints_the_last_step_is_the_jobs_model(provider: Provider, tmp_path: Path) -> None:
     provider.checkpoints = False
     ((_, _, ref),) = tune(provider, asked(tmp_path))
-    assert ref.served == "ft:gpt-3.5-turbo-0125:answer0"
-    found = read_manifest(ref.path)
+    assert ref.name == "ft:gpt-3.5-turbo-0125:answer0"
+    found = read_manifest(tmp_path / "step-3")
     assert found is not None
     assert found.loss is None
 
@@ -236,7 +236,7 @@ def test_after_a_crash_the_job_is_found_by_its_id(provider: Provider, tmp_path: 
         tune(provider, made, on_event=crashed_after("running"))
     assert json.loads((tmp_path / "job.json").read_text())["job"] == "ftjob-0"
     ((_, _, ref),) = tune(provider, made, consent=lambda notice: pytest.fail("asked again"))
-    assert ref.served == "ft:gpt-3.5-turbo-0125:answer0"
+    assert ref.name == "ft:gpt-3.5-turbo-0125:answer0"
     assert (len(provider.jobs), len(provider.files)) == (1, 1)
 
 
@@ -261,7 +261,7 @@ def test_a_job_whose_start_was_not_confirmed_is_not_started_twice(
 def test_passing_faults_while_it_is_watched_are_survived(provider: Provider, tmp_path: Path) -> None:
     provider.looking = [status(503, retry_after_ms="1"), status(429, retry_after_ms="1")]
     ((_, _, ref),) = tune(provider, asked(tmp_path))
-    assert ref.served
+    assert ref.name
 
 
 def test_a_failed_job_says_why_and_can_be_started_anew(provider: Provider, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from puretune.data import Example, data_digest
 from puretune.errors import InputError
-from puretune.models import AdapterRef, resolved_threads
+from puretune.models import TunedModel, resolved_threads
 from puretune.store import Store, Stored, key_of
 from puretune.study.plan.conditions import Training
 from puretune.study.plan.resolve import Resolved
@@ -101,7 +101,7 @@ def _training(training: Training) -> dict[str, Any]:
         "tuning_data": [{"rows": len(p.examples), "digest": data_digest(p.examples)} for p in training.mix],
         "recipe": asdict(training.recipe),
         "tuner": training.tuner.identity(),
-        "start": start.digest if isinstance(start, AdapterRef) else start,
+        "start": start.digest if isinstance(start, TunedModel) else start,
     }
 
 

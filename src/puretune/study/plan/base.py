@@ -11,6 +11,7 @@ from puretune.inference import EngineSpec
 from puretune.models import (
     AdapterRef,
     ModelSpec,
+    TunedModel,
     check_adapter,
     check_own_tokenizer,
     check_rows,
@@ -47,7 +48,7 @@ def check_adapters(
         start = condition.training.start if condition.training else None
         with study.at(*condition.place):
             for ref in (start, condition.existing):
-                if isinstance(ref, AdapterRef):
+                if isinstance(ref, TunedModel):
                     notes += _adapter_notes(ref, condition, base)
             if condition.existing is not None:
                 engine.check_adapter(condition.existing)
@@ -80,7 +81,7 @@ def _place_of_targets(study: Study, condition: Condition) -> tuple[str | int, ..
 
 def _check_start(how: Training, conditions: Mapping[str, Condition]) -> None:
     """InputError if a tuner cannot start from an adapter, or from that of another condition."""
-    if isinstance(how.start, AdapterRef):
+    if isinstance(how.start, TunedModel):
         check_start(how.start, how.recipe, how.tuner.whole)
     before = conditions[how.start].training if isinstance(how.start, str) else None
     if before is None or how.tuner.whole or before.tuner.whole:
@@ -94,9 +95,9 @@ def _check_start(how: Training, conditions: Mapping[str, Condition]) -> None:
             )
 
 
-def _adapter_notes(ref: AdapterRef, condition: Condition, base: Base) -> list[str]:
+def _adapter_notes(ref: TunedModel, condition: Condition, base: Base) -> list[str]:
     if base.lacking:
-        if ref.kind == "adapter":
+        if isinstance(ref, AdapterRef):
             read_adapter(ref.path)
         return []
     notes = [check_adapter(ref, base.spec)]

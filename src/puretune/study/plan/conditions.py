@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from puretune.errors import InputError, unknown
-from puretune.models import AdapterRef, adapter_ref, served_ref
+from puretune.models import TunedModel, adapter_ref, served_model
 from puretune.study.plan.mix import Part
 from puretune.study.plan.templates import Templates, distinct, template_named
 from puretune.study.spec.bounds import ConditionKind
@@ -31,7 +31,7 @@ class Training:
     mix: tuple[Part, ...]
     recipe: Recipe
     tuner: TunerSpec
-    start: str | AdapterRef | None = None
+    start: str | TunedModel | None = None
     """What it starts from: another condition, seed by seed; an adapter that exists; or nothing."""
 
     @property
@@ -46,7 +46,7 @@ class Condition:
 
     name: str
     training: Training | None = None
-    existing: AdapterRef | None = None
+    existing: TunedModel | None = None
     base_tokenizer: bool = False
     """Whether it is asked with the base's tokenizer although its directory has another."""
     place: _Place = ()
@@ -169,7 +169,7 @@ def _linked(
     return replace(condition, training=replace(condition.training, start=start))
 
 
-def _start(said: str, by_name: Mapping[str, Condition], defined: Templates) -> str | AdapterRef:
+def _start(said: str, by_name: Mapping[str, Condition], defined: Templates) -> str | TunedModel:
     name = said if said in by_name else defined.canonical(said)
     if name not in by_name:
         if not Path(said).exists():
@@ -201,9 +201,9 @@ def _check(entry: TrainSection) -> None:
         raise InputError(f"an existing {given[0]} needs a name in the matrix. Add `name: ...`.")
 
 
-def _existing(entry: TrainSection) -> AdapterRef:
+def _existing(entry: TrainSection) -> TunedModel:
     if entry.served is not None:
-        return served_ref(entry.served)
+        return served_model(entry.served)
     kind: Literal["adapter", "checkpoint"] = "adapter" if entry.adapter else "checkpoint"
     path = entry.adapter or entry.checkpoint
     assert path is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import EngineSpec, engine_spec
+from puretune.models import ServedModel, shown
 from puretune.scoring import Scorer, reads_options
 from puretune.study.plan.conditions import Condition
 from puretune.study.spec.study import Study
@@ -45,14 +46,14 @@ def _wrong(engine: EngineSpec, condition: Condition) -> str:
             f"{who} loads models, and those that tuner {training.tuner.name!r} makes stay with their "
             "provider. Use `engine: openai`."
         )
-    if existing is None or (existing.kind == "served") == engine.remote:
+    if existing is None or isinstance(existing, ServedModel) == engine.remote:
         return ""
-    if engine.remote:
-        return f"{who} asks for models by name and cannot be given {existing.path}. {_SERVE}"
-    return (
-        f"{who} loads models and cannot ask for {existing.served!r}. Use `engine: openai` with the endpoint "
-        "that serves it."
-    )
+    if isinstance(existing, ServedModel):
+        return (
+            f"{who} loads models and cannot ask for {existing.name!r}. Use `engine: openai` with the "
+            "endpoint that serves it."
+        )
+    return f"{who} asks for models by name and cannot be given {shown(existing)}. {_SERVE}"
 
 
 def check_likelihoods(study: Study, engine: EngineSpec, scorers: Sequence[Sequence[Scorer]]) -> None:

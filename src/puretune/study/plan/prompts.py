@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Decoding, Request
-from puretune.models import AdapterRef
+from puretune.models import TunedModel
 from puretune.study.plan.shards import shard_of, suites_of
 from puretune.study.plan.steps import AnswerStep, Plan
 from puretune.templates import Message, PromptTemplate, Renderer, api_turns
@@ -30,7 +30,7 @@ class Prompts:
         return self._all(step.test_template, step.suite)[step.first : step.first + step.prompts]
 
     def requests(
-        self, step: AnswerStep, adapter: AdapterRef | None, decoding: Decoding, place: int
+        self, step: AnswerStep, adapter: TunedModel | None, decoding: Decoding, place: int
     ) -> Iterator[Request]:
         """One request per prompt of a shard; keys say the shard's ``place`` and the prompt's in the shard."""
         if self._takes == "messages":

@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from puretune.data import data_digest
-from puretune.models import AdapterRef, quantization_key
+from puretune.models import TunedModel, quantization_key
 from puretune.scoring import THOUGHTS_VERSION, Budget, shared
 from puretune.store import key_of
 from puretune.study.plan.conditions import Condition, Training, entry_of
@@ -199,7 +199,7 @@ def _tune_step(
     training = condition.training
     assert training is not None
     start = before.adapter_key(before.kept[-1]) if before else None
-    existing = training.start.digest if isinstance(training.start, AdapterRef) else None
+    existing = training.start.digest if isinstance(training.start, TunedModel) else None
     inputs = {
         # no library of this machine decides what a provider tunes
         **({"base": resolved.base.fingerprint} if training.tuner.remote else _base_inputs(resolved)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from puretune.errors import EnvironmentFault
-from puretune.models import AdapterRef, adapter_ref
+from puretune.models import TunedModel, adapter_ref
 from puretune.store import Store
 from puretune.study.plan.mix import rows_under
 from puretune.study.plan.resolve import Resolved
@@ -14,11 +14,11 @@ from puretune.tuning import TuningTask
 
 
 def to_tune(
-    resolved: Resolved, tune: TuneStep, scratch: Path = Path(), start: AdapterRef | None = None
+    resolved: Resolved, tune: TuneStep, scratch: Path = Path(), start: TunedModel | None = None
 ) -> TuningTask:
     """The rows, recipe and seed of a step; ``start`` is the adapter that another step of the plan made."""
     training = resolved.tuned[tune.condition]
-    existing = training.start if isinstance(training.start, AdapterRef) else None
+    existing = training.start if isinstance(training.start, TunedModel) else None
     return TuningTask(
         name=f"{tune.condition} seed {tune.seed}",
         rows=rows_under(training.mix, training.template),
@@ -34,7 +34,7 @@ def place_of(tune: TuneStep, scratch: Path) -> Path:
     return scratch / tune.key[:16]
 
 
-def start_of(tune: TuneStep, store: Store) -> AdapterRef | None:
+def start_of(tune: TuneStep, store: Store) -> TunedModel | None:
     """The stored adapter that a step starts from."""
     if tune.start is None:
         return None

@@ -13,7 +13,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault
 from puretune.events import Advanced, Event, EventSink, Finished, Started, ignore
 from puretune.inference import Answer, Engine, Request
-from puretune.models import AdapterRef, adapter_ref
+from puretune.models import TunedModel, adapter_ref
 from puretune.store import Store
 from puretune.study.plan.prompts import Prompts
 from puretune.study.plan.resolve import ResolvedSuite
@@ -152,7 +152,7 @@ class _Progress:
         self._on_event(Advanced("answer", self._done + self._beside, note))
 
 
-def adapter_of(plan: Plan, store: Store, who: Who) -> AdapterRef | None:
+def adapter_of(plan: Plan, store: Store, who: Who) -> TunedModel | None:
     """Who answers, as the engine takes it: a tuned or an existing adapter; None: the base alone."""
     if who.adapter is None:
         return plan.resolved.conditions[who.condition].existing

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.models import AdapterRef, BaseModel
+from puretune.models import BaseModel, TunedModel
 from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish, readied
@@ -29,7 +29,7 @@ from puretune.tuning.gang._state import load_state, save_state, unfinished_gangs
 if TYPE_CHECKING:
     from torch import Tensor
 
-_Kept = tuple[TuningTask, int, AdapterRef]
+_Kept = tuple[TuningTask, int, TunedModel]
 
 
 class GangTuner:

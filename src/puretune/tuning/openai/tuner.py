@@ -13,10 +13,12 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.events import EventSink, Finished, Started, ignore
 from puretune.models import (
     REMOTE_MODEL,
-    AdapterRef,
     ModelSpec,
     RemoteBase,
+    ServedModel,
+    TunedModel,
     adapter_ref,
+    shown,
 )
 from puretune.store import make_directory, write_text
 from puretune.tuning._about import inputs_digest
@@ -64,7 +66,7 @@ class OpenAITuner:
 
     def tune(
         self, tasks: Sequence[TuningTask], on_event: EventSink = ignore
-    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+    ) -> Iterator[tuple[TuningTask, int, TunedModel]]:
         """Yields (task, optimiser step, reference to the provider's model) when a job is done.
 
         All tasks are checked before anything is sent. A job that an earlier run started is found again,
@@ -136,11 +138,11 @@ class OpenAITuner:
         start = task.start
         if start is None:
             return self.base.spec.model
-        if start.kind != "served":
+        if not isinstance(start, ServedModel):
             raise InputError(
-                f"condition {task.name!r} starts from {start.path}, which is not a provider's model."
+                f"condition {task.name!r} starts from {shown(start)}, which is not a provider's model."
             )
-        return start.served
+        return start.name
 
     def _tuned(self, calls: Calls, job: Job, done: FineTuningJob) -> dict[int, _Tuned]:
         """The models of the steps to keep; the last is the job's, earlier ones are its checkpoints."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError
-from puretune.models import BaseModel, Lora, load_model
+from puretune.models import BaseModel, CheckpointRef, Lora, load_model, shown
 from puretune.tuning._jobs import Job
 from puretune.tuning._types import TuningTask
 
@@ -101,9 +101,9 @@ def _all_weights(base: BaseModel, task: TuningTask, where: Where) -> Any:
     import torch
 
     start = task.start
-    if start is not None and start.kind != "checkpoint":
+    if start is not None and not isinstance(start, CheckpointRef):
         raise InputError(
-            f"condition {task.name!r} tunes all weights and cannot start from the adapter {start.path}. "
+            f"condition {task.name!r} tunes all weights and cannot start from {shown(start)}. "
             "Merge it into a checkpoint first, or use method lora."
         )
     model = _without_dropout(load_model(start.path, base.spec)) if start else _weights(base, where)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from puretune.events import EventSink, ignore
-from puretune.models import AdapterRef, BaseModel, adapter_ref
+from puretune.models import BaseModel, TunedModel, adapter_ref
 from puretune.store import remove_sound
 from puretune.tuning._jobs import Job, initial_lora, prepare
 from puretune.tuning._sound import check_number_format
@@ -33,7 +33,7 @@ class TrainerTuner:
 
     def tune(
         self, tasks: Sequence[TuningTask], on_event: EventSink = ignore
-    ) -> Iterator[tuple[TuningTask, int, AdapterRef]]:
+    ) -> Iterator[tuple[TuningTask, int, TunedModel]]:
         """Yields (task, optimiser step, adapter) when a task is done, tasks in their order.
 
         All tasks are checked before the first step. What is there already is not made again, and an
