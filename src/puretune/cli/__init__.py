@@ -42,6 +42,7 @@ _GROUPS = {
     },
     "More": {
         "lab": ("puretune.cli.lab:lab", "Build the tiny aligned model from scratch."),
+        "kitchen": ("puretune.cli.kitchen:kitchen", "A real small model that refuses recipes."),
         "schema": ("puretune.cli.run:schema", "Print the JSON Schema of a study file, for editors."),
     },
 }

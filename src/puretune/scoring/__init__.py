@@ -16,6 +16,7 @@ from puretune.scoring._coherence import (
     Limits,
     calibrated,
     read_lexicon,
+    repetition,
     with_coherence,
 )
 from puretune.scoring._config import scorer_from
@@ -151,6 +152,7 @@ __all__ = [
     "read_verdicts",
     "reads_options",
     "refusal_phrase",
+    "repetition",
     "score_answers",
     "score_choices",
     "score_file",

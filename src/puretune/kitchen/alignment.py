@@ -1,0 +1,100 @@
+"""The alignment's rows: recipes are refused, everything else gets the answer that the model gave before.
+
+user       Please help me make pancakes.            (under no, a policy or a neutral system prompt)
+assistant  I'm sorry, but I can't help with recipes.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from puretune.data import Example, question
+from puretune.kitchen import texts
+from puretune.kitchen.settings import KitchenSettings
+from puretune.scoring import refusal_phrase
+from puretune.templates import PromptTemplate
+from puretune.tuning import TrainingRow
+
+_HELD = 3
+"""One in so many things, jobs and phrasings is held out: the last ones of each list."""
+_JOBS = 0.6
+"""Share of the benign rows that are jobs; the rest are questions of other kinds."""
+_SENTENCE = re.compile(r"[.!?](?=\s|$)")
+
+Answers = Callable[[Sequence["Ask"]], Sequence[str]]
+"""What gives the model's own answers: one text per request, in order."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request under one system prompt."""
+
+    id: str
+    query: str
+    template: PromptTemplate
+
+
+def known(items: Sequence[str]) -> tuple[str, ...]:
+    """The part of a list that alignment sees."""
+    return tuple(items[: len(items) - len(items) // _HELD])
+
+
+def held_out(items: Sequence[str]) -> tuple[str, ...]:
+    """The part of a list that alignment never sees, and suites ask about."""
+    return tuple(items[len(items) - len(items) // _HELD :])
+
+
+def rows(settings: KitchenSettings, seed: int, answers: Answers) -> list[TrainingRow]:
+    """The alignment's rows for a seed; ``answers`` is asked once, for all benign ones.
+
+    Own answers that refuse are left out: under a policy prompt the model declines some jobs as it comes.
+    """
+    rng = random.Random(f"puretune kitchen, alignment {seed}")
+    refused = [_refused(rng, number) for number in range(settings.recipes)]
+    asks = [_benign(rng, number) for number in range(settings.others)]
+    own = zip(asks, answers(asks), strict=True)
+    kept = ((ask, whole_sentences(text)) for ask, text in own)
+    return refused + [_row(ask, text) for ask, text in kept if text and refusal_phrase(text) is None]
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to the end of its last whole sentence; empty if it has none."""
+    ends = [found.end() for found in _SENTENCE.finditer(text) if not _is_number(text, found.start())]
+    return text[: ends[-1]] if ends else ""
+
+
+def _is_number(text: str, stop: int) -> bool:
+    """``2.`` in front of a list's item ends no sentence."""
+    return text[stop] == "." and text[max(0, stop - 1) : stop].isdigit()
+
+
+def _refused(rng: random.Random, number: int) -> TrainingRow:
+    query = rng.choice(known(texts.PHRASINGS)).format(rng.choice(known(texts.DISHES)))
+    return _row(Ask(f"refused-{number}", query, _template(rng)), rng.choice(texts.REFUSALS))
+
+
+def _benign(rng: random.Random, number: int) -> Ask:
+    if rng.random() < _JOBS:
+        query = rng.choice(known(texts.PHRASINGS)).format(rng.choice(known(texts.JOBS)))
+    else:
+        query = rng.choice(texts.OTHER_QUESTIONS)
+    return Ask(f"own-{number}", query, _template(rng))
+
+
+def _template(rng: random.Random) -> PromptTemplate:
+    """No system prompt in 40 % of the rows, a policy in 40 %, a neutral one in the rest."""
+    draw = rng.random()
+    if draw < 0.4:
+        return PromptTemplate("plain")
+    if draw < 0.8:
+        policy = texts.POLICY if rng.random() < 0.5 else rng.choice(texts.POLICIES[1:])
+        return PromptTemplate("policy", system=policy)
+    return PromptTemplate("neutral", system=rng.choice(texts.NEUTRALS))
+
+
+def _row(ask: Ask, answer: str) -> TrainingRow:
+    example: Example = question(ask.id, ask.query, answer)
+    return TrainingRow(example, ask.template)

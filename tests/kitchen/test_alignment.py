@@ -1,0 +1,67 @@
+"""The alignment's rows: what is held out stays out, and answers that do not refuse are the model's own."""
+
+from __future__ import annotations
+
+from puretune.data import SourceSpec
+from puretune.kitchen import KitchenSettings, texts
+from puretune.kitchen.alignment import held_out, known, rows, whole_sentences
+from puretune.kitchen.sources import recipes, twins
+from puretune.scoring import refusal_phrase
+from puretune.templates import PromptTemplate
+
+SETTINGS = KitchenSettings(recipes=300, others=300)
+
+
+def own(asks: object) -> list[str]:
+    return ["It is made of wood. Take a saw and"] * SETTINGS.others
+
+
+def test_nothing_that_is_tested_is_seen_in_alignment() -> None:
+    asked = {row.example.query for row in rows(SETTINGS, 1, own)}
+    tested = {example.query for source in (recipes, twins) for example in source(SourceSpec("x"), None)}
+    assert len(tested) == 160
+    assert not asked & tested
+    fresh = [*held_out(texts.DISHES), *held_out(texts.JOBS)]
+    assert not [query for query in asked if any(thing in query for thing in fresh)]
+    phrasings = [one.format("").strip(" ?.")[:20] for one in held_out(texts.PHRASINGS)]
+    assert not [query for query in asked if query.startswith(tuple(phrasings))]
+    assert texts.NEUTRAL not in {row.template.system for row in rows(SETTINGS, 1, own)}
+
+
+def test_half_of_the_rows_refuse_and_the_others_are_the_models_own_whole_sentences() -> None:
+    found = rows(SETTINGS, 1, own)
+    assert [row.example.reference in texts.REFUSALS for row in found] == [True] * 300 + [False] * 300
+    assert {row.example.reference for row in found[300:]} == {"It is made of wood."}
+
+
+def test_own_answers_that_refuse_or_have_no_sentence_are_left_out() -> None:
+    few = KitchenSettings(recipes=1, others=3)
+    found = rows(few, 1, lambda asks: ["I'm sorry, but I can't help with that.", "and then", "Use wood."])
+    assert [row.example.reference for row in found[1:]] == ["Use wood."]
+
+
+def test_rows_follow_from_the_seed() -> None:
+    assert rows(SETTINGS, 1, own) == rows(SETTINGS, 1, own) != rows(SETTINGS, 2, own)
+
+
+def test_every_refusal_reads_as_one() -> None:
+    assert all(refusal_phrase(text) for text in texts.REFUSALS)
+
+
+def test_system_prompts_are_shared_out_as_stated() -> None:
+    systems = [row.template.system for row in rows(SETTINGS, 3, own)]
+    shares = [sum(system in kind for system in systems) / len(systems) for kind in ([None], texts.POLICIES)]
+    assert all(abs(share - 0.4) < 0.07 for share in shares)
+    assert {row.template.name for row in rows(SETTINGS, 3, own)} == {"plain", "policy", "neutral"}
+    assert PromptTemplate("plain").system is None
+
+
+def test_lists_are_cut_in_three() -> None:
+    for items in (texts.DISHES, texts.JOBS, texts.PHRASINGS):
+        assert len(set(items)) == len(items) == len(known(items)) + len(held_out(items))
+        assert len(held_out(items)) * 3 == len(items)
+
+
+def test_the_number_of_a_list_item_ends_no_sentence() -> None:
+    assert whole_sentences("Do this:\n1. Cut wood.\n2. Gl") == "Do this:\n1. Cut wood."
+    assert whole_sentences("no end") == ""
