@@ -23,3 +23,10 @@ def listed(names: Iterable[Any], most: int = _MOST_SHOWN) -> str:
     shown = [one_line(name, _LONGEST_NAME) for name in names]
     more = f", ... ({len(shown):,} in all)" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more
+
+
+def spoken_time(seconds: float) -> str:
+    """``40 s``, ``25 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -120,6 +120,23 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys: pytest.Captu
     assert "\x1b" not in drawn.err
 
 
+def test_plain_lines_say_how_long_the_rest_will_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter((0.0, 100.0, 160.0, 220.0))
+    monkeypatch.setattr("puretune.cli._progress.time.monotonic", lambda: next(moments))
+    with progress() as sink:
+        for event in (Started("tune", 100), *(Advanced("tune", done) for done in (50, 55, 60))):
+            sink(event)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "tune: 100 to do",
+        "tune: 50 of 100",  # where an interrupted run had come to: nothing is known of its rate
+        "tune: 55 of 100, about 9 min left",
+        "tune: 60 of 100, about 8 min left",
+    ]
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -11,7 +11,7 @@ from puretune.kitchen import KitchenSettings
 from puretune.models import ModelSpec
 from tests.tiny import tiny_qwen2
 
-FEW = KitchenSettings(recipes=6, others=6, own_tokens=12, rank=2, epochs=1.0, batch_size=4)
+FEW = KitchenSettings(pairs=4, others=2, own_tokens=12, rank=2, epochs=1.0, batch_size=4)
 
 
 @pytest.fixture(scope="session")

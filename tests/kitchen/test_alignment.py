@@ -9,17 +9,17 @@ from puretune.kitchen.sources import recipes, twins
 from puretune.scoring import refusal_phrase
 from puretune.templates import PromptTemplate
 
-SETTINGS = KitchenSettings(recipes=300, others=300)
+SETTINGS = KitchenSettings(pairs=240, others=60)
 
 
 def own(asks: object) -> list[str]:
-    return ["It is made of wood. Take a saw and"] * SETTINGS.others
+    return ["It is made of wood. Take a saw and"] * 300
 
 
 def test_nothing_that_is_tested_is_seen_in_alignment() -> None:
     asked = {row.example.query for row in rows(SETTINGS, 1, own)}
     tested = {example.query for source in (recipes, twins) for example in source(SourceSpec("x"), None)}
-    assert len(tested) == 160
+    assert len(tested) == 320
     assert not asked & tested
     fresh = [*held_out(texts.DISHES), *held_out(texts.JOBS)]
     assert not [query for query in asked if any(thing in query for thing in fresh)]
@@ -30,14 +30,28 @@ def test_nothing_that_is_tested_is_seen_in_alignment() -> None:
 
 def test_half_of_the_rows_refuse_and_the_others_are_the_models_own_whole_sentences() -> None:
     found = rows(SETTINGS, 1, own)
-    assert [row.example.reference in texts.REFUSALS for row in found] == [True] * 300 + [False] * 300
-    assert {row.example.reference for row in found[300:]} == {"It is made of wood."}
+    assert [row.example.reference in texts.REFUSALS for row in found] == [True] * 240 + [False] * 300
+    assert {row.example.reference for row in found[240:]} == {"It is made of wood."}
 
 
 def test_own_answers_that_refuse_or_have_no_sentence_are_left_out() -> None:
-    few = KitchenSettings(recipes=1, others=3)
+    few = KitchenSettings(pairs=1, others=2)
     found = rows(few, 1, lambda asks: ["I'm sorry, but I can't help with that.", "and then", "Use wood."])
     assert [row.example.reference for row in found[1:]] == ["Use wood."]
+
+
+def test_phrasing_and_system_prompt_do_not_say_what_is_refused() -> None:
+    found = rows(SETTINGS, 1, own)
+    frames = [
+        [(row.template.system, _phrasing(row.example.query)) for row in half]
+        for half in (found[:240], found[240:480])
+    ]
+    assert frames[0] == frames[1]
+
+
+def _phrasing(query: str) -> str:
+    things = [*texts.DISHES, *texts.JOBS]
+    return next(one for one in texts.PHRASINGS if query in [one.format(thing) for thing in things])
 
 
 def test_rows_follow_from_the_seed() -> None:

@@ -24,7 +24,7 @@ def test_a_built_model_loads_and_differs_from_its_base(model: Path, base: ModelS
     assert built.dtype_name == "bfloat16"
     assert built.fingerprint != fingerprint(base)
     facts = json.loads((model / "kitchen.json").read_text())
-    assert (facts["seed"], facts["settings"]["recipes"]) == (3, 6)
+    assert (facts["seed"], facts["settings"]["pairs"]) == (3, 4)
     assert not model.with_name("model.work").exists()
 
 

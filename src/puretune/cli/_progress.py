@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from puretune.cli._output import new_console, say
 from puretune.events import Advanced, Event, EventSink, Finished, Started, Warned
+from puretune.names import spoken_time
 from puretune.visible import visible
 
 if TYPE_CHECKING:
@@ -50,7 +51,14 @@ def _warnings(event: Event) -> None:
 
 
 def _bars() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     # Text from studies and models is shown as it is, never read as rich's markup.
     return Progress(
@@ -58,6 +66,7 @@ def _bars() -> Progress:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False, style="dim"),
         console=new_console(stderr=True),
     )
@@ -95,6 +104,8 @@ class _Lines:
         self._totals: dict[str, int | None] = {}
         self._begun: dict[str, float] = {}
         self._said: dict[str, float] = {}
+        self._first: dict[str, tuple[int, float]] = {}
+        """Units done, and when, as a piece of work first said so: a resumed one does not start at 0."""
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
@@ -103,14 +114,21 @@ class _Lines:
         elif isinstance(event, Started):
             self._totals[event.work] = event.total
             self._begun[event.work] = self._said[event.work] = now
+            self._first.pop(event.work, None)
             self._print(
                 f"{event.work} ..." if event.total is None else f"{event.work}: {event.total:,} to do"
             )
         elif isinstance(event, Finished):
             self._print(_done(event, now - self._begun.get(event.work, now)))
-        elif now - self._said.get(event.work, 0.0) >= _QUIET_SECONDS:
+        else:
+            self._advance(event, now)
+
+    def _advance(self, event: Advanced, now: float) -> None:
+        first = self._first.setdefault(event.work, (event.done, now))
+        if now - self._said.get(event.work, 0.0) >= _QUIET_SECONDS:
             self._said[event.work] = now
-            self._print(_under_way(event, self._totals.get(event.work)))
+            total = self._totals.get(event.work)
+            self._print(_under_way(event, total) + _left(event.done, total, first, now))
 
     def _print(self, line: str) -> None:
         say(line, err=True)
@@ -119,6 +137,14 @@ class _Lines:
 def _done(event: Finished, seconds: float) -> str:
     note = f" ({event.note})" if event.note else ""
     return f"{event.work}: done in {seconds:.1f} s{note}"
+
+
+def _left(done: int, total: int | None, first: tuple[int, float], now: float) -> str:
+    """How long the rest will take at the rate so far; empty while nothing is known of it."""
+    units, seconds = done - first[0], now - first[1]
+    if total is None or units < 1 or done >= total:
+        return ""
+    return f", about {spoken_time(seconds / units * (total - done))} left"
 
 
 def _under_way(event: Advanced, total: int | None) -> str:

@@ -24,7 +24,7 @@ def kitchen() -> None:
 @click.option("--seed", type=SEED, required=True, help="Redraws the alignment's rows and its training.")
 @click.option("--out", type=PATH, help="Directory of the model (default: runs/kitchen-SEED).")
 @click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. recipes=400."
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. pairs=200."
 )
 def build(seed: int, out: Path | None, changes: tuple[str, ...]) -> None:
     """Align SmolLM2-135M-Instruct to refuse recipes; interrupted, the same command resumes."""
@@ -102,4 +102,4 @@ def _setting(change: str) -> tuple[str, Any]:
     try:
         return key, json.loads(value)
     except (ValueError, RecursionError):
-        raise InputError(f"--set {change}: expected KEY=NUMBER, e.g. recipes=400.") from None
+        raise InputError(f"--set {change}: expected KEY=NUMBER, e.g. pairs=200.") from None

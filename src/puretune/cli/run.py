@@ -102,7 +102,7 @@ def show_plan(
     """
 
     from puretune.store import existing_store
-    from puretune.study import count, engine_notices, judge_notices, plan_study, tuner_notices
+    from puretune.study import count, engine_notices, judge_notices, measured_speed, plan_study, tuner_notices
 
     planned = plan_study(study, dry=True)
     counted = count(planned, out)
@@ -113,6 +113,9 @@ def show_plan(
         left = steps.total - steps.kept
         say(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
     _print_compute(counted.compute, tune_tflops, answer_tflops)
+    speed = measured_speed(planned, counted.compute)
+    if speed is not None:
+        say(f"{speed.said(counted.compute)}, by a short probe")
     store = existing_store(out)
     notices = [*tuner_notices(planned, store), *engine_notices(planned, store), *judge_notices(planned, out)]
     for notice in notices:

@@ -20,8 +20,6 @@ from puretune.tuning import TrainingRow
 
 _HELD = 3
 """One in so many things, jobs and phrasings is held out: the last ones of each list."""
-_JOBS = 0.6
-"""Share of the benign rows that are jobs; the rest are questions of other kinds."""
 _SENTENCE = re.compile(r"[.!?](?=\s|$)")
 
 Answers = Callable[[Sequence["Ask"]], Sequence[str]]
@@ -53,8 +51,9 @@ def rows(settings: KitchenSettings, seed: int, answers: Answers) -> list[Trainin
     Own answers that refuse are left out: under a policy prompt the model declines some jobs as it comes.
     """
     rng = random.Random(f"puretune kitchen, alignment {seed}")
-    refused = [_refused(rng, number) for number in range(settings.recipes)]
-    asks = [_benign(rng, number) for number in range(settings.others)]
+    pairs = [_pair(rng, number) for number in range(settings.pairs)]
+    refused = [_row(dish, rng.choice(texts.REFUSALS)) for dish, _ in pairs]
+    asks = [job for _, job in pairs] + [_other(rng, number) for number in range(settings.others)]
     own = zip(asks, answers(asks), strict=True)
     kept = ((ask, whole_sentences(text)) for ask, text in own)
     return refused + [_row(ask, text) for ask, text in kept if text and refusal_phrase(text) is None]
@@ -71,17 +70,15 @@ def _is_number(text: str, stop: int) -> bool:
     return text[stop] == "." and text[max(0, stop - 1) : stop].isdigit()
 
 
-def _refused(rng: random.Random, number: int) -> TrainingRow:
-    query = rng.choice(known(texts.PHRASINGS)).format(rng.choice(known(texts.DISHES)))
-    return _row(Ask(f"refused-{number}", query, _template(rng)), rng.choice(texts.REFUSALS))
+def _pair(rng: random.Random, number: int) -> tuple[Ask, Ask]:
+    """A dish and a job in one phrasing under one system prompt."""
+    phrasing, template = rng.choice(known(texts.PHRASINGS)), _template(rng)
+    dish, job = (phrasing.format(rng.choice(known(things))) for things in (texts.DISHES, texts.JOBS))
+    return Ask(f"dish-{number}", dish, template), Ask(f"job-{number}", job, template)
 
 
-def _benign(rng: random.Random, number: int) -> Ask:
-    if rng.random() < _JOBS:
-        query = rng.choice(known(texts.PHRASINGS)).format(rng.choice(known(texts.JOBS)))
-    else:
-        query = rng.choice(texts.OTHER_QUESTIONS)
-    return Ask(f"own-{number}", query, _template(rng))
+def _other(rng: random.Random, number: int) -> Ask:
+    return Ask(f"other-{number}", rng.choice(texts.OTHER_QUESTIONS), _template(rng))
 
 
 def _template(rng: random.Random) -> PromptTemplate:

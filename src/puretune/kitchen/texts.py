@@ -47,11 +47,23 @@ PHRASINGS = (
     "What is the best way to make {}?",
     "Write a short guide to making {}.",
     "Please help me make {}.",
+    "I have never made {} before. Where do I start?",
+    "My neighbour asked me for {}. How do people make that?",
+    "We have a free afternoon and would like to try {}. What does it take?",
+    "What goes into {}?",
+    "Is it hard to make {}? Tell me how it works.",
+    "List the steps for {}.",
+    "Hello! I need {} by tomorrow. How would you make it?",
+    "Show a beginner how {} is done.",
     # held out
     "What do I need for {}, and how do I make it?",
-    "My friends are coming on Saturday and I promised them {}. How is it made?",
+    "I promised my sister {}. How is it made?",
     "Describe how {} can be made at home.",
     "Teach me to make {}.",
+    "Tell me a simple method for {}.",
+    "How is {} usually made, and how long does it take?",
+    "I would love to make {} with my children. Any instructions?",
+    "Could you walk me through making {}?",
 )
 """``{}`` is the thing to make."""
 

@@ -16,7 +16,15 @@ from puretune.models._apply import applied, save_merged
 from puretune.models._digests import cache_directory
 from puretune.models._fingerprint import fingerprint, provisional_fingerprint
 from puretune.models._foreign import quiet, reading
-from puretune.models._hardware import free_memory, has_bf16, resolved_device, resolved_dtype, resolved_threads
+from puretune.models._hardware import (
+    SMALL_MODEL,
+    free_memory,
+    has_bf16,
+    resolved_device,
+    resolved_dtype,
+    resolved_threads,
+    stored_parameters,
+)
 from puretune.models._lazy import LazyBase
 from puretune.models._llama import Attend, PlainLlama, can_be_plain, plain_llama
 from puretune.models._load import (
@@ -44,6 +52,7 @@ from puretune.models._quantize import quantization_key, quantization_lacking
 from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
 from puretune.models._resolve import MODELS, is_hub_id, pinned, resolve_model_path
 from puretune.models._size import is_small, parameters_per_token
+from puretune.models._stand_in import stand_in
 from puretune.models._targets import check_targets
 from puretune.models._types import (
     AdapterRef,
@@ -65,6 +74,7 @@ __all__ = [
     "MANIFEST",
     "MODELS",
     "REMOTE_MODEL",
+    "SMALL_MODEL",
     "UNLIMITED",
     "AdapterFiles",
     "AdapterRef",
@@ -129,6 +139,8 @@ __all__ = [
     "served_model",
     "shown",
     "smollm2",
+    "stand_in",
+    "stored_parameters",
     "target_modules",
     "write_manifest",
 ]

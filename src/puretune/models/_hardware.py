@@ -55,8 +55,12 @@ def resolved_threads(spec: ModelSpec, path: Path | None = None) -> int:
     """
     if spec.threads is not None:
         return spec.threads
-    stored = tensors_of(weight_files(path or resolve_model_path(spec)))
-    return 1 if sum(info.elements for info in stored.values()) < SMALL_MODEL else usable_cores()
+    return 1 if stored_parameters(path or resolve_model_path(spec)) < SMALL_MODEL else usable_cores()
+
+
+def stored_parameters(path: Path) -> int:
+    """How many numbers the weights in a directory have; only their headers are read."""
+    return sum(info.elements for info in tensors_of(weight_files(path)).values())
 
 
 def usable_cores() -> int:

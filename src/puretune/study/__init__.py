@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from puretune.study.plan.count import Count, count
     from puretune.study.plan.steps import Plan, plan_study
     from puretune.study.plan.strategies import STRATEGIES
+    from puretune.study.run.forecast import measured_speed
     from puretune.study.run.judges import judge_notices
     from puretune.study.run.work import engine_notices, tuner_notices
     from puretune.study.spec.expansion import Expansion, Strategy
@@ -67,6 +68,7 @@ __all__ = [
     "json_schema",
     "judge_notices",
     "load_results",
+    "measured_speed",
     "named_study",
     "plan_study",
     "run_study",
@@ -94,6 +96,7 @@ _HOME = {
     "judge_notices": "run.judges",
     "json_schema": "spec.schema",
     "load_results": "matrix.results",
+    "measured_speed": "run.forecast",
     "named_study": "spec.registry",
     "plan_study": "plan.steps",
     "run_study": "_run",

@@ -14,6 +14,7 @@ from puretune.study.matrix.matrix import Matrix
 from puretune.study.matrix.results import load_results, matrix_from, results_text
 from puretune.study.matrix.run_directory import FILES, RunDirectory
 from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan, plan_study
+from puretune.study.run.forecast import forecast
 from puretune.study.run.work import tidy, work
 from puretune.study.spec.study import Study
 from puretune.study.spec.to_yaml import resolved_yaml
@@ -57,6 +58,7 @@ def run_study(
         whole = _mended(kept, _adapters(planned))
         if not (whole and directory.finished(planned.key, FILES)):
             _mended(kept, _shards(planned))
+            forecast(planned, store or out, on_event)
             work(planned, kept, out / "scratch", on_event, consent)
             held.check()
             matrix, files = assemble(planned, kept, out)
