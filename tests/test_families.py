@@ -82,7 +82,7 @@ def test_an_adapter_tuned_on_another_base_is_refused_with_both_fingerprints(tmp_
 def test_a_study_stops_where_the_chat_template_adds_a_system_message_and_names_the_setting(
     tmp_path: Path,
 ) -> None:
-    from puretune.study import Study, count, plan_study
+    from puretune.study import Study, count, plan_study, run_study
 
     def planned(**model: str) -> None:
         study = Study(
@@ -93,7 +93,7 @@ def test_a_study_stops_where_the_chat_template_adds_a_system_message_and_names_t
             suites=[{"name": "sums", "source": str(asked), "scorers": ["gsm8k"], "max_new_tokens": 2}],
         )
         count(plan_study(study), tmp_path / "run")
-        study.run(tmp_path / "run")
+        run_study(study, tmp_path / "run")
 
     path, asked = families.save("qwen2", tmp_path / "qwen2"), tmp_path / "asked.jsonl"
     asked.write_text('{"question": "1 plus 1?", "answer": "#### 2"}\n')

@@ -49,8 +49,6 @@ MODULES = {
     ".".join(("puretune", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): p
     for p in FILES
 }
-IN_CIRCLES = {"study/spec/study.py"}
-"""Files whose imports in functions still close a circle: to be mended, and taken out here."""
 
 
 def room(path: Path) -> str:
@@ -96,12 +94,11 @@ def test_a_room_imports_only_rooms_above_it(path: Path) -> None:
     assert not below, f"{path.name} imports {sorted(below)}"
 
 
-def circle(leave_out: set[str]) -> list[str]:
+def circle() -> list[str]:
     """Files that import each other in a circle, functions included; empty if there is none."""
     graph = {
         name: set(needed(ast.parse(path.read_text()), lazy=path.stem == "__init__"))
         for name, path in MODULES.items()
-        if str(path.relative_to(ROOT)) not in leave_out
     }
     try:
         TopologicalSorter(graph).prepare()
@@ -111,9 +108,7 @@ def circle(leave_out: set[str]) -> list[str]:
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    assert circle(IN_CIRCLES) == []
-    for file in IN_CIRCLES:
-        assert circle(IN_CIRCLES - {file}), f"{file} is in no circle any more: take it out of IN_CIRCLES"
+    assert circle() == []
 
 
 def test_importing_puretune_and_its_rooms_loads_nothing_heavy() -> None:

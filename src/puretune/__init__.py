@@ -13,10 +13,21 @@ from puretune.lazily import lazy
 if TYPE_CHECKING:
     from puretune.data import Example
     from puretune.errors import PuretuneError
-    from puretune.study import Study
+    from puretune.study import Matrix, Study
+    from puretune.study import run_study as run
     from puretune.templates import Message, PromptTemplate, Renderer
 
 __version__ = metadata.version("puretune")
-__all__ = ["Example", "Message", "PromptTemplate", "PuretuneError", "Renderer", "Study", "__version__"]
+__all__ = [
+    "Example",
+    "Matrix",
+    "Message",
+    "PromptTemplate",
+    "PuretuneError",
+    "Renderer",
+    "Study",
+    "__version__",
+    "run",
+]
 
 __getattr__ = lazy(__name__)

@@ -14,12 +14,14 @@ def lazy(package: str) -> Callable[[str], Any]:
     """The ``__getattr__`` (PEP 562) of a package whose names are imported under ``if TYPE_CHECKING``."""
     blocks = [node for node in ast.parse(getsource(sys.modules[package])).body if isinstance(node, ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
-    homes = {alias.name: str(node.module) for node in imports for alias in node.names}
+    homes = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}" for node in imports for alias in node.names
+    }
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return load(f"{homes[name]}:{name}")
+        return load(homes[name])
 
     return get
 

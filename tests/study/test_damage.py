@@ -12,7 +12,6 @@ import pytest
 
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
 from puretune.events import Event, Started, Warned
-from puretune.report import REPORTS
 from puretune.scoring import loopback_only
 from puretune.study import Study, compare, load_results, plan_study, run_study
 from tests.study.studies import STUDY, small_study
@@ -39,7 +38,7 @@ class Watch:
 
 def run(study: Path, out: Path) -> Watch:
     watch = Watch()
-    run_study(Study.load(study), out, watch, loopback_only, REPORTS)
+    run_study(Study.load(study), out, watch, loopback_only)
     return watch
 
 
@@ -162,7 +161,7 @@ def test_a_report_is_of_the_results_beside_it_whatever_the_clock_says(copied: tu
     for name in ("report.md", "report.html"):
         os.utime(out / name, (4e9, 4e9))
     other = Study.load(study).model_copy(update={"note": "Another note."})
-    run_study(other, out, reports=REPORTS)
+    run_study(other, out)
     assert "Another note." in (out / "report.md").read_text()
     assert "Another note." in (out / "report.html").read_text()
 

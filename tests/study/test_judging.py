@@ -145,7 +145,7 @@ def test_nothing_is_computed_before_somebody_agrees(
         raise InputError("no")
 
     with pytest.raises(InputError, match="no"):
-        study.run(tmp_path / "run", consent=refuse)
+        run_study(study, tmp_path / "run", consent=refuse)
     assert (shown[0].endpoint, shown[0].upper) == (ELSEWHERE, True)
 
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from puretune.report import REPORTS
 from puretune.study import Study, run_study
 from tests.study.studies import STUDY, small_study
 
@@ -17,7 +16,6 @@ _KILLED_RUNS = """
 import os, signal, sys
 from pathlib import Path
 import torch, transformers.models.llama.modeling_llama
-from puretune.report import REPORTS
 from puretune.scoring import loopback_only
 from puretune.events import ignore
 from puretune.study import Study, run_study
@@ -32,7 +30,7 @@ sys.addaudithook(hook)
 for at in range(2, 60, 2):
     child = os.fork()
     if child == 0:
-        run_study(Study.load(study), Path(out), ignore, loopback_only, REPORTS)
+        run_study(Study.load(study), Path(out), ignore, loopback_only)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     print(code, flush=True)
@@ -54,7 +52,7 @@ def test_killed_at_renames_it_resumes_to_the_same_bytes(tmp_path: Path, model: P
     assert codes[-1] == 0
     assert len(codes) > 4
     assert set(codes[:-1]) == {-signal.SIGKILL}
-    run_study(Study.load(study), whole, reports=REPORTS)
+    run_study(Study.load(study), whole)
     for name in ("answers.jsonl", "verdicts.jsonl", "plan.json", "study.yaml"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert _facts(killed) == _facts(whole)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import puretune
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import Advanced, Event, Started
 from puretune.store import lease
@@ -268,18 +269,25 @@ def test_several_samples_per_prompt_are_kept_apart(tmp_path: Path, model: Path) 
     assert matrix.cells[0].n == 12
 
 
-def test_python_gets_a_data_frame(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_gets_what_the_command_line_gets(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small_study(tmp_path, model)
     monkeypatch.chdir(tmp_path)
-    frame = Study(
-        name="frames", model="./model", train=["untuned"], test=["CV"], suites=STUDY["suites"]
-    ).run()
-    assert frame.attrs["out"] == str(Path("runs") / "frames")
+    matrix = puretune.run(
+        Study(name="frames", model="./model", train=["untuned"], test=["CV"], suites=STUDY["suites"])
+    )
+    out = tmp_path / "runs" / "frames"
+    matrix.write("again")
+    for name in ("report.md", "report.html"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
+    assert puretune.run(out / "study.yaml", str(out)) == matrix
+    frame = matrix.frame()
     assert frame[["condition", "metric", "n"]].values.tolist() == [
         ["untuned", "exact_match", 4], ["untuned", "exact_match_flexible", 4]
     ]  # fmt: skip
     assert {"truncated", "value", "low", "high"} <= set(frame.columns)
-    assert (tmp_path / "runs" / "frames" / "results.json").is_file()
+    assert (out / "results.json").is_file()
 
 
 def test_a_query_longer_than_the_context_is_refused_before_anything_is_computed(

@@ -75,12 +75,12 @@ def schema(out: Path | None) -> None:
 
 def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) -> None:
     """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
-    from puretune.report import REPORTS, headline, print_matrix
+    from puretune.report import headline, print_matrix
     from puretune.study import run_study
 
     consents = Consents(yes)
     with progress(quiet) as sink, consents.over(sink):
-        matrix = run_study(study, out, sink, consents.ask, REPORTS)
+        matrix = run_study(study, out, sink, consents.ask)
     console = new_console()
     print_matrix(matrix, console)
     console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from puretune.events import EventSink, Finished, Started, Warned, ignore
@@ -11,39 +11,40 @@ from puretune.scoring import Consent, loopback_only
 from puretune.store import Store, encoded, json_text, lease, make_directory, open_store
 from puretune.study.matrix.assemble import assemble
 from puretune.study.matrix.matrix import Matrix
+from puretune.study.matrix.reports import REPORTS, report_texts
 from puretune.study.matrix.results import load_results, matrix_from, results_text
 from puretune.study.matrix.run_directory import FILES, RunDirectory
 from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan, plan_study
 from puretune.study.run.forecast import forecast
 from puretune.study.run.work import tidy, work
+from puretune.study.spec.registry import named_study
 from puretune.study.spec.study import Study
 from puretune.study.spec.to_yaml import resolved_yaml
 
-Reports = Mapping[str, Callable[[Matrix], str]]
-"""By file name (``report.md``, ``report.html``), what makes its text from the results."""
-
 
 def run_study(
-    study: Study,
-    out: Path,
+    study: Study | Path | str,
+    out: Path | str | None = None,
     on_event: EventSink = ignore,
     consent: Consent = loopback_only,
-    reports: Reports = {},  # noqa: B006 (never changed)
     store: Path | None = None,
 ) -> Matrix:
-    """The matrix of a study, computed in the run directory ``out`` as far as it is not there yet.
+    """The matrix of a study (or of its file or name), computed in the run directory ``out`` as far as it is
+    not there yet; ``out`` is ``runs/NAME`` if it is None.
 
-    Writes ``study.yaml``, ``plan.json``, ``answers.jsonl``, ``verdicts.jsonl``, ``results.json``, the
-    ``reports``, and last ``run.json``, which has the digests of them all. What was damaged since is set
-    aside, named in a ``Warned`` event, and made again. ``store`` is a run directory whose store is used in
-    place of the one in ``out``.
+    Writes ``study.yaml``, ``plan.json``, ``answers.jsonl``, ``verdicts.jsonl``, ``results.json``, reports,
+    and last ``run.json``, which has the digests of them all. What was damaged since is set aside, named in a
+    ``Warned`` event, and made again. ``store`` is a run directory whose store is used in place of the one in
+    ``out``.
 
-    ``consent`` is shown what will go to judges behind endpoints, before anything is computed; it raises where
-    the data may not leave this machine.
+    ``consent`` is shown what will go to tuners, engines and judges elsewhere, before anything is computed; it
+    raises where the data may not leave this machine (``puretune.scoring.agree`` does not).
 
     InputError for a wrong study, before anything is computed, and where ``out`` holds another study's run;
     EnvironmentFault if ``out`` cannot be written or another process is at work in it.
     """
+    study = study if isinstance(study, Study) else named_study(study)
+    out = Path(out) if out is not None else Path("runs") / study.name
     on_event(Started("plan"))
     planned = plan_study(study)
     said = _study_text(study, out)
@@ -64,10 +65,10 @@ def run_study(
             matrix, files = assemble(planned, kept, out)
             plan_text = json_text(planned.to_json(), indent=1) + "\n"
             files |= {"study.yaml": said, "plan.json": plan_text, "results.json": results_text(matrix)}
-            directory.publish(planned.key, {**files, **_reports(files["results.json"], reports)})
+            directory.publish(planned.key, {**files, **_reports(files["results.json"])})
             tidy(planned, out / "scratch")
-        elif not directory.finished(planned.key, reports):
-            directory.publish(planned.key, _reports((out / "results.json").read_text("utf-8"), reports))
+        elif not directory.finished(planned.key, REPORTS.names()):
+            directory.publish(planned.key, _reports((out / "results.json").read_text("utf-8")))
         return load_results(out / "results.json")
 
 
@@ -79,12 +80,9 @@ def _study_text(study: Study, out: Path) -> str:
     return text
 
 
-def _reports(results: str, reports: Reports) -> dict[str, str]:
+def _reports(results: str) -> dict[str, str]:
     """The reports on exactly these results."""
-    if not reports:
-        return {}
-    matrix = matrix_from(json.loads(results), "results.json")
-    return {name: text(matrix) for name, text in reports.items()}
+    return report_texts(matrix_from(json.loads(results), "results.json"))
 
 
 def _mended(store: Store, objects: Iterable[tuple[str, str]]) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from puretune.store import write_text
+from puretune.study.matrix.reports import report_texts
 from puretune.study.spec.bounds import ConditionKind
 
 if TYPE_CHECKING:
@@ -230,3 +233,8 @@ class Matrix:
             counts = row.pop("counts")
             rows.append({**row, **counts})
         return pandas.DataFrame(rows)
+
+    def write(self, directory: Path | str) -> None:
+        """Write every report (``report.md``, ``report.html``, those of other packages) into a directory."""
+        for name, text in report_texts(self).items():
+            write_text(Path(directory) / name, text)

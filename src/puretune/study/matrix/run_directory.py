@@ -16,11 +16,11 @@ from pathlib import Path
 from puretune.errors import CheckFailed, InputError
 from puretune.files import read_mapping
 from puretune.store import Say, encoded, faults, json_text, set_aside, sha256_file, write_bytes
+from puretune.study.matrix.reports import REPORTS
 from puretune.visible import quoted, visible
 
 RECORD = "run.json"
 FILES = ("study.yaml", "plan.json", "answers.jsonl", "verdicts.jsonl", "results.json")
-REPORTS = ("report.md", "report.html")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RunDirectory:
         self.path = path
         self._say = say
         self._record = self._claimed(study)
-        for name in (*FILES, *REPORTS):
+        for name in (*FILES, *REPORTS.names()):
             self._check(path / name)
 
     def finished(self, key: str, names: Iterable[str]) -> bool:
@@ -101,7 +101,7 @@ class RunDirectory:
 
     def _refuse_foreign(self) -> None:
         """InputError if files of these names are somebody else's."""
-        taken = next((name for name in (*FILES, *REPORTS) if (self.path / name).exists()), None)
+        taken = next((name for name in (*FILES, *REPORTS.names()) if (self.path / name).exists()), None)
         if taken is not None:
             raise InputError(
                 f"{visible(self.path)} holds {taken}, which no run of puretune wrote, and a run would "
@@ -151,7 +151,7 @@ def _read(file: Path) -> Record:
         or not all(isinstance(digest, str) for digest in files.values())
     ):
         raise InputError(f"{visible(file)}: not the record of a run.")
-    known = {name: digest for name, digest in files.items() if name in (*FILES, *REPORTS)}
+    known = {name: digest for name, digest in files.items() if name in (*FILES, *REPORTS.names())}
     return Record(study, key, known)
 
 

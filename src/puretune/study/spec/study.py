@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,10 +28,7 @@ from pydantic import (
 )
 
 from puretune.errors import InputError
-from puretune.events import EventSink
-from puretune.events import ignore as unwatched
 from puretune.files import DEEPEST, is_text
-from puretune.scoring import Consent, loopback_only
 from puretune.study.spec.analysis import AnalysisSection
 from puretune.study.spec.bounds import Label, Note
 from puretune.study.spec.messages import Placed, explain, where
@@ -54,9 +51,6 @@ from puretune.study.spec.sections import (
 )
 from puretune.templates import OwnSystem, TemplateFields
 from puretune.visible import quoted
-
-if TYPE_CHECKING:
-    import pandas
 
 
 class Study(BaseModel):
@@ -137,25 +131,6 @@ class Study(BaseModel):
             raise
         study._origin = origin
         return study
-
-    def run(
-        self,
-        out: Path | str | None = None,
-        on_event: EventSink = unwatched,
-        consent: Consent = loopback_only,
-    ) -> pandas.DataFrame:
-        """Run what is missing and return the cells as a data frame (``attrs["out"]``: the run directory).
-
-        ``out`` defaults to ``runs/NAME``. The same directory resumes an interrupted run.
-        ``consent`` is shown a notice before answers go to a judge elsewhere; by default this is refused
-        (``puretune.scoring.agree`` does).
-        """
-        from puretune.study._run import run_study
-
-        directory = Path(out) if out is not None else Path("runs") / self.name
-        frame = run_study(self, directory, on_event, consent).frame()
-        frame.attrs["out"] = str(directory)
-        return frame
 
     def with_seeds(self, seeds: Iterable[int]) -> Study:
         """The same study with other tuning seeds; InputError if it tunes nothing."""
