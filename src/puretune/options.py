@@ -17,17 +17,18 @@ _Kind = TypeVar("_Kind")
 def validated(
     kind: type[_Kind], given: Mapping[str, Any], where: str, word: str = "option", also: tuple[str, ...] = ()
 ) -> _Kind:
-    """``kind`` with the fields that ``given`` names.
+    """``kind`` with the fields that ``given`` names; a field ``with_`` is the option ``with``.
 
     InputError, opening with ``where``, for an unknown name (``also``: further names to suggest) and for a
     value of another type: ``true`` and ``"8"`` are not numbers. Ranges are the dataclass's own to check.
     """
     from pydantic import TypeAdapter, ValidationError
 
-    known = list(getattr(kind, "__dataclass_fields__", ()))
+    fields = {name.removesuffix("_"): name for name in getattr(kind, "__dataclass_fields__", ())}
     for name in given:
-        if name not in known:
-            raise unknown(word, name, [*known, *also], where)
+        if name not in fields:
+            raise unknown(word, name, [*fields, *also], where)
+    given = {fields[name]: value for name, value in given.items()}
     try:
         return TypeAdapter(kind).validate_json(_as_json(given, where), strict=True)
     except ValidationError as error:
@@ -53,7 +54,7 @@ def _plain(value: Any) -> Any:
 
 def _first(error: Any) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(one_line(part, 60) for part in first["loc"])
+    place = ".".join(one_line(part, 60).removesuffix("_") for part in first["loc"])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"unknown key {place!r}"
     said = first["msg"].removeprefix("Input ").removesuffix(".")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
@@ -70,8 +70,9 @@ class Plugins(Generic[_Thing]):
         kind: Any = self.load(name)
         if not (isinstance(kind, type) and is_dataclass(kind)):
             raise EnvironmentFault(f"{self.kind} {name!r} is not a frozen dataclass of its options.")
-        if given:
-            return validated(kind, given, f"{self.kind} {name!r}")
+        needed = [one for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
+        if given or needed:
+            return validated(kind, given or {}, f"{self.kind} {name!r}")
         with _blamed(f"{self.kind} {name!r}", "failed", "Report it to the package that offers it."):
             return kind()
 

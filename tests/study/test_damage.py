@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -166,16 +167,6 @@ def test_a_report_is_of_the_results_beside_it_whatever_the_clock_says(copied: tu
     assert "Another note." in (out / "report.html").read_text()
 
 
-def test_reports_of_other_results_do_not_stay(copied: tuple[Path, Path]) -> None:
-    study, out = copied
-    run_study(Study.load(study).model_copy(update={"note": "Another note."}), out)
-    assert not (out / "report.md").exists()
-    watch = run(study.parent / "study.yaml", out)
-    assert watch.started == ["plan"]
-    assert watch.warned == []
-    assert (out / "report.md").exists()
-
-
 def test_reports_are_added_to_a_run_that_has_none(copied: tuple[Path, Path]) -> None:
     study, out = copied
     before = content(out)
@@ -194,6 +185,20 @@ def test_the_directory_of_another_study_is_refused(copied: tuple[Path, Path]) ->
     (out / "run.json").unlink()
     with pytest.raises(InputError, match="the study 'sums', not of 'differences'"):
         run_study(other, out)
+    assert content(out) == before
+
+
+def test_a_run_of_another_layout_is_refused_and_left_as_it_is(copied: tuple[Path, Path]) -> None:
+    study, out = copied
+    plan = json.loads((out / "plan.json").read_text())
+    old = json.dumps({name: value for name, value in plan.items() if name != "schema_version"})
+    (out / "plan.json").write_text(old)
+    record = json.loads((out / "run.json").read_text())
+    record["files"]["plan.json"] = hashlib.sha256(old.encode()).hexdigest()
+    (out / "run.json").write_text(json.dumps(record))
+    before = content(out)
+    with pytest.raises(InputError, match=r"a run of another version of puretune .* Choose another --out"):
+        run(study, out)
     assert content(out) == before
 
 

@@ -108,6 +108,7 @@ def show_plan(
     counted = count(planned, out)
     console = new_console()
     _print_cells(planned, counted, console)
+    say("plan: " + " -> ".join(f"{size:,} {kind}" for kind, size in planned.sizes.items() if size))
     _print_tuning(counted, console)
     for what, steps in (("answers to generate", counted.answers), ("shards to score", counted.verdicts)):
         left = steps.total - steps.kept

@@ -67,6 +67,9 @@ class Manifest:
     dtype: str
     threads: int | None = None
     """CPU threads that made the sums; None on a GPU, at a provider, and before this was recorded."""
+    transformed: Mapping[str, Any] | None = None
+    """What was done to it after training (``transforms``), with the digests of the ``adapters`` that it was
+    made of; None: nothing."""
     files: Mapping[str, str] = field(default_factory=dict)
     """File -> SHA-256, filled in when the manifest is written and checked when it is read."""
     schema_version: int = _VERSION

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from puretune.study.matrix.results import load_results
     from puretune.study.plan.compute import Compute, Throughput
     from puretune.study.plan.count import Count, count
-    from puretune.study.plan.steps import Plan, plan_study
+    from puretune.study.plan.graph import plan_study
+    from puretune.study.plan.steps import Plan
     from puretune.study.plan.strategies import STRATEGIES
     from puretune.study.run.forecast import measured_speed
     from puretune.study.run.judges import judge_notices
@@ -98,7 +99,7 @@ _HOME = {
     "load_results": "matrix.results",
     "measured_speed": "run.forecast",
     "named_study": "spec.registry",
-    "plan_study": "plan.steps",
+    "plan_study": "plan.graph",
     "run_study": "_run",
     "study_names": "spec.registry",
 }

@@ -14,7 +14,8 @@ from puretune.study.matrix.matrix import Matrix
 from puretune.study.matrix.reports import REPORTS, report_texts
 from puretune.study.matrix.results import load_results, matrix_from, results_text
 from puretune.study.matrix.run_directory import FILES, RunDirectory
-from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan, plan_study
+from puretune.study.plan.graph import plan_study
+from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan
 from puretune.study.run.forecast import forecast
 from puretune.study.run.work import tidy, work
 from puretune.study.spec.registry import named_study
@@ -91,7 +92,7 @@ def _mended(store: Store, objects: Iterable[tuple[str, str]]) -> bool:
 
 
 def _adapters(planned: Plan) -> Iterable[tuple[str, str]]:
-    return ((ADAPTER, tune.adapter_key(step)) for tune in planned.tune for step in tune.kept)
+    return ((ADAPTER, key) for key in planned.adapters)
 
 
 def _shards(planned: Plan) -> Iterable[tuple[str, str]]:

@@ -16,8 +16,9 @@ from puretune.errors import InputError
 from puretune.models import TunedModel, resolved_threads
 from puretune.store import Store, Stored, key_of
 from puretune.study.plan.conditions import Training
+from puretune.study.plan.graph import versions
 from puretune.study.plan.resolve import Resolved
-from puretune.study.plan.steps import ADAPTER, ANSWERS, RENDERING, Plan, versions
+from puretune.study.plan.steps import ADAPTER, ANSWERS, RENDERING, Plan
 from puretune.templates import RENDERING_VERSION, PromptTemplate, Renderer, Rendering
 
 MOST_LABELS = 10
@@ -38,6 +39,7 @@ def provenance(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         "engine": resolved.engine.identity(),
         "data": _data(resolved),
         **_tuning(resolved),
+        **_transforms(resolved),
         "decoding": {suite.name: asdict(suite.decoding) for suite in resolved.suites},
         "scorers": {s.name: {scorer.name: scorer.version for scorer in s.scorers} for s in resolved.suites},
         "versions": {
@@ -93,6 +95,19 @@ def _tuning(resolved: Resolved) -> dict[str, Any]:
     common = {key: value for key, value in first.items() if all(e[key] == value for e in each.values())}
     own = {name: {k: v for k, v in one.items() if k not in common} for name, one in each.items()}
     return {**common, "conditions": {name: one for name, one in own.items() if one}}
+
+
+def _transforms(resolved: Resolved) -> dict[str, Any]:
+    """What was done to adapters afterwards, by condition; nothing if nothing was."""
+    each = {
+        one.name: [
+            {**transform.identity(), **({"with": list(transform.others)} if transform.others else {})}
+            for transform in one.transforms
+        ]
+        for one in resolved.conditions.values()
+        if one.transforms
+    }
+    return {"transforms": each} if each else {}
 
 
 def _training(training: Training) -> dict[str, Any]:
@@ -192,8 +207,7 @@ class _Renderings:
 
 def _kept_adapters(plan: Plan, store: Store) -> list[Stored]:
     """The adapters of the plan that the store has, each once."""
-    keys = dict.fromkeys(tune.adapter_key(step) for tune in plan.tune for step in tune.kept)
-    return [kept for kept in (store.get(ADAPTER, key) for key in keys) if kept is not None]
+    return [kept for key in plan.adapters if (kept := store.get(ADAPTER, key)) is not None]
 
 
 def _adapter(kept: Stored, out: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from puretune.errors import CheckFailed, InputError
 from puretune.files import read_mapping
 from puretune.store import Say, encoded, faults, json_text, set_aside, sha256_file, write_bytes
 from puretune.study.matrix.reports import REPORTS
+from puretune.study.plan.steps import PLAN_VERSION
 from puretune.visible import quoted, visible
 
 RECORD = "run.json"
@@ -40,11 +41,13 @@ class RunDirectory:
     def __init__(self, path: Path, study: str, say: Say) -> None:
         """Takes the directory for a study and sets aside what was damaged in it.
 
-        InputError if it holds another study's run, or files of these names that no run wrote.
+        InputError if it holds another study's run or one of another layout, or files of these names that no
+        run wrote.
         """
         self.path = path
         self._say = say
         self._record = self._claimed(study)
+        self._refuse_older()
         for name in (*FILES, *REPORTS.names()):
             self._check(path / name)
 
@@ -106,6 +109,18 @@ class RunDirectory:
             raise InputError(
                 f"{visible(self.path)} holds {taken}, which no run of puretune wrote, and a run would "
                 "replace it. Choose another --out directory."
+            )
+
+    def _refuse_older(self) -> None:
+        """InputError if the run was planned by a version of puretune with other steps and keys."""
+        plan, digest = self.path / "plan.json", self._record.files.get("plan.json")
+        if digest is None or not plan.is_file() or _fault(plan, digest):
+            return
+        version = read_mapping(plan).get("schema_version")
+        if version != PLAN_VERSION:
+            raise InputError(
+                f"{visible(self.path)} holds a run of another version of puretune (its plan.json has "
+                f"schema_version {version}, this one writes {PLAN_VERSION}). Choose another --out directory."
             )
 
     def _check(self, path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from puretune.errors import InputError, unknown
-from puretune.models import TunedModel, adapter_ref, served_model
+from puretune.models import AdapterRef, TunedModel, adapter_ref, served_model, shown
+from puretune.models.transforms import Transform, transform_named
 from puretune.study.plan.mix import Part
 from puretune.study.plan.templates import Templates, distinct, template_named
 from puretune.study.spec.bounds import ConditionKind
@@ -51,6 +53,10 @@ class Condition:
     """Whether it is asked with the base's tokenizer although its directory has another."""
     place: _Place = ()
     """Where the study mentions it."""
+    transforms: tuple[Transform, ...] = ()
+    """What is done to its adapter before it answers, in this order."""
+    others: tuple[str | TunedModel, ...] = ()
+    """The other adapters that the transforms take in turn: conditions, or adapters that exist."""
 
     @property
     def kind(self) -> ConditionKind:
@@ -70,6 +76,12 @@ class Condition:
         start = self.training.start if self.training else None
         return start if isinstance(start, str) else None
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the conditions whose adapters it takes."""
+        start = (self.upstream,) if self.upstream is not None else ()
+        return (*start, *(other for other in self.others if isinstance(other, str)))
+
 
 def conditions(study: Study, defined: Templates) -> tuple[Condition, ...]:
     """The conditions of ``train`` or, if there is none, those that the pairs name; mixes are yet empty."""
@@ -84,8 +96,7 @@ def conditions(study: Study, defined: Templates) -> tuple[Condition, ...]:
     distinct(study, "train", [one.name for one in found])
     by_name = {one.name: one for one in found}
     linked = {one.name: _linked(study, one, by_name, defined) for one in found}
-    for one in linked.values():
-        _refuse_circle(study, one, linked)
+    _refuse_circle(study, linked)
     return tuple(linked.values())
 
 
@@ -125,7 +136,13 @@ def _listed(study: Study, number: int, defined: Templates) -> Condition:
             return Condition(entry.name or UNTUNED, place=place)
         if entry.template is None:
             base = entry.tokenizer is not None
-            return Condition(entry.name or "", existing=_existing(entry), base_tokenizer=base, place=place)
+            return Condition(
+                entry.name or "",
+                existing=_existing(entry),
+                base_tokenizer=base,
+                place=place,
+                transforms=_transforms(study, place, entry),
+            )
     return _named(study, entry.template, place, defined, entry)
 
 
@@ -145,7 +162,17 @@ def _named(
         _training(study, template, place, entry),
         base_tokenizer=entry.tokenizer is not None,
         place=place,
+        transforms=_transforms(study, place, entry),
     )
+
+
+def _transforms(study: Study, place: _Place, entry: TrainSection) -> tuple[Transform, ...]:
+    made = []
+    for number, said in enumerate(entry.transforms):
+        with study.at(*place, "transforms", number):
+            name, options = (said, {}) if isinstance(said, str) else (said.name, said.options)
+            made.append(transform_named(name, options))
+    return tuple(made)
 
 
 def _training(study: Study, template: PromptTemplate, place: _Place, entry: TrainSection) -> Training:
@@ -161,32 +188,78 @@ def _training(study: Study, template: PromptTemplate, place: _Place, entry: Trai
 def _linked(
     study: Study, condition: Condition, by_name: Mapping[str, Condition], defined: Templates
 ) -> Condition:
-    """The condition with its start looked up: another condition, or an adapter that exists."""
-    if condition.training is None or condition.upstream is None:
-        return condition
-    with study.at(*condition.place, "start"):
-        start = _start(condition.upstream, by_name, defined)
-    return replace(condition, training=replace(condition.training, start=start))
+    """The condition with the adapters that it takes looked up: what it starts from, and its transforms'."""
+    training = condition.training
+    if training is not None and condition.upstream is not None:
+        with study.at(*condition.place, "start"):
+            training = replace(training, start=_start(condition.upstream, by_name, defined))
+    others: list[str | TunedModel] = []
+    for number, transform in enumerate(condition.transforms):
+        with study.at(*condition.place, "transforms", number):
+            _check_transformed(condition)
+            others += [_other(condition, name, by_name, defined) for name in transform.others]
+    return replace(condition, training=training, others=tuple(others))
 
 
 def _start(said: str, by_name: Mapping[str, Condition], defined: Templates) -> str | TunedModel:
-    name = said if said in by_name else defined.canonical(said)
-    if name not in by_name:
-        if not Path(said).exists():
-            raise unknown("condition, or directory of an adapter,", said, by_name)
-        return adapter_ref(Path(said))
+    name = _named_adapter(said, by_name, defined)
+    if not isinstance(name, str):
+        return name
     if by_name[name].kind != "tuned":
         raise InputError(f"condition {name!r} is not tuned here, so nothing can start from it.")
+    if by_name[name].transforms:
+        raise InputError(
+            f"condition {name!r} has transforms, and tuning starts from an adapter as it was tuned. Start "
+            "from a condition without them."
+        )
     return name
 
 
-def _refuse_circle(study: Study, condition: Condition, by_name: Mapping[str, Condition]) -> None:
-    names = [condition.name]
-    while (name := by_name[names[-1]].upstream) is not None:
-        names.append(name)
-        if name in names[:-1]:
-            with study.at(*condition.place, "start"):
-                raise InputError(f"conditions start from each other in a circle: {' -> '.join(names)}.")
+def _other(
+    condition: Condition, said: str, by_name: Mapping[str, Condition], defined: Templates
+) -> str | TunedModel:
+    """The other adapter that a transform takes."""
+    name = _named_adapter(said, by_name, defined)
+    if not isinstance(name, str):
+        if not isinstance(name, AdapterRef):
+            raise InputError(f"{shown(name)} is not a LoRA adapter, so nothing can be merged with it.")
+        return name
+    _check_transformed(by_name[name])
+    if condition.training is None and by_name[name].training is not None:
+        raise InputError(
+            f"condition {name!r} has an adapter per seed, and {condition.name!r} has only one. Write the "
+            f"transform on {name!r}, or on another condition that is tuned here."
+        )
+    return name
+
+
+def _named_adapter(said: str, by_name: Mapping[str, Condition], defined: Templates) -> str | TunedModel:
+    name = said if said in by_name else defined.canonical(said)
+    if name in by_name:
+        return name
+    if not Path(said).exists():
+        raise unknown("condition, or directory of an adapter,", said, by_name)
+    return adapter_ref(Path(said))
+
+
+def _check_transformed(condition: Condition) -> None:
+    """InputError if a condition has no adapter here whose tensors can be changed."""
+    tuner = condition.training.tuner if condition.training else None
+    if condition.kind in ("tuned", "adapter") and not (tuner and (tuner.whole or tuner.remote)):
+        return
+    what = f"it is tuned by {tuner.name!r}" if tuner else f"it is {_A.get(condition.kind, condition.kind)}"
+    raise InputError(
+        f"condition {condition.name!r} has no adapter on this machine ({what}), so it cannot be transformed."
+    )
+
+
+def _refuse_circle(study: Study, by_name: Mapping[str, Condition]) -> None:
+    try:
+        TopologicalSorter({name: one.needs for name, one in by_name.items()}).prepare()
+    except CycleError as error:
+        names = error.args[1][::-1]
+        with study.at(*by_name[names[0]].place):
+            raise InputError(f"conditions need each other in a circle: {' -> '.join(names)}.") from None
 
 
 def _check(entry: TrainSection) -> None:
@@ -197,6 +270,8 @@ def _check(entry: TrainSection) -> None:
     changes = [key for key in ("start", "data", "recipe", "tuner") if getattr(entry, key) is not None]
     if changes and entry.template in (None, UNTUNED):
         raise InputError(f"`{changes[0]}` needs `template`: nothing is tuned here without one.")
+    if entry.transforms and entry.template == UNTUNED:
+        raise InputError("`transforms` change an adapter, and the untuned model has none.")
     if entry.template is None and entry.name is None:
         raise InputError(f"an existing {given[0]} needs a name in the matrix. Add `name: ...`.")
 

@@ -72,7 +72,7 @@ class Resolved:
     base: Base
     engine: EngineSpec
     conditions: Mapping[str, Condition]
-    """Those that are tested and those that they start from, each after the one that it starts from."""
+    """Those that are tested and those whose adapters they take, each after these."""
     cells: Cells
     suites: tuple[ResolvedSuite, ...]
     seeds: tuple[int, ...]
@@ -165,13 +165,13 @@ def _needs_model(mixes: Iterable[Data], suites: Sequence[Suite]) -> bool:
 
 
 def _with_upstream(listed: Mapping[str, Condition], tested: Iterable[Condition]) -> dict[str, Condition]:
-    """The tested conditions and those that they start from, each after the one that it starts from."""
+    """The tested conditions and those whose adapters they take, each after these."""
     needed: dict[str, Condition] = {}
 
     def add(condition: Condition) -> None:
         if condition.name not in needed:
-            if condition.upstream is not None:
-                add(listed[condition.upstream])
+            for name in condition.needs:
+                add(listed[name])
             needed[condition.name] = condition
 
     for condition in tested:

@@ -38,7 +38,12 @@ def start_of(tune: TuneStep, store: Store) -> TunedModel | None:
     """The stored adapter that a step starts from."""
     if tune.start is None:
         return None
-    kept = store.get(ADAPTER, tune.start)
+    return stored_adapter(store, tune.start)
+
+
+def stored_adapter(store: Store, key: str) -> TunedModel:
+    """The adapter of that key; EnvironmentFault if the store has lost it."""
+    kept = store.get(ADAPTER, key)
     if kept is None:
-        raise EnvironmentFault(f"{store.path(ADAPTER, tune.start)} is missing. Run the same command again.")
+        raise EnvironmentFault(f"{store.path(ADAPTER, key)} is missing. Run the same command again.")
     return adapter_ref(kept.directory)

@@ -13,12 +13,13 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault
 from puretune.events import Advanced, Event, EventSink, Finished, Started, ignore
 from puretune.inference import Answer, Engine, Request
-from puretune.models import TunedModel, adapter_ref
+from puretune.models import TunedModel
 from puretune.store import Store
 from puretune.study.plan.prompts import Prompts
 from puretune.study.plan.resolve import ResolvedSuite
 from puretune.study.plan.shards import shard_of, suites_of
-from puretune.study.plan.steps import ADAPTER, ANSWERS, AnswerStep, Plan, Who
+from puretune.study.plan.steps import ANSWERS, AnswerStep, Plan, Who
+from puretune.study.plan.tuning import stored_adapter
 from puretune.study.run.processes import beside
 
 POOL = 8
@@ -156,10 +157,7 @@ def adapter_of(plan: Plan, store: Store, who: Who) -> TunedModel | None:
     """Who answers, as the engine takes it: a tuned or an existing adapter; None: the base alone."""
     if who.adapter is None:
         return plan.resolved.conditions[who.condition].existing
-    kept = store.get(ADAPTER, who.adapter)
-    if kept is None:
-        raise EnvironmentFault(f"{store.path(ADAPTER, who.adapter)} is missing. Run the same command again.")
-    return adapter_ref(kept.directory)
+    return stored_adapter(store, who.adapter)
 
 
 def _rows(answers: Iterable[Answer], examples: Sequence[Example], n: int) -> list[dict[str, Any]]:

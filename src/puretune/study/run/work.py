@@ -27,6 +27,7 @@ from puretune.study.run.budgeted_judge import draw
 from puretune.study.run.choices import choose, missing_choices
 from puretune.study.run.judges import check_judges
 from puretune.study.run.processes import beside, has_room
+from puretune.study.run.transforms import missing_transforms, transform
 from puretune.study.run.verdicts import check_scorers, score
 from puretune.tuning import GangTuner, Tuner, TunerSpec, TuningTask
 
@@ -51,8 +52,9 @@ def work(
     for notice in [*engine_notices(plan, store), *check_judges(plan, store)]:
         consent(notice)
     choices = missing_choices(plan, store)
-    tunes = missing_tunes(plan, store, [*missing, *(shard for _, shard in choices)])
-    if missing or choices or tunes:
+    asked = [*missing, *(shard for _, shard in choices)]
+    tunes, transforms = missing_tunes(plan, store, asked), missing_transforms(plan, store, asked)
+    if missing or choices or tunes or transforms:
         check_scorers(plan)
         base = LazyBase(plan.resolved.base.spec, on_event)
         prompts = Prompts(plan, lambda: base.renderer)
@@ -63,6 +65,7 @@ def work(
         local = plan.resolved.engine.name == LocalSpec.name
         early = _untuned(plan, store, base, missing, prompts) if local and whole is base else ()
         _tune(plan, store, whole, tunes, scratch, on_event, consent, early)
+        transform(plan, store, whole, transforms, scratch)
         if whole is not base or not plan.resolved.engine.uses_base:
             whole.release()
         missing = [step for step in missing if not store.has(ANSWERS, step.key)]
@@ -149,7 +152,9 @@ def missing_answers(plan: Plan, store: Store) -> list[AnswerStep]:
 
 def missing_tunes(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list[TuneStep]:
     """The tuning that missing shards wait for, and that of damaged adapters, each once."""
-    needed = {step.who.adapter for step in asked}
+    asked = list(asked)
+    transformed = (key for step in missing_transforms(plan, store, asked) for key in step.needs)
+    needed = {*(step.who.adapter for step in asked), *transformed}
     wanted: dict[str, TuneStep] = {}
     for tune in reversed(plan.tune):  # each after those that start from it
         missing = [key for step in tune.kept if not store.has(ADAPTER, key := tune.adapter_key(step))]

@@ -12,7 +12,7 @@ from puretune.models import ADAPTER_CONFIG, MODELS
 from puretune.scoring.judges import BUILTIN_JUDGES
 
 _ALWAYS = ("path", "adapter", "checkpoint", "templates_file", "rubric", "lexicon", "launch")
-_PERHAPS = ("model", "data", "source", "start")
+_PERHAPS = ("model", "data", "source", "start", "with")
 _AS_SAID = ("templates", "columns", "extra", "price", "limits")
 _ENDPOINT = "openai"
 _JUDGES = (".yaml", ".yml")
@@ -65,6 +65,6 @@ def _is_path(key: str, value: str, base: Path) -> bool:
     if not value:
         return False
     path = base / checked_path(value, key)
-    if key == "start":  # otherwise the name of a condition
+    if key in ("start", "with"):  # otherwise the name of a condition
         return (path / ADAPTER_CONFIG).is_file()
     return path.exists() and value not in (MODELS if key == "model" else SOURCES)

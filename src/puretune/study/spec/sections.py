@@ -280,6 +280,16 @@ class Changes(BaseModel):
     model_config = FORBID
 
 
+class TransformSection(TunerSection):
+    """What is done to an adapter after tuning; each transform defines its own options."""
+
+    name: str
+    """``scale`` (``alpha``), ``merge`` (``with``, ``weights``), or one that an installed package offers."""
+
+
+_Transform = Annotated[Name | Annotated[TransformSection, Tag("#mapping")], Discriminator(named_or_mapping)]
+
+
 _changes: dict[str, Any] = {
     key: (kind, getattr(RecipeSection, key)) for key, kind in _kinds(RecipeSection).items()
 }
@@ -304,6 +314,8 @@ class TrainSection(BaseModel):
     start: Annotated[str, BeforeValidator(_path_as_text)] | None = None
     """What tuning starts from: another condition, seed by seed, or an adapter (a directory in PEFT
     format)."""
+    transforms: tuple[_Transform, ...] = ()
+    """What is done to the adapter, tuned here or existing, before it answers: ``scale``, ``merge``."""
     adapter: Path | None = None
     """An existing adapter to test: a directory in PEFT format."""
     checkpoint: Path | None = None
