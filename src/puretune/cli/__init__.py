@@ -40,6 +40,13 @@ _GROUPS = {
             "Compare the conditions of a finished run, prompt by prompt.",
         ),
     },
+    "Ship": {
+        "export": (
+            "puretune.cli.export:export",
+            "Write a condition and its safe chat template for a server.",
+        ),
+        "verify": ("puretune.cli.verify:verify", "Check that servers render what was measured."),
+    },
     "More": {
         "lab": ("puretune.cli.lab:lab", "Build the tiny aligned model from scratch."),
         "kitchen": ("puretune.cli.kitchen:kitchen", "A real small model that refuses recipes."),

@@ -2,13 +2,14 @@
 
 from puretune.report._headline import headline
 from puretune.report._html import html_text, write_html
-from puretune.report._markdown import markdown_text, write_markdown
+from puretune.report._markdown import markdown_text, matrix_markdown, write_markdown
 from puretune.report._terminal import print_matrix
 
 __all__ = [
     "headline",
     "html_text",
     "markdown_text",
+    "matrix_markdown",
     "print_matrix",
     "write_html",
     "write_markdown",

@@ -38,6 +38,11 @@ def markdown_text(matrix: Matrix) -> str:
     return visible("\n\n".join(blocks)) + "\n"
 
 
+def matrix_markdown(matrix: Matrix) -> str:
+    """The matrix alone: one table for each metric of each suite."""
+    return visible("\n\n".join(_matrix(matrix)))
+
+
 def _matrix(matrix: Matrix) -> Iterator[str]:
     yield "## The matrix"
     yield (

@@ -11,11 +11,19 @@ from puretune.templates._builtin import (
 )
 from puretune.templates._chat_template import TokenizerMarkup, markup_named
 from puretune.templates._compare import Difference, chat_template_ids, differences, special_spellings
+from puretune.templates._conversation_frame import (
+    ConversationFrame,
+    Step,
+    Trims,
+    conversation_frame,
+    spelled,
+)
 from puretune.templates._fields import TemplateFields
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
 from puretune.templates._message import DefaultSystem, Message, Mode, OwnSystem, Role
 from puretune.templates._render import RENDERING_VERSION, Renderer, Rendering
 from puretune.templates._rows import row_notes
+from puretune.templates._sandbox import run_chat_template
 from puretune.templates._text import pieces, show_tokens
 from puretune.templates._thoughts import Thoughts, without_thoughts
 from puretune.templates._values import PromptTemplate, template_from
@@ -25,6 +33,7 @@ __all__ = [
     "BUILTIN_TEMPLATES",
     "MARKUPS",
     "RENDERING_VERSION",
+    "ConversationFrame",
     "DefaultSystem",
     "Difference",
     "ExplicitMarkup",
@@ -35,13 +44,16 @@ __all__ = [
     "Renderer",
     "Rendering",
     "Role",
+    "Step",
     "TemplateFields",
     "Thoughts",
     "TokenizerMarkup",
+    "Trims",
     "TurnMarkup",
     "alias_of",
     "api_turns",
     "chat_template_ids",
+    "conversation_frame",
     "differences",
     "load_templates",
     "markup_named",
@@ -49,8 +61,10 @@ __all__ = [
     "pieces",
     "resolve_template",
     "row_notes",
+    "run_chat_template",
     "show_tokens",
     "special_spellings",
+    "spelled",
     "template_from",
     "without_thoughts",
 ]

@@ -137,6 +137,19 @@ class Renderer:
             )
         return rendering
 
+    def layout(self, template: PromptTemplate, messages: Sequence[Message], finished: bool = False) -> Layout:
+        """What a prompt spells around its texts, and the texts as they come out (nothing in them is kept from
+        being a special token); ``finished``: of a conversation that asks for no further answer.
+        """
+        turns = without_thoughts(self._turns(template, messages), self.thoughts)
+        if not finished:
+            return self._prompt(template, turns)
+        if template.mode == "chat":
+            return self._speller.spell(template, turns)
+        whole = text_layout(self.tokenizer, template, turns)
+        end = str(self.tokenizer.eos_token) if turns[-1].role == "assistant" else ""
+        return replace(whole, pieces=(*whole.pieces[:-1], whole.pieces[-1] + end))
+
     def parse(self, token_ids: Sequence[int]) -> str:
         """The response's text: without special tokens and without white space around it."""
         special = self.stop_ids | set(self.tokenizer.all_special_ids)

@@ -1,0 +1,194 @@
+"""What a finished run says of one condition under one template: the adapter, the template, the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from puretune.errors import CheckFailed, InputError, unknown
+from puretune.files import read_mapping
+from puretune.models import AdapterRef, ModelSpec, adapter_ref, fingerprint, read_manifest
+from puretune.study import CellResult, Matrix, Study, load_results
+from puretune.study.matrix.run_directory import sound_file
+from puretune.study.plan.conditions import Condition, conditions
+from puretune.study.plan.steps import TuneStep
+from puretune.study.plan.templates import Templates, templates_of
+from puretune.templates import PromptTemplate
+from puretune.visible import visible
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One condition of a run, to be served under one template."""
+
+    matrix: Matrix
+    base: ModelSpec
+    condition: str
+    kind: str
+    seed: int | None
+    template: PromptTemplate
+    trained: PromptTemplate | None
+    """The template of the training; None: nothing was tuned in this run."""
+    adapter: AdapterRef | None
+    """None: the base model as it is."""
+    cells: tuple[CellResult, ...]
+    """Of this condition and seed under this template; none if that was not measured."""
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds of this condition the run has."""
+        return len({cell.seed for cell in self.matrix.cells if cell.condition == self.condition})
+
+    @property
+    def as_trained(self) -> bool:
+        """Whether it is served under the template that it was trained under (what the paper warns of)."""
+        return self.trained is not None and _tokens(self.trained) == _tokens(self.template)
+
+
+def measured(
+    run: Path, condition: str, serve_as: str, seed: int | None = None, unmeasured: bool = False
+) -> Measured:
+    """What a run directory holds of a condition and a template.
+
+    InputError for unknown names, and for a pair that was not measured together unless ``unmeasured``;
+    CheckFailed where the base model or a file is no longer what the run had.
+    """
+    if not run.is_dir():
+        raise InputError(
+            f"{visible(run)}: no such run directory. Name the --out of a finished `puretune run`."
+        )
+    matrix = load_results(run)
+    study = Study.load(sound_file(run, "study.yaml"))
+    defined = templates_of(study)
+    chosen = _condition(conditions(study, defined), condition, defined)
+    template = _template(matrix, defined.named(serve_as))
+    seed = _seed(matrix, chosen, seed)
+    cells = tuple(
+        cell
+        for cell in matrix.cells
+        if (cell.condition, cell.seed, cell.step, cell.test_template)
+        == (chosen.name, seed, None, template.name)
+    )
+    if not (cells or unmeasured):
+        raise _not_measured(matrix, chosen.name, template.name)
+    return Measured(
+        matrix=matrix,
+        base=_base(matrix),
+        condition=chosen.name,
+        kind=chosen.kind,
+        seed=seed,
+        template=template,
+        trained=chosen.template,
+        adapter=_adapter(run, matrix, chosen, seed),
+        cells=cells,
+    )
+
+
+def _condition(known: Sequence[Condition], name: str, defined: Templates) -> Condition:
+    by_name = {one.name: one for one in known}
+    name = name if name in by_name else defined.canonical(name)
+    if name not in by_name:
+        raise unknown("condition", name, by_name, where="this run")
+    return by_name[name]
+
+
+def _template(matrix: Matrix, template: PromptTemplate) -> PromptTemplate:
+    """The template; CheckFailed if the run had another one of that name."""
+    recorded = matrix.provenance["templates"].get(template.name)
+    if recorded is not None and recorded["fingerprint"] != template.fingerprint:
+        raise CheckFailed(
+            f"template {template.name!r} is not the one that the run measured: its fingerprint is "
+            f"{template.fingerprint}, not {recorded['fingerprint']}. Restore it, or run the study again."
+        )
+    return template
+
+
+def _seed(matrix: Matrix, chosen: Condition, seed: int | None) -> int | None:
+    """The seed: the one asked for, or the first; None where nothing was tuned."""
+    if chosen.training is None:
+        if seed is not None:
+            raise InputError(
+                f"condition {chosen.name!r} was not tuned in this run, so it has no seeds. Omit --seed."
+            )
+        return None
+    seeds = [int(one) for one in matrix.provenance["seeds"]]
+    if seed is not None and seed not in seeds:
+        raise InputError(
+            f"this run has no seed {seed}; it has {', '.join(map(str, seeds))}. Choose one of them."
+        )
+    return seeds[0] if seed is None else seed
+
+
+def _not_measured(matrix: Matrix, condition: str, template: str) -> InputError:
+    pairs = dict.fromkeys(
+        f"{cell.condition} -> {cell.test_template}"
+        for cell in matrix.cells
+        if condition == cell.condition or template == cell.test_template
+    )
+    return InputError(
+        f"{condition!r} was not measured under {template!r} in this run, so nothing is known of what would "
+        f"be served. Measured: {', '.join(list(pairs)[:8]) or 'neither of them'}. Choose one of these, add "
+        "the pair to the study and run it, or pass --unmeasured."
+    )
+
+
+def _base(matrix: Matrix) -> ModelSpec:
+    """The base model; CheckFailed if its files have changed since the run."""
+    facts: Mapping[str, Any] = matrix.provenance["model"]
+    spec = ModelSpec(**{field.name: facts[field.name] for field in fields(ModelSpec) if field.name in facts})
+    found = fingerprint(spec)
+    if found != facts["fingerprint"]:
+        raise CheckFailed(
+            f"the base model {spec.model!r} is not the one of the run: its fingerprint is {found[:12]}, not "
+            f"{str(facts['fingerprint'])[:12]}. Restore its files, or run the study again."
+        )
+    return spec
+
+
+def _adapter(run: Path, matrix: Matrix, chosen: Condition, seed: int | None) -> AdapterRef | None:
+    """The adapter or checkpoint, as it was measured."""
+    plan = read_mapping(sound_file(run, "plan.json"), "plan")
+    if chosen.existing is not None:
+        _check_existing(plan, chosen.name, chosen.existing)
+        return chosen.existing
+    if chosen.training is None:
+        return None
+    path = _tuned(run, matrix, plan, chosen.name, seed)
+    if path is None or not path.is_dir():
+        raise CheckFailed(
+            f"the adapter of condition {chosen.name!r} (seed {seed}) is not in the run's store. Run the same "
+            "command again: it is made again."
+        )
+    read_manifest(path)
+    return adapter_ref(path)
+
+
+def _tuned(run: Path, matrix: Matrix, plan: Mapping[str, Any], name: str, seed: int | None) -> Path | None:
+    """Where the store has the adapter, found by its key: conditions with equal inputs share one."""
+    for row in plan["tune"]:
+        if (row["condition"], row["seed"]) == (name, seed):
+            step = TuneStep(**{**row, "kept": tuple(row["kept"])})
+            key = step.adapter_key(step.kept[-1])
+            places = (run / facts["path"] for facts in matrix.provenance["adapters"])
+            return next((place for place in places if place.parent.name == key), None)
+    return None
+
+
+def _check_existing(plan: Mapping[str, Any], name: str, ref: AdapterRef) -> None:
+    digests = _digests(plan["answer"], name)
+    if ref.digest not in digests:
+        raise CheckFailed(
+            f"condition {name!r}: {visible(ref.path)} is not what the run measured. Restore it, or run the "
+            "study again."
+        )
+
+
+def _digests(answers: Iterable[Mapping[str, Any]], name: str) -> set[Any]:
+    return {row["inputs"]["adapter"]["existing"] for row in answers if row["who"]["condition"] == name}
+
+
+def _tokens(template: PromptTemplate) -> str:
+    """A template's fingerprint, whatever it does with examples' own system messages."""
+    return replace(template, own_system=None).fingerprint
