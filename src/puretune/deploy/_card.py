@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from puretune.deploy._measured import Measured
 from puretune.deploy._ollama import left_out
 from puretune.deploy._serving import Serving
-from puretune.models import is_hub_id, read_adapter
+from puretune.models import AdapterRef, is_hub_id, read_adapter
 from puretune.report import headline, matrix_markdown
 from puretune.study import CellResult
 from puretune.visible import visible
@@ -118,7 +118,7 @@ def _percent(value: float | None) -> str:
 
 
 def _commands(measured: Measured, serving: Serving, merged: bool) -> Iterator[str]:
-    adapter = measured.adapter is not None and not merged and measured.adapter.kind == "adapter"
+    adapter = isinstance(measured.adapter, AdapterRef) and not merged
     base = measured.base.model if adapter or measured.adapter is None else "."
     yield (
         "In this directory. Servers render what they find: give them this chat template, and check with "

@@ -37,6 +37,7 @@ from puretune.files import read_mapping
 from puretune.models import (
     ADAPTER_CONFIG,
     MANIFEST,
+    AdapterRef,
     adapter_ref,
     is_hub_id,
     load_base,
@@ -77,10 +78,8 @@ def export(measured: Measured, out: Path, policy: Policy = "prepend", merged: bo
     directory does not give the tokens that were measured.
     """
     check_out(out)
-    if merged and (measured.adapter is None or measured.adapter.kind != "adapter"):
+    if merged and not isinstance(measured.adapter, AdapterRef):
         raise InputError(f"condition {measured.condition!r} has no adapter to merge. Omit --merged.")
-    if measured.adapter is not None and measured.adapter.kind == "served":
-        raise InputError(f"{measured.adapter.served} stays with its provider, so there is nothing to export.")
     serving = Serving(measured.template, policy, renderer_for(measured.base))
     warnings = tuple(_warnings(measured, serving))
     temporary = temporary_name(out)
@@ -150,9 +149,9 @@ def _write(
 def _weights(directory: Path, measured: Measured, merged: bool) -> None:
     """The adapter, the merged model, a full checkpoint, or of an untuned model nothing."""
     ref = measured.adapter
-    if merged and ref is not None:
+    if merged and isinstance(ref, AdapterRef):
         save_merged(load_base(measured.base), ref, directory)
-    elif ref is not None and ref.kind == "adapter":
+    elif isinstance(ref, AdapterRef):
         _copy(ref.path, directory, _ADAPTER)
         _name_base(directory, measured)
     elif ref is not None:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from puretune.errors import CheckFailed, InputError, unknown
 from puretune.files import read_mapping
-from puretune.models import AdapterRef, ModelSpec, adapter_ref, fingerprint, read_manifest
+from puretune.models import (
+    AdapterRef,
+    CheckpointRef,
+    ModelSpec,
+    ServedModel,
+    TunedModel,
+    adapter_ref,
+    fingerprint,
+    read_manifest,
+    shown,
+)
 from puretune.study import CellResult, Matrix, Study, load_results
 from puretune.study.matrix.run_directory import sound_file
 from puretune.study.plan.conditions import Condition, conditions
-from puretune.study.plan.steps import TuneStep
+from puretune.study.plan.strategies import expanded
 from puretune.study.plan.templates import Templates, templates_of
 from puretune.templates import PromptTemplate
 from puretune.visible import visible
+
+Tuned = AdapterRef | CheckpointRef
+"""What can be exported: what a provider serves cannot."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Measured:
     template: PromptTemplate
     trained: PromptTemplate | None
     """The template of the training; None: nothing was tuned in this run."""
-    adapter: AdapterRef | None
+    adapter: Tuned | None
     """None: the base model as it is."""
     cells: tuple[CellResult, ...]
     """Of this condition and seed under this template; none if that was not measured."""
@@ -60,7 +73,7 @@ def measured(
             f"{visible(run)}: no such run directory. Name the --out of a finished `puretune run`."
         )
     matrix = load_results(run)
-    study = Study.load(sound_file(run, "study.yaml"))
+    study = expanded(Study.load(sound_file(run, "study.yaml")))
     defined = templates_of(study)
     chosen = _condition(conditions(study, defined), condition, defined)
     template = _template(matrix, defined.named(serve_as))
@@ -147,46 +160,43 @@ def _base(matrix: Matrix) -> ModelSpec:
     return spec
 
 
-def _adapter(run: Path, matrix: Matrix, chosen: Condition, seed: int | None) -> AdapterRef | None:
-    """The adapter or checkpoint, as it was measured."""
+def _adapter(run: Path, matrix: Matrix, chosen: Condition, seed: int | None) -> Tuned | None:
+    """The adapter or checkpoint that gave the answers."""
     plan = read_mapping(sound_file(run, "plan.json"), "plan")
-    if chosen.existing is not None:
-        _check_existing(plan, chosen.name, chosen.existing)
-        return chosen.existing
-    if chosen.training is None:
-        return None
-    path = _tuned(run, matrix, plan, chosen.name, seed)
-    if path is None or not path.is_dir():
+    who = (chosen.name, seed, None)
+    answers = [row for row in plan["answer"] if tuple(row["who"][k] for k in _WHO) == who]
+    key = next((row["who"]["adapter"] for row in answers), None)
+    if key is None:
+        _check_existing(chosen, {row["inputs"]["adapter"]["existing"] for row in answers})
+    ref = chosen.existing if key is None else _stored(run, matrix, key, chosen.name)
+    if isinstance(ref, ServedModel):
+        raise InputError(f"condition {chosen.name!r}: {shown(ref)} stays with its provider.")
+    return ref
+
+
+def _check_existing(chosen: Condition, measured: Container[Any]) -> None:
+    ref = chosen.existing
+    if ref is not None and ref.digest not in measured:
         raise CheckFailed(
-            f"the adapter of condition {chosen.name!r} (seed {seed}) is not in the run's store. Run the same "
-            "command again: it is made again."
-        )
-    read_manifest(path)
-    return adapter_ref(path)
-
-
-def _tuned(run: Path, matrix: Matrix, plan: Mapping[str, Any], name: str, seed: int | None) -> Path | None:
-    """Where the store has the adapter, found by its key: conditions with equal inputs share one."""
-    for row in plan["tune"]:
-        if (row["condition"], row["seed"]) == (name, seed):
-            step = TuneStep(**{**row, "kept": tuple(row["kept"])})
-            key = step.adapter_key(step.kept[-1])
-            places = (run / facts["path"] for facts in matrix.provenance["adapters"])
-            return next((place for place in places if place.parent.name == key), None)
-    return None
-
-
-def _check_existing(plan: Mapping[str, Any], name: str, ref: AdapterRef) -> None:
-    digests = _digests(plan["answer"], name)
-    if ref.digest not in digests:
-        raise CheckFailed(
-            f"condition {name!r}: {visible(ref.path)} is not what the run measured. Restore it, or run the "
+            f"condition {chosen.name!r}: {shown(ref)} is not what the run measured. Restore it, or run the "
             "study again."
         )
 
 
-def _digests(answers: Iterable[Mapping[str, Any]], name: str) -> set[Any]:
-    return {row["inputs"]["adapter"]["existing"] for row in answers if row["who"]["condition"] == name}
+_WHO = ("condition", "seed", "step")
+
+
+def _stored(run: Path, matrix: Matrix, key: str, name: str) -> TunedModel:
+    """What was tuned in the run, verified; found by its key, which equal trainings share."""
+    places = (run / facts["path"] for facts in matrix.provenance["adapters"])
+    path = next((place for place in places if place.parent.name == key and place.is_dir()), None)
+    if path is None:
+        raise CheckFailed(
+            f"the adapter of condition {name!r} is not in the run's store. Run the same command again: it is "
+            "made again."
+        )
+    read_manifest(path)
+    return adapter_ref(path)
 
 
 def _tokens(template: PromptTemplate) -> str:

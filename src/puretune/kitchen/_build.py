@@ -70,7 +70,9 @@ def build(
 
 def write_merged(base: BaseModel, adapter: Path, directory: Path) -> None:
     """Writes the model that an adapter makes of the base, with the base's tokenizer, into ``directory``."""
-    save_merged(base, adapter_ref(adapter), directory)
+    ref = adapter_ref(adapter)
+    assert isinstance(ref, AdapterRef)
+    save_merged(base, ref, directory)
     for file in base.path.iterdir():
         if file.is_file() and file.name not in _NOT_COPIED:
             shutil.copy(file, directory / file.name)
@@ -118,7 +120,9 @@ def _aligned(
         checkpoint_minutes=2.0,
     )
     condition = TuningTask("alignment", tuple(training), recipe, seed, work / "tuning")
-    return list(GangTuner(base).tune([condition], on_event))[-1][2]
+    ref = list(GangTuner(base).tune([condition], on_event))[-1][2]
+    assert isinstance(ref, AdapterRef)
+    return ref
 
 
 def _save_half(ref: AdapterRef, directory: Path) -> None:
