@@ -66,7 +66,9 @@ def test_units_are_computed_once_and_resumed(
     names = {
         f"{condition} -> {template}" for condition in ("untuned", "plain", "policy") for template in TEMPLATES
     }
-    assert {row["cell"] for row in first[0]["cells"]} == names
+    assert {row["cell"] for row in first[0]["cells"]} == set(first[0]["losses"]) == names
+    assert all(loss > 0 for loss in first[0]["losses"].values())
+    assert first[0]["losses"]["plain -> plain"] != first[0]["losses"]["untuned -> plain"]
     assert confirm.confirm(frozen, out, gsm8k, alignments=1, seeds=2)[0] == first[0]
     assert len(seeds) == 1
     made = confirm.result(frozen, confirm.load_units(out, frozen))

@@ -55,11 +55,11 @@ def build(
     work = make_directory(out.with_name(out.name + ".work"))
     loaded = load_base(base)
     training = rows(settings, seed, _own_answers(loaded, settings, work / "own-answers.json", on_event))
-    ref = _aligned(loaded, training, settings, seed, work, on_event)
+    adapter = _aligned(loaded, training, settings, seed, work, on_event)
     partial = work / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     with faults(out):
-        _save_half(ref, partial / ADAPTER)
+        _save_half(adapter, partial / ADAPTER)
         facts = {"seed": seed, "settings": settings.to_dict(), "rows": len(training), "base": base.model}
         write_text(partial / FACTS, json.dumps(facts, indent=2) + "\n")
         write_merged(loaded, partial / ADAPTER, partial)
@@ -108,7 +108,8 @@ def _aligned(
     seed: int,
     work: Path,
     on_event: EventSink,
-) -> AdapterRef:
+) -> Path:
+    """The directory of the alignment's adapter."""
     recipe = Recipe(
         rank=settings.rank,
         alpha=settings.alpha,
@@ -119,18 +120,17 @@ def _aligned(
         batch_size=settings.batch_size,
         checkpoint_minutes=2.0,
     )
-    condition = TuningTask("alignment", tuple(training), recipe, seed, work / "tuning")
-    ref = list(GangTuner(base).tune([condition], on_event))[-1][2]
-    assert isinstance(ref, AdapterRef)
-    return ref
+    task = TuningTask("alignment", tuple(training), recipe, seed, work / "tuning")
+    *_, (_, step, _) = GangTuner(base).tune([task], on_event)
+    return task.out / f"step-{step}"
 
 
-def _save_half(ref: AdapterRef, directory: Path) -> None:
+def _save_half(adapter: Path, directory: Path) -> None:
     """The adapter in bfloat16: half the size, and as exact as the weights that it is merged into."""
     import torch
     from safetensors.torch import load_file, save_file
 
-    shutil.copytree(ref.path, directory)
+    shutil.copytree(adapter, directory)
     file = directory / ADAPTER_WEIGHTS
     tensors: dict[str, Any] = load_file(file)
     save_file({n: t.to(torch.bfloat16) for n, t in tensors.items()}, file, metadata={"format": "pt"})

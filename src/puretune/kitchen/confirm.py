@@ -20,6 +20,7 @@ from puretune.errors import CheckFailed, InputError
 from puretune.events import EventSink, ignore
 from puretune.files import read_mapping, read_yaml_value
 from puretune.kitchen._build import build
+from puretune.kitchen.held_out_loss import held_out_losses
 from puretune.kitchen.settings import KitchenSettings
 from puretune.kitchen.study import NEEDED, aligned_study, tuned_study
 from puretune.statistics import t_interval
@@ -216,12 +217,14 @@ def _unit(
     """One tuning seed on one alignment; what is not tuned is computed once per alignment."""
     seed = frozen.seed("tuning", tuning)
     study = tuned_study(model, frozen.recipe, [seed], gsm8k, f"kitchen-{alignment}-{tuning}")
-    matrix = run_study(study, model.parent / f"run-{tuning}", on_event, store=model.parent / "store")
+    store = model.parent / "store"
+    matrix = run_study(study, model.parent / f"run-{tuning}", on_event, store=store)
     return {
         "frozen": frozen.digest,
         "alignment": alignment,
         "tuning": tuning,
         "cells": list(_cells(matrix)),
+        "losses": held_out_losses(study, store, on_event),
     }
 
 
