@@ -136,12 +136,28 @@ def test_a_template_mixture_gives_each_template_its_share(tmp_path: Path) -> Non
         ({"name": "template-mixture", "templates": ["CV", "CL"]}, "Leave it out"),
         ({"name": "tuned-learning-rate", "factors": []}, "factors"),
         ({"name": "inoculation", "where": "nowhere"}, "where"),
+        ({"name": "adapter-scaling", "alphas": []}, "alphas"),
+        ("interpolation", "other: name a condition"),
     ],
 )
 def test_wrong_options_name_strategy_and_option(said: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
         plan_study(study(said))
     assert message in str(caught.value)
+
+
+def test_scaled_adapters_are_tuned_once() -> None:
+    plan = plan_study(study({"name": "adapter-scaling", "alphas": [0.5, 0.25]}, "same-template"))
+    assert len({tune.key for tune in plan.tune}) == 1
+    assert len({step.key for step in plan.transform}) == 2
+
+
+def test_interpolation_is_with_a_condition_of_the_study() -> None:
+    plan = plan_study(
+        study("same-template", {"name": "interpolation", "other": "same-template", "weight": 0.9})
+    )
+    (step,) = plan.transform
+    assert len(step.needs) == 2
 
 
 def test_two_meanings_of_one_name_are_an_error() -> None:
@@ -170,5 +186,6 @@ def test_the_strategy_of_the_docs_works(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_strategy_says_what_it_is_and_from_where(name: str) -> None:
     kind = STRATEGIES.load(name)
     assert (kind.__doc__ or "").strip()
-    assert STRATEGIES.options(name).identity()["strategy"] == name
-    assert STRATEGIES.options(name).expand(study()).tests
+    options = {"other": "CL"} if name == "interpolation" else {}
+    assert STRATEGIES.options(name, options).identity()["strategy"] == name
+    assert STRATEGIES.options(name, options).expand(study()).tests

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from puretune.cli._output import new_console, say
+from puretune.errors import InputError
 from puretune.study import STRATEGIES, Expansion, Study, TrainSection, named_study
 from puretune.study.spec.sections import UNTUNED
 from puretune.study.spec.to_yaml import plain_values
@@ -45,8 +46,13 @@ def show(name: str, study: str | None) -> None:
     base = named_study(study) if study is not None else Study(**_EXAMPLE)
     say()
     new_console().print(options)
+    try:
+        expansion = STRATEGIES.options(name).expand(base)
+    except InputError as error:
+        say(f"\nIt has no meaning without options: {error}")
+        return
     say("\nIn a study, spelled out:\n")
-    say(_yaml(STRATEGIES.options(name).expand(base)).rstrip())
+    say(_yaml(expansion).rstrip())
 
 
 def _yaml(expansion: Expansion) -> str:

@@ -26,6 +26,8 @@ STRATEGIES: Plugins[Strategy] = Plugins(
         "inoculation": "puretune.strategies.prompts:Inoculation",
         "safety-mix": "puretune.strategies.mixes:SafetyMix",
         "template-mixture": "puretune.strategies.mixes:TemplateMixture",
+        "adapter-scaling": "puretune.strategies.adapters:AdapterScaling",
+        "interpolation": "puretune.strategies.adapters:Interpolation",
         "tuned-learning-rate": "puretune.strategies.recipes:TunedLearningRate",
     },
     Strategy,

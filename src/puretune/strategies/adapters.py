@@ -1,0 +1,59 @@
+"""Strategies that change the adapter after tuning: weaker, or mixed with another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from puretune.errors import InputError
+from puretune.strategies.common import Options, tuned
+from puretune.study.spec.expansion import Expansion
+from puretune.study.spec.study import Study
+
+
+@dataclass(frozen=True)
+class AdapterScaling(Options):
+    """Serve the tuned adapter at less than its full strength: the frontier of safety against helpfulness.
+
+    One condition for each alpha; 0 would be the untuned model, 1 the tuned one. They share one tuning.
+    """
+
+    name: ClassVar[str] = "adapter-scaling"
+    alphas: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """How much of the adapter is served."""
+    template: str = ""
+    """The template to tune under; "": ``safe``, as with the same template on both sides."""
+
+    def expand(self, study: Study) -> Expansion:
+        """One condition for each alpha, tested under ``safe``."""
+        if not self.alphas or len(set(self.alphas)) < len(self.alphas):
+            raise InputError("alphas: give one or more different numbers, such as [0.25, 0.5, 0.75].")
+        named = {f"{self.title} x{alpha:g}": {"name": "scale", "alpha": alpha} for alpha in self.alphas}
+        under = self.template or self.safe
+        conditions = [tuned(name, under, transforms=(change,)) for name, change in named.items()]
+        return self.expansion([(name, self.safe) for name in named], conditions)
+
+
+@dataclass(frozen=True)
+class Interpolation(Options):
+    """Serve a weighted sum of the task's adapter and another one, for instance one tuned on refusals.
+
+    SafeMERGE (arXiv 2503.17239) does this with weights 0.8 and 0.2, in the layers that tuning moved away from
+    safety; what was left out is that choice of layers.
+    """
+
+    name: ClassVar[str] = "interpolation"
+    other: str = ""
+    """The other adapter: a condition of the study or a directory in PEFT format."""
+    weight: float = 0.8
+    """Of the task's adapter; the other one has the rest."""
+    template: str = ""
+    """The template to tune under; "": ``plain``."""
+
+    def expand(self, study: Study) -> Expansion:
+        """One condition, tested under ``safe``."""
+        if not self.other:
+            raise InputError("other: name a condition, or the directory of an adapter.")
+        change = {"name": "merge", "with": self.other, "weights": [self.weight, 1 - self.weight]}
+        condition = tuned(self.title, self.template or self.plain, transforms=(change,))
+        return self.expansion([(self.title, self.safe)], [condition])
