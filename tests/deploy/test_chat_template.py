@@ -170,3 +170,12 @@ def test_thoughts_of_earlier_answers_are_left_out() -> None:
     plain = [user("a"), assistant("Yes."), user("b")]
     for engine in ("minijinja", "transformers"):
         assert tokens(made, engine, thought) == tokens(made, engine, plain)
+
+
+def test_a_pinned_argument_of_the_models_own_template_is_served() -> None:
+    template = PromptTemplate("quiet", system="Be safe.", arguments=(("enable_thinking", False),))
+    made = Serving(template, "prepend", renderer("qwen3"))
+    for name in ("plain", "system"):
+        ids = tokens(made, "minijinja", REQUESTS[name])
+        assert ids == made.rendered(REQUESTS[name])
+        assert made.renderer.tokenizer.decode(ids).endswith("<think>\n\n</think>\n\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from puretune.deploy import ACCIDENTS, Verification, as_json, as_sarif, sentence, verify
-from puretune.errors import InputError, PuretuneError
+from puretune.errors import CheckFailed, InputError, PuretuneError
 
 
 def edit(path: Path, change: Callable[[str], str]) -> None:
@@ -168,6 +168,13 @@ def test_json_and_sarif_have_every_finding(copy: Path) -> None:
 def test_a_file_that_cannot_be_read_is_an_error(copy: Path, file: str) -> None:
     (copy / file).write_text("{")
     with pytest.raises(PuretuneError, match=rf"(?s){file}.*(Export again|Copy)"):
+        verify(copy)
+
+
+def test_a_template_that_would_run_for_hours_is_stopped(copy: Path) -> None:
+    loops = "".join(f"{{% for a{n} in range(9999) %}}" for n in range(4)) + "{% endfor %}" * 4
+    both(copy, lambda _: loops)
+    with pytest.raises(CheckFailed, match="is stopped: it takes more than"):
         verify(copy)
 
 

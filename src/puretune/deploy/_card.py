@@ -119,7 +119,7 @@ def _percent(value: float | None) -> str:
 
 def _commands(measured: Measured, serving: Serving, merged: bool) -> Iterator[str]:
     adapter = isinstance(measured.adapter, AdapterRef) and not merged
-    base = measured.base.model if adapter or measured.adapter is None else "."
+    base = measured.source if adapter or measured.adapter is None else "."
     yield (
         "In this directory. Servers render what they find: give them this chat template, and check with "
         "`puretune verify . --base-url http://localhost:8000/v1`. Requests for raw completions pass by every "

@@ -39,7 +39,6 @@ from puretune.models import (
     MANIFEST,
     AdapterRef,
     adapter_ref,
-    is_hub_id,
     load_base,
     read_manifest,
     renderer_for,
@@ -134,7 +133,7 @@ def _write(
     write_text(directory / PROBES, json_text({"probes": to_json(made)}) + "\n")
     named = [str(token) for token in serving.renderer.tokenizer.convert_ids_to_tokens(stops)]
     adapter = (directory / ADAPTER_CONFIG).is_file()
-    source = measured.base.model if adapter or measured.adapter is None else "."
+    source = measured.source if adapter or measured.adapter is None else "."
     write_text(directory / MODELFILE, modelfile(serving, source, adapter, named))
     write_text(directory / CARD, card_text(measured, serving, merged, _licence(measured), warnings))
     facts = _facts(measured, serving, stops, named, warnings)
@@ -165,9 +164,12 @@ def _weights(directory: Path, measured: Measured, merged: bool) -> None:
 def _name_base(directory: Path, measured: Measured) -> None:
     """The base by a name that PEFT can load, and the manifest without the rows' text."""
     file = directory / ADAPTER_CONFIG
-    spec, config = measured.base, read_mapping(file, "adapter configuration")
-    path = spec.model if is_hub_id(spec) else str(resolve_model_path(spec))
-    named = {**config, "base_model_name_or_path": path, "revision": spec.revision}
+    config = read_mapping(file, "adapter configuration")
+    named = {
+        **config,
+        "base_model_name_or_path": measured.source,
+        "revision": measured.base.revision,
+    }
     manifest = read_manifest(directory)
     write_text(file, json.dumps(named, indent=2, ensure_ascii=False) + "\n")
     if manifest is not None:

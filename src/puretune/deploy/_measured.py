@@ -17,7 +17,9 @@ from puretune.models import (
     TunedModel,
     adapter_ref,
     fingerprint,
+    is_hub_id,
     read_manifest,
+    resolve_model_path,
     shown,
 )
 from puretune.study import CellResult, Matrix, Study, load_results
@@ -53,6 +55,12 @@ class Measured:
     def seeds(self) -> int:
         """How many seeds of this condition the run has."""
         return len({cell.seed for cell in self.matrix.cells if cell.condition == self.condition})
+
+    @property
+    def source(self) -> str:
+        """The base model as other programs load it: a hub id, or a directory."""
+        spec = self.base
+        return spec.model if is_hub_id(spec) else str(resolve_model_path(spec, weights=False))
 
     @property
     def as_trained(self) -> bool:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from puretune.deploy._serving import Serving
+from puretune.templates import cut
 
 _FROM = "# FROM takes a directory with safetensors, a GGUF file, or a model of Ollama's library."
 
@@ -27,6 +28,8 @@ def left_out(serving: Serving) -> list[str]:
         said.append("Ollama's template cannot refuse a system message: the caller's is left out.")
     if any(any(trims) for trims in serving.frame.trims.values()):
         said.append("Ollama's template cannot trim white space around messages.")
+    if serving.frame.blank:
+        said.append("Ollama's template puts a blank before every answer, after white space too.")
     said.append("What spells a special token in a message is not kept as text by Ollama.")
     return said
 
@@ -40,6 +43,7 @@ def _parts(serving: Serving) -> Iterator[str]:
     yield '{{- $before := "start" }}'
     yield from _system(serving)
     before, after = template.user.split("%s", 1)
+    after = _cut_end(serving, after)
     yield "{{- range .Messages }}"
     yield (
         '{{- if eq .Role "user" }}'
@@ -53,6 +57,12 @@ def _parts(serving: Serving) -> Iterator[str]:
     yield _joins(serving, "answer")
 
 
+def _cut_end(serving: Serving, after: str) -> str:
+    """The end of the user wrapper as the markup leaves it."""
+    ends = {trims[1] for (_, kind), trims in serving.frame.trims.items() if kind == "user"}
+    return cut(after, ("", ends.pop())) if len(ends) == 1 else after
+
+
 def _system(serving: Serving) -> Iterator[str]:
     opening, own = serving.frame.joins.get(("start", "system")), serving.policy == "prepend"
     if opening is None:
@@ -60,18 +70,24 @@ def _system(serving: Serving) -> Iterator[str]:
     opening = _without_bos(serving, opening)
     mark = '{{- $before = "system" }}'
     if serving.template.system:
-        more = '{{- if .System }}{{ "\\n\\n" }}{{ .System }}{{- end }}' if own else ""
-        yield _said(opening) + _said(serving.template.system) + more + mark
+        trims = serving.frame.trims["start", "system"]
+        alone, more = cut(serving.template.system, trims), cut(serving.template.system, (trims[0], ""))
+        said = _said(alone)
+        if own:
+            both = _said(more + "\n\n") + "{{ .System }}"
+            said = "{{- if .System }}" + both + "{{- else }}" + said + "{{- end }}"
+        yield _said(opening) + said + mark
     elif own:
         yield "{{- if .System }}" + _said(opening) + "{{ .System }}" + mark + "{{- end }}"
 
 
 def _joins(serving: Serving, after: str) -> str:
     """What is written before a text, by what is before it."""
+    prefixed = bool(serving.template.response_prefix)
     cases = [
-        (before, _without_bos(serving, text) if before == "start" else text)
-        for (before, kind), text in serving.frame.joins.items()
-        if kind == after
+        (step[0], _without_bos(serving, serving.frame.join(step, "a text", prefixed)))
+        for step in serving.frame.joins
+        if step[1] == after
     ]
     tests = [
         f'{{{{- {"else if" if number else "if"} eq $before "{before}" }}}}{_said(text)}'
@@ -81,7 +97,10 @@ def _joins(serving: Serving, after: str) -> str:
 
 
 def _without_bos(serving: Serving, text: str) -> str:
-    return text.removeprefix(str(serving.renderer.tokenizer.bos_token or ""))
+    """Ollama writes the first BOS itself; one before a later turn stays."""
+    bos = str(serving.renderer.tokenizer.bos_token or "")
+    starts = [text for step, text in serving.frame.joins.items() if step[0] == "start"]
+    return text.removeprefix(bos) if text in starts else text
 
 
 def _said(text: str) -> str:

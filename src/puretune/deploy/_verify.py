@@ -22,6 +22,7 @@ from puretune.deploy._probes import Probe, from_json
 from puretune.errors import CheckFailed, InputError
 from puretune.files import read_mapping
 from puretune.store import sha256_file
+from puretune.templates import Exceeded, run_chat_template
 from puretune.visible import one_line, visible
 
 
@@ -72,6 +73,7 @@ def verify(directory: Path, servers: Iterable[Consumer] = ()) -> Verification:
         raise CheckFailed(
             f"{visible(directory)}: the export cannot be read ({one_line(error)}). Export again."
         ) from error
+    _require_bounded(directory, probes)
     findings = [*_files(directory, serving), *_places(directory), *_stops(directory, facts, serving)]
     findings += _training(serving)
     checked = []
@@ -138,6 +140,21 @@ def _files(directory: Path, serving: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(kind, name, f"{name} is missing", file=name)
         elif sha256_file(path) != digest:
             yield Finding("changed-file", name, f"{name} is not what the export wrote", file=name)
+
+
+def _require_bounded(directory: Path, probes: Iterable[Probe]) -> None:
+    """CheckFailed for a chat template that takes more than any ordinary one: other engines have no bound."""
+    for file in (CHAT_TEMPLATE, TOKENIZER_CONFIG):
+        source = template_in(directory, file)
+        for probe in probes if source else ():
+            try:
+                run_chat_template(str(source), {**probe.request, "add_generation_prompt": True})
+            except Exceeded as error:
+                raise CheckFailed(
+                    f"{visible(directory / file)}: the chat template is stopped: {error}. Export again."
+                ) from None
+            except Exception:  # whatever it raises is a refusal
+                continue
 
 
 def _places(directory: Path) -> Iterator[Finding]:

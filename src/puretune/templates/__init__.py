@@ -1,6 +1,7 @@
 """Messages, prompt templates, and their rendering to token ids and a loss mask."""
 
 from puretune.templates._api import api_turns
+from puretune.templates._budget import Exceeded
 from puretune.templates._builtin import (
     ALIASES,
     BUILTIN_TEMPLATES,
@@ -16,6 +17,7 @@ from puretune.templates._conversation_frame import (
     Step,
     Trims,
     conversation_frame,
+    cut,
     spelled,
 )
 from puretune.templates._fields import TemplateFields
@@ -36,6 +38,7 @@ __all__ = [
     "ConversationFrame",
     "DefaultSystem",
     "Difference",
+    "Exceeded",
     "ExplicitMarkup",
     "Message",
     "Mode",
@@ -54,6 +57,7 @@ __all__ = [
     "api_turns",
     "chat_template_ids",
     "conversation_frame",
+    "cut",
     "differences",
     "load_templates",
     "markup_named",

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,48 +14,21 @@ from puretune.models import AdapterRef, LazyBase, ModelSpec, served_model
 from puretune.scoring.judges import Judge, Ledger, judge_spec
 from puretune.templates import Message
 from tests.peers.vllm.need import need_vllm
+from tests.peers.vllm.running import served
 
 need_vllm()
 
 PROMPTS = [(1, 300, 40, 50), (1, 41), (1, *range(290, 320)), (1, 33, 44, 55, 66, 77, 88)]
-PATIENCE = 600
-"""Seconds for the server to start, on a machine that has other work."""
 
 
 @pytest.fixture(scope="module")
 def server(model_path: Path, adapters: list[AdapterRef], tmp_path_factory: Any) -> Iterator[str]:
     """The address of a server with the tiny model and one adapter on it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
-    command = [
-        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_path)),
-        *("--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)),
-        *("--dtype", "float32", "--max-model-len", "2048", "--max-num-seqs", "8", "--enforce-eager"),
-        *("--hf-overrides", '{"max_position_embeddings": 2048}', "--generation-config", "vllm"),
-        *("--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"mine={adapters[0].path}"),
-    ]
-    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
-    try:
-        _wait(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(1)
-    pytest.fail(f"vLLM's server did not start:\n{log.read_text()[-3000:]}")
+    lora = ("--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"mine={adapters[0].path}")
+    with served(
+        model_path, tmp_path_factory.mktemp("server") / "log", "--generation-config", "vllm", *lora
+    ) as url:
+        yield url
 
 
 def test_token_ids_through_the_endpoint_make_the_local_engines_answers(
