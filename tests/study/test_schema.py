@@ -33,7 +33,8 @@ def test_the_schema_accepts_every_way_to_write_a_part() -> None:
     model: {path: ./m, dtype: float32, threads: 1}
     templates: {calm: {mode: text, user: "Q: %s"}}
     tuning: {data: [a.jsonl, {source: b.jsonl, template: CV, weight: 0.5}], seeds: [1]}
-    train: [untuned, {template: CV, start: ./a, name: b}, {checkpoint: ./c, name: d}]
+    train: [untuned, {template: CV, start: ./a, name: b}, {checkpoint: ./c, name: d},
+        {adapter: ./e, name: f, transforms: [mine, {name: scale, alpha: 2}]}]
     pairs: [CV -> CL]
     suites: [gsm8k, {name: gsm8k, limit: 3}]
     decoding: {temperature: 0.7, n: 2}

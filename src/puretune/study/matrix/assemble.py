@@ -17,8 +17,8 @@ from puretune.study.matrix.judge_facts import judge_facts
 from puretune.study.matrix.matrix import Matrix, SampleVerdict, Transcript
 from puretune.study.matrix.planned import planned_comparisons
 from puretune.study.matrix.provenance import provenance
-from puretune.study.plan.shards import answers_of, shard_of, suites_of, verdicts_of
-from puretune.study.plan.steps import Plan, Who
+from puretune.study.plan.shards import answers_of, lines_of, shard_of, suites_of
+from puretune.study.plan.steps import VERDICTS, Plan, Who
 from puretune.study.spec.analysis import Analysis
 from puretune.thoughts import split
 
@@ -131,22 +131,16 @@ def _judges(plan: Plan, read: Mapping[Place, _Cell]) -> dict[str, Any]:
 
 
 def _read(plan: Plan, store: Store) -> dict[Place, _Cell]:
-    suites = suites_of(plan)
-    scores = {(step.answers, step.scorer): step for step in plan.score}
-    draws = {Place(step.who, step.test_template, step.suite): step for step in plan.draw}
-    read: dict[Place, _Cell] = {}
-    for step in plan.answer:
-        content = read.setdefault(Place(step.who, step.test_template, step.suite), _Cell())
-        examples = {example.id: example for example in shard_of(step, suites)}
-        for row in answers_of(step, store):
+    suites, read = suites_of(plan), dict[Place, _Cell]()
+    for shard in plan.answer:
+        content = read.setdefault(Place(shard.who, shard.test_template, shard.suite), _Cell())
+        examples = {example.id: example for example in shard_of(shard, suites)}
+        for row in answers_of(shard, store):
             example = examples[row["prompt_id"]]
             content.answers.append({**row, "query": example.query, "reference": example.reference})
-        for scorer in suites[step.suite].scorers:
-            held = content.verdicts.setdefault(scorer.name, [])
-            if (step.key, scorer.name) in scores:
-                held += verdicts_of(scores[step.key, scorer.name], store)
-    for place, draw in draws.items():
-        read[place].verdicts[draw.scorer] = verdicts_of(draw, store)
+    for step in plan.cell:
+        rows = [row for key in step.verdicts for row in lines_of(VERDICTS, key, store)]
+        read[Place(step.who, step.test_template, step.suite)].verdicts[step.scorer] = rows
     return read
 
 

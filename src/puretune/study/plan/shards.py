@@ -24,17 +24,19 @@ def shard_of(step: AnswerStep, suites: Mapping[str, ResolvedSuite]) -> tuple[Exa
 
 def answers_of(step: AnswerStep, store: Store) -> list[dict[str, Any]]:
     """The stored answers of one shard, prompts in their order, then samples."""
-    kept = store.get(ANSWERS, step.key)
-    if kept is None:
-        raise EnvironmentFault(f"{store.path(ANSWERS, step.key)} is missing. Run the same command again.")
-    return kept.lines()
+    return lines_of(ANSWERS, step.key, store)
 
 
 def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]]:
     """The stored verdicts of one scorer on one shard, in the order of the answers."""
-    kept = store.get(VERDICTS, step.key)
+    return lines_of(VERDICTS, step.key, store)
+
+
+def lines_of(kind: str, key: str, store: Store) -> list[dict[str, Any]]:
+    """What the store has under a key; EnvironmentFault if it has lost it."""
+    kept = store.get(kind, key)
     if kept is None:
-        raise EnvironmentFault(f"{store.path(VERDICTS, step.key)} is missing. Run the same command again.")
+        raise EnvironmentFault(f"{store.path(kind, key)} is missing. Run the same command again.")
     return kept.lines()
 
 
