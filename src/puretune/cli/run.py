@@ -122,7 +122,7 @@ def show_plan(
     for notice in notices:
         say(notice)
     if planned.resolved.allowance is not None:
-        say(f"judge budget: {planned.resolved.allowance}, split across {len(planned.draw):,} cells")
+        say(f"judge budget: {planned.resolved.allowance}, split across {len(planned.sampled_score):,} cells")
     for suite, found in planned.resolved.leakage.items():
         say(f"leakage: suite {suite}: {found}")
     for lacking in planned.resolved.lacking:

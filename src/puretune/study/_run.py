@@ -98,7 +98,7 @@ def _adapters(planned: Plan) -> Iterable[tuple[str, str]]:
 def _shards(planned: Plan) -> Iterable[tuple[str, str]]:
     yield from ((ANSWERS, step.key) for step in planned.answer)
     yield from ((VERDICTS, step.key) for step in planned.score)
-    yield from ((VERDICTS, step.key) for step in planned.draw)
+    yield from ((VERDICTS, step.key) for step in planned.sampled_score)
 
 
 def _size(planned: Plan) -> str:

@@ -72,7 +72,7 @@ def count(plan: Plan, out: Path) -> Count:
     tunes = tuple(_tunes(plan, renderer, context, store))
     asked = {step.key: step.prompts * suites[step.suite].decoding.n for step in plan.answer}
     kept = sum(number for key, number in asked.items() if _has(store, ANSWERS, key))
-    scored = {step.key for step in plan.score} | {step.key for step in plan.draw}
+    scored = {step.key for step in plan.score} | {step.key for step in plan.sampled_score}
     return Count(
         tunes=tunes,
         suites={name: len(suite.examples) for name, suite in suites.items()},

@@ -4,6 +4,7 @@
     transform  (adapter, other adapters, transforms)                       -> an adapter
     answer     (base, adapter, test template, prompts, decoding, engine)   -> a shard of answers
     score      (answers, scorer)                                           -> a shard of verdicts
+    sampled score  (answers of a cell, judge, its part of the budget)      -> verdicts on a sample of them
     cell       (answers and verdicts of all its shards)                    -> a cell of the matrix
 
 Planning is a pure function of the resolved study, so that a resume repeats exactly the same steps.
@@ -27,8 +28,8 @@ from puretune.study.plan.resolve import Resolved, ResolvedSuite, resolve
 from puretune.study.plan.steps import (
     AnswerStep,
     CellStep,
-    DrawStep,
     Plan,
+    SampledScoreStep,
     ScoreStep,
     TransformStep,
     TuneStep,
@@ -54,8 +55,8 @@ def plan_study(study: Study | Resolved, dry: bool = False) -> Plan:
     tunes = _tune_steps(resolved)
     made = _Adapters(tunes, _transform_steps(resolved, tunes))
     answers = tuple(_answer_steps(resolved, made))
-    scores, draws = tuple(_score_steps(resolved, answers)), tuple(_draw_steps(resolved, answers))
-    cells = tuple(_cell_steps(resolved, answers, scores, draws))
+    scores, sampled = tuple(_score_steps(resolved, answers)), tuple(_sampled_score_steps(resolved, answers))
+    cells = tuple(_cell_steps(resolved, answers, scores, sampled))
     return Plan(
         study=resolved.study.name,
         key=_matrix_key(resolved, cells),
@@ -63,7 +64,7 @@ def plan_study(study: Study | Resolved, dry: bool = False) -> Plan:
         transform=tuple({step.key: step for step in made.transforms.values()}.values()),
         answer=answers,
         score=scores,
-        draw=draws,
+        sampled_score=sampled,
         cell=cells,
         resolved=resolved,
     )
@@ -266,7 +267,7 @@ def _score_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterato
             yield ScoreStep(key_of(inputs), step.key, scorer.name, scorer.version)
 
 
-def _draw_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator[DrawStep]:
+def _sampled_score_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator[SampledScoreStep]:
     """One step per cell that the judge with a budget is in, each with its part of the budget."""
     allowed = resolved.allowance
     if allowed is None:
@@ -292,25 +293,27 @@ def _draw_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator
             "thoughts": THOUGHTS_VERSION,
         }
         keys, name = tuple(shard.key for shard in shards), scorer.name if scorer else None
-        yield DrawStep(key_of(inputs), who, template, suite, keys, allowed.judge.name, name, metric, part)
+        yield SampledScoreStep(
+            key_of(inputs), who, template, suite, keys, allowed.judge.name, name, metric, part
+        )
 
 
 def _cell_steps(
     resolved: Resolved,
     answers: Sequence[AnswerStep],
     scores: Sequence[ScoreStep],
-    draws: Sequence[DrawStep],
+    sampled: Sequence[SampledScoreStep],
 ) -> Iterator[CellStep]:
     scorers = {suite.name: suite.scorers for suite in resolved.suites}
-    scored = {(step.answers, step.scorer): step.key for step in scores}
-    sampled = {(step.who, step.test_template, step.suite, step.scorer): step.key for step in draws}
+    of_shard = {(step.answers, step.scorer): step.key for step in scores}
+    of_cell = {(step.who, step.test_template, step.suite, step.scorer): step.key for step in sampled}
     shards: dict[tuple[Who, str, str], list[str]] = {}
     for step in answers:
         shards.setdefault((step.who, step.test_template, step.suite), []).append(step.key)
     for place, keys in shards.items():
         for scorer in scorers[place[2]]:
-            whole = sampled.get((*place, scorer.name))
-            verdicts = (whole,) if whole else tuple(scored[key, scorer.name] for key in keys)
+            whole = of_cell.get((*place, scorer.name))
+            verdicts = (whole,) if whole else tuple(of_shard[key, scorer.name] for key in keys)
             inputs = {"version": CELLS_VERSION, "answers": keys, "verdicts": verdicts}
             yield CellStep(key_of(inputs), *place, scorer.name, tuple(keys), verdicts)
 

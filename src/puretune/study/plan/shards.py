@@ -9,7 +9,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault
 from puretune.store import Store
 from puretune.study.plan.resolve import ResolvedSuite
-from puretune.study.plan.steps import ANSWERS, VERDICTS, AnswerStep, DrawStep, Plan, ScoreStep
+from puretune.study.plan.steps import ANSWERS, VERDICTS, AnswerStep, Plan, SampledScoreStep, ScoreStep
 
 
 def suites_of(plan: Plan) -> dict[str, ResolvedSuite]:
@@ -27,7 +27,7 @@ def answers_of(step: AnswerStep, store: Store) -> list[dict[str, Any]]:
     return lines_of(ANSWERS, step.key, store)
 
 
-def verdicts_of(step: ScoreStep | DrawStep, store: Store) -> list[dict[str, Any]]:
+def verdicts_of(step: ScoreStep | SampledScoreStep, store: Store) -> list[dict[str, Any]]:
     """The stored verdicts of one scorer on one shard, in the order of the answers."""
     return lines_of(VERDICTS, step.key, store)
 

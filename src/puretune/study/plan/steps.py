@@ -14,7 +14,7 @@ from puretune.study.plan.resolve import Resolved
 ADAPTER, ANSWERS, VERDICTS, RENDERING = "adapter", "answers", "verdicts", "rendering"
 """The kinds of objects that a study puts into its store."""
 
-KINDS = ("tune", "transform", "answer", "score", "draw", "cell")
+KINDS = ("tune", "transform", "answer", "score", "sampled_score", "cell")
 """The kinds of steps, in the order of their work."""
 
 PLAN_VERSION = 2
@@ -113,7 +113,7 @@ class ScoreStep:
 
 
 @dataclass(frozen=True)
-class DrawStep:
+class SampledScoreStep:
     """The judge that keeps to a budget, on one cell: which answers it sees is drawn when they are there."""
 
     key: str
@@ -167,7 +167,7 @@ class Plan:
     answer: tuple[AnswerStep, ...]
     score: tuple[ScoreStep, ...]
     resolved: Resolved = field(repr=False, compare=False)
-    draw: tuple[DrawStep, ...] = ()
+    sampled_score: tuple[SampledScoreStep, ...] = ()
     transform: tuple[TransformStep, ...] = ()
     """Each after those whose adapters it takes."""
     cell: tuple[CellStep, ...] = ()

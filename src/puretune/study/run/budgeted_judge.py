@@ -8,14 +8,16 @@ from puretune.events import EventSink
 from puretune.scoring import Draw, agree, cheap_scores, judge_within
 from puretune.store import Store
 from puretune.study.plan.shards import answers_of, shard_of, suites_of, verdicts_of
-from puretune.study.plan.steps import VERDICTS, DrawStep, Plan
+from puretune.study.plan.steps import VERDICTS, Plan, SampledScoreStep
 from puretune.study.run.judges import Item, items_of, reported_before
 from puretune.study.run.verdicts import verdict_row
 
 
 def draw(plan: Plan, store: Store, on_event: EventSink) -> None:
     """Let the judge with a budget judge its part of every cell; the cheap verdicts are in the store."""
-    missing = list({step.key: step for step in plan.draw if not store.has(VERDICTS, step.key)}.values())
+    missing = list(
+        {step.key: step for step in plan.sampled_score if not store.has(VERDICTS, step.key)}.values()
+    )
     if not missing:
         return
     allowed = plan.resolved.allowance
@@ -31,7 +33,7 @@ def draw(plan: Plan, store: Store, on_event: EventSink) -> None:
         store.put_lines(VERDICTS, step.key, lines)
 
 
-def _cell_rows(plan: Plan, store: Store, step: DrawStep) -> tuple[list[Item], list[dict[str, Any]]]:
+def _cell_rows(plan: Plan, store: Store, step: SampledScoreStep) -> tuple[list[Item], list[dict[str, Any]]]:
     """All answers of a cell, as items for a scorer and as they are stored."""
     suites, shards = suites_of(plan), {shard.key: shard for shard in plan.answer if shard.suite == step.suite}
     items: list[Item] = []
@@ -43,7 +45,7 @@ def _cell_rows(plan: Plan, store: Store, step: DrawStep) -> tuple[list[Item], li
     return items, answers
 
 
-def _cheap(plan: Plan, store: Store, step: DrawStep, size: int) -> list[float]:
+def _cheap(plan: Plan, store: Store, step: SampledScoreStep, size: int) -> list[float]:
     allowed = plan.resolved.allowance
     cheap = allowed.cheap[step.suite] if allowed else None
     if step.cheap is None or cheap is None:

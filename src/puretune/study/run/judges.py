@@ -96,7 +96,7 @@ def reported_before(plan: Plan, store: Store, judge: Judge) -> str | None:
     CheckFailed, before anything is paid, where these verdicts are of two models.
     """
     scored = [step.key for step in plan.score if step.scorer == judge.name]
-    drawn = [step.key for step in plan.draw if _draws(plan, judge)]
+    drawn = [step.key for step in plan.sampled_score if _draws(plan, judge)]
     models: dict[str, None] = {}
     for key in dict.fromkeys([*scored, *drawn]):
         kept = store.get(VERDICTS, key)
@@ -132,7 +132,7 @@ def _budgeted(plan: Plan, store: Store | None) -> list[_Work]:
     suites = {suite.name: suite for suite in plan.resolved.suites}
     shards = {(step.key, step.suite): step for step in plan.answer}
     work = _Work(allowed.judge, budget=allowed.budget)
-    for step in {step.key: step for step in plan.draw}.values():
+    for step in {step.key: step for step in plan.sampled_score}.values():
         if store is None or not store.has(VERDICTS, step.key):
             for key in step.answers:
                 _add(work, shards[key, step.suite], suites[step.suite], store)
