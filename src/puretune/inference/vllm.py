@@ -29,6 +29,7 @@ from puretune.inference._vllm_core import (
     lora_room,
     plain_for_vllm,
 )
+from puretune.lazily import load
 from puretune.models import (
     AdapterRef,
     CheckpointRef,
@@ -36,7 +37,6 @@ from puretune.models import (
     TunedModel,
     check_adapter,
     on_disk,
-    save_merged,
 )
 
 _WORK = "answer"
@@ -186,7 +186,7 @@ class VllmEngine:
         path = Path(self._merged.name) / adapter.digest
         if not path.exists():
             self._stop()  # two models might not fit into memory together
-            save_merged(self.model.base, adapter, path)
+            load("puretune.models:save_merged")(self.model.base, adapter, path)
             self.model.release()
         return path
 

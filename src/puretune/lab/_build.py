@@ -11,6 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import LlamaConfig, LlamaForCausalLM
+
 from puretune.errors import InputError
 from puretune.events import EventSink, ignore
 from puretune.lab.alignment import alignment
@@ -45,7 +50,6 @@ def build(
     if os.path.lexists(out):
         raise InputError(f"{visible(out)} exists. Name another directory for the lab model, or remove it.")
     work = make_directory(shared or out.with_name(out.name + ".work"))  # before the libraries are loaded
-    import torch
 
     torch.set_num_threads(threads)
     world, kept = World.draw(seed), {}
@@ -87,9 +91,6 @@ def _tokenizer(work: Path, world: World, settings: LabSettings) -> Any:
 
 
 def _model(tokenizer: Any, settings: LabSettings, seed: int) -> Any:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -108,8 +109,6 @@ def _model(tokenizer: Any, settings: LabSettings, seed: int) -> Any:
 
 
 def _load(directory: Path) -> tuple[Any, Outcome]:
-    from transformers import LlamaForCausalLM
-
     facts = json.loads((directory / WORLD_FILE).read_text())
     with quiet():
         return LlamaForCausalLM.from_pretrained(directory), Outcome(**facts["pretraining"])
@@ -130,8 +129,6 @@ def _publish(out: Path, model: Any, work: Path, facts: dict[str, Any]) -> None:
 
 
 def _write_weights(model: Any, directory: Path) -> None:
-    from safetensors import SafetensorError
-
     try:
         with quiet():
             model.save_pretrained(directory)
@@ -146,8 +143,6 @@ def _digest(seed: int, settings: LabSettings) -> str:
 
 def _facts(seed: int, settings: LabSettings, threads: int, kept: dict[str, Outcome]) -> dict[str, Any]:
     import tokenizers
-    import torch
-    import transformers
 
     return {
         "language": LANGUAGE,

@@ -7,14 +7,15 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from puretune.events import Advanced, EventSink, Finished, Started
 from puretune.lab.corpus import Row
 from puretune.lab.tokenizer import BOS, EOS, PAD
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _POOL = 8
 """Batches whose rows are sorted by length together, so that little is padding."""
@@ -46,8 +47,6 @@ class Outcome:
 
 def train(model: Any, tokenizer: Any, rows: Iterator[Row], stage: Stage, on_event: EventSink) -> Outcome:
     """Trains all weights of a causal LM in place, on the CPU, in float32."""
-    import torch
-
     on_event(Started(stage.name, stage.steps))
     model.train()
     optimizer = torch.optim.AdamW(_groups(model, stage.weight_decay), lr=stage.rate, betas=(0.9, 0.98))
@@ -93,8 +92,6 @@ def _groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
 
 def _loss(model: Any, ids: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean cross-entropy. ids: [rows, length]; weights: the same shape, per predicted token."""
-    from torch.nn.functional import cross_entropy
-
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     counted = weights[:, 1:] > 0
     losses = cross_entropy(model.lm_head(hidden[counted]), ids[:, 1:][counted], reduction="none")
@@ -125,8 +122,6 @@ def _encode(tokenizer: Any, rows: list[Row]) -> list[tuple[list[int], list[int]]
 def _padded(
     tokenizer: Any, encoded: list[tuple[list[int], list[int]]], prompt_weight: float
 ) -> tuple[Tensor, Tensor]:
-    import torch
-
     longest = max(len(p) + len(r) for p, r in encoded)
     ids = torch.full((len(encoded), longest), tokenizer.token_to_id(PAD))
     weights = torch.zeros((len(encoded), longest))

@@ -1,72 +1,73 @@
 """Models: base models with their tokenizers, adapters and their manifests."""
 
-from puretune.models._adapter import (
-    MANIFEST,
-    REMOTE_MODEL,
-    Manifest,
-    adapter_ref,
-    check_adapter,
-    described,
-    read_manifest,
-    write_manifest,
-)
-from puretune.models._adapter_config import ADAPTER_CONFIG
-from puretune.models._adapter_files import ADAPTER_WEIGHTS, AdapterFiles, read_adapter
-from puretune.models._apply import applied, save_merged
-from puretune.models._digests import cache_directory
-from puretune.models._fingerprint import fingerprint, provisional_fingerprint
-from puretune.models._foreign import quiet, reading
-from puretune.models._hardware import (
-    SMALL_MODEL,
-    free_memory,
-    has_bf16,
-    resolved_device,
-    resolved_dtype,
-    resolved_threads,
-    stored_parameters,
-)
-from puretune.models._lazy import LazyBase
-from puretune.models._llama import Attend, PlainLlama, can_be_plain, plain_llama
-from puretune.models._load import (
-    UNLIMITED,
-    BaseModel,
-    context_length,
-    load_base,
-    load_model,
-    load_tokenizer,
-    renderer_for,
-)
-from puretune.models._loaded_weights import check_finite, check_loaded
-from puretune.models._lora import (
-    Lora,
-    attached,
-    load_lora,
-    merged,
-    new_lora,
-    save_lora,
-    target_modules,
-)
-from puretune.models._own_tokenizer import check_own_tokenizer, check_rows
-from puretune.models._packaged import smollm2
-from puretune.models._quantize import quantization_key, quantization_lacking
-from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
-from puretune.models._resolve import MODELS, is_hub_id, pinned, resolve_model_path
-from puretune.models._size import is_small, parameters_per_token
-from puretune.models._stand_in import stand_in
-from puretune.models._targets import check_targets
-from puretune.models._types import (
-    AdapterRef,
-    CheckpointRef,
-    Dtype,
-    ModelSpec,
-    Quantization,
-    ServedModel,
-    TunedModel,
-    on_disk,
-    served_model,
-    shown,
-)
-from puretune.models._weights import WeightsAbsent
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from puretune.lazily import lazy
+
+if TYPE_CHECKING:
+    from puretune.models._adapter import (
+        MANIFEST,
+        REMOTE_MODEL,
+        Manifest,
+        adapter_ref,
+        check_adapter,
+        described,
+        read_manifest,
+        write_manifest,
+    )
+    from puretune.models._adapter_config import ADAPTER_CONFIG
+    from puretune.models._adapter_files import ADAPTER_WEIGHTS, AdapterFiles, read_adapter
+    from puretune.models._apply import applied, save_merged
+    from puretune.models._base_model import BaseModel
+    from puretune.models._digests import cache_directory
+    from puretune.models._fingerprint import fingerprint, provisional_fingerprint
+    from puretune.models._foreign import quiet, reading
+    from puretune.models._hardware import (
+        SMALL_MODEL,
+        free_memory,
+        has_bf16,
+        resolved_device,
+        resolved_dtype,
+        resolved_threads,
+        stored_parameters,
+    )
+    from puretune.models._lazy import LazyBase
+    from puretune.models._llama import Attend, PlainLlama, can_be_plain, plain_llama
+    from puretune.models._load import load_base, load_model
+    from puretune.models._loaded_weights import check_finite, check_loaded
+    from puretune.models._lora import (
+        Lora,
+        attached,
+        load_lora,
+        merged,
+        new_lora,
+        save_lora,
+        target_modules,
+    )
+    from puretune.models._own_tokenizer import check_own_tokenizer, check_rows
+    from puretune.models._packaged import smollm2
+    from puretune.models._quantize import quantization_key, quantization_lacking
+    from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
+    from puretune.models._resolve import MODELS, is_hub_id, pinned, resolve_model_path
+    from puretune.models._size import is_small, parameters_per_token
+    from puretune.models._stand_in import stand_in
+    from puretune.models._targets import check_targets
+    from puretune.models._tokenizer import UNLIMITED, context_length, load_tokenizer, renderer_for
+    from puretune.models._types import (
+        AdapterRef,
+        CheckpointRef,
+        Dtype,
+        ModelSpec,
+        Quantization,
+        ServedModel,
+        TunedModel,
+        on_disk,
+        served_model,
+        shown,
+    )
+    from puretune.models._weights import WeightsAbsent
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -144,3 +145,5 @@ __all__ = [
     "target_modules",
     "write_manifest",
 ]
+
+__getattr__ = lazy(__name__)

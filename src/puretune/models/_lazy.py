@@ -5,10 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from puretune import memory
 from puretune.events import EventSink, Finished, Started, ignore
+from puretune.lazily import load
+from puretune.models._base_model import BaseModel
+from puretune.models._foreign import SMALLER
 from puretune.models._hardware import free_memory
-from puretune.models._load import BaseModel, context_length, load_base, renderer_for
 from puretune.models._resolve import resolve_model_path
+from puretune.models._tokenizer import context_length, renderer_for
 from puretune.models._types import ModelSpec
 from puretune.templates import Renderer
 
@@ -41,7 +45,9 @@ class LazyBase:
     def base(self) -> BaseModel:
         """The model in memory. EnvironmentFault if its device is missing or too small."""
         self._on_event(Started(_WORK))
-        loaded = load_base(self.spec, self.renderer)
+        with memory.enough(f"load {self.path}", SMALLER):  # torch alone takes hundreds of megabytes
+            load_base = load("puretune.models._load:load_base")
+        loaded: BaseModel = load_base(self.spec, self.renderer)
         self._on_event(Finished(_WORK, self.spec.model))
         return loaded
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
 
 from puretune.models._lora import LowRank, low_rank
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Linears(Protocol):
@@ -39,8 +40,6 @@ class Separate:
     """Weight [outputs, inputs] and perhaps bias [outputs] of each."""
 
     def __call__(self, x: Tensor) -> Sequence[Tensor]:
-        from torch.nn.functional import linear
-
         return [linear(x, weight, bias) for weight, bias in self.layers]
 
     def __getitem__(self, some: slice) -> Separate:
@@ -60,9 +59,6 @@ class Joined:
     """Outputs of each."""
 
     def __call__(self, x: Tensor) -> Sequence[Tensor]:
-        import torch
-        from torch.nn.functional import linear
-
         if self.low is not None:
             x = torch.cat([x, linear(x, self.low)], -1)
         out: Sequence[Tensor] = torch.split(linear(x, self.weight, self.bias), list(self.sizes), -1)
@@ -83,8 +79,6 @@ def separate(modules: Sequence[Any]) -> Separate:
 
 def joined(modules: Sequence[Any]) -> Joined:
     """Linear modules and what :func:`puretune.models.attached` has put on them; copies."""
-    import torch
-
     weight = torch.cat([module.weight for module in modules])
     adapters = [low_rank(module) for module in modules]
     known = [adapter for adapter in adapters if adapter is not None]
@@ -97,8 +91,6 @@ def joined(modules: Sequence[Any]) -> Joined:
 
 def _columns(modules: Sequence[Any], adapters: Sequence[LowRank | None]) -> Tensor:
     """[all outputs, ranks]: each layer's s * B where its own A is read, zero elsewhere."""
-    import torch
-
     blocks = [
         module.weight.new_zeros(module.out_features, 0) if one is None else one.scaling * one.b
         for module, one in zip(modules, adapters, strict=True)
@@ -107,8 +99,6 @@ def _columns(modules: Sequence[Any], adapters: Sequence[LowRank | None]) -> Tens
 
 
 def _biases(modules: Sequence[Any]) -> Tensor | None:
-    import torch
-
     if all(module.bias is None for module in modules):
         return None
     return torch.cat(

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, rms_norm, silu
 
 from puretune.models._linear import Linears, joined, separate
 from puretune.models._lora import LowRank
 from puretune.models._size import is_small
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Attend = Callable[[int, "Tensor", "Tensor", "Tensor"], "Tensor"]
 """(layer, queries [tokens, heads, width], keys and values [tokens, key heads, width])
@@ -63,8 +64,6 @@ class PlainLlama:
         ``wanted`` [some]: only these tokens' outcome is asked for, [some, size]; in the last layer nothing
         else asks then, and ``attend`` gets only their queries there.
         """
-        from torch.nn.functional import silu
-
         tokens = asking = len(ids)
         ids, positions = self._filled(ids), self._filled(positions)
         angles = turns = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
@@ -92,17 +91,12 @@ class PlainLlama:
         """x [tokens, ...] with zeros behind it up to a round number of tokens, where the model is in half
         precision: oneDNN compiles a product for every number of tokens that it meets, which takes longer
         than a small product itself, and remembers a limited number of them."""
-        import torch
-        from torch.nn.functional import pad
-
         if self.embedding.dtype == torch.float32:
             return x
         step = 1 << max(4, len(x).bit_length() - 4)  # an eighth of it at most
         return pad(x, (0, 0) * (x.dim() - 1) + (0, -len(x) % step))
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        from torch.nn.functional import rms_norm
-
         return rms_norm(x, (x.shape[-1],), weight, self.epsilon)
 
     def _split(self, x: Tensor) -> Tensor:
@@ -112,8 +106,6 @@ class PlainLlama:
 def can_be_plain(model: Any) -> bool:
     """Whether plain tensors are for this number format: float32, or bfloat16 on a CPU where the model is
     small enough for copies."""
-    import torch
-
     return model.dtype == torch.float32 or (
         model.dtype == torch.bfloat16 and model.device.type == "cpu" and is_small(model)
     )
@@ -125,8 +117,6 @@ def plain_llama(model: Any, positions: int) -> PlainLlama | None:
 
     In bfloat16 layers with the same inputs are joined, and an adapter that is ``attached`` is in them.
     """
-    import torch
-
     half = model.dtype != torch.float32
     if not (can_be_plain(model) and _is_known(model, adapters=half)):
         return None
@@ -149,8 +139,6 @@ def plain_llama(model: Any, positions: int) -> PlainLlama | None:
 
 def _is_known(model: Any, adapters: bool) -> bool:
     """``adapters``: what ``attached`` puts on a layer is known too."""
-    from torch import nn
-
     if type(model).__name__ not in _KNOWN or not type(model).__module__.startswith("transformers."):
         return False
     config = model.config
@@ -191,8 +179,6 @@ def _layer(block: Any, join: Callable[[Sequence[Any]], Linears]) -> Layer:
 
 def _table(body: Any, positions: int) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines of the model's own rotary embedding."""
-    import torch
-
     weight = body.embed_tokens.weight
     cos, sin = body.rotary_emb(weight, torch.arange(positions, device=weight.device).unsqueeze(0))
     half = sin.shape[-1] // 2
@@ -201,6 +187,4 @@ def _table(body: Any, positions: int) -> tuple[Tensor, Tensor]:
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions (Su et al., arXiv 2104.09864) on [tokens, heads, width]."""
-    import torch
-
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from puretune.errors import InputError
 from puretune.models._weights import TensorInfo, named
 from puretune.visible import visible
@@ -60,8 +62,6 @@ def check_finite(path: Path, model: Any) -> None:
 
 def _is_finite(weight: Any) -> bool:
     """Without a copy of the weight: the least and the largest number are NaN where any number is."""
-    import torch
-
     if not weight.is_floating_point() or not weight.numel():
         return True
     if weight.element_size() > 1:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.tuners_utils import check_target_module_exists
+from safetensors.torch import load_file, save
+from torch import Generator, Tensor
+from torch.nn import Module, Parameter
 
 from puretune.errors import InputError, unknown
 from puretune.models._adapter_config import ADAPTER_CONFIG
@@ -21,10 +28,6 @@ from puretune.models._adapter_files import ADAPTER_WEIGHTS, PREFIX, AdapterFiles
 from puretune.models._targets import ALL_LINEAR, is_named
 from puretune.store import write_bytes, write_text
 from puretune.visible import one_line
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-    from torch.nn import Module, Parameter
 
 Drop = Callable[[str, "Tensor"], "Tensor"]
 """(layer's name, its input [..., inputs]) -> the input with dropout."""
@@ -48,8 +51,6 @@ class Lora:
 
 def new_lora(model: Any, rank: int, alpha: float, targets: Sequence[str], generator: Generator) -> Lora:
     """A fresh adapter: A uniform in +-1/sqrt(inputs), drawn on the CPU layer by layer; B zero (as PEFT)."""
-    import torch
-
     pairs = {}
     for name, module in target_modules(model, targets).items():
         outputs, inputs = _size(module)
@@ -116,8 +117,6 @@ def attached(model: Any, lora: Lora, drop: Drop | None = None) -> Iterator[None]
 @contextmanager
 def merged(model: Any, lora: Lora) -> Iterator[None]:
     """The adapter added into copies of the weights while the block runs; then the same weights return."""
-    import torch
-
     modules = dict(model.named_modules())
     originals = {name: modules[name].weight for name in lora.pairs}
     try:
@@ -136,8 +135,6 @@ def merged(model: Any, lora: Lora) -> Iterator[None]:
 
 def save_lora(directory: Path, lora: Lora, model: Any, base: str, revision: str | None) -> None:
     """Writes the adapter in PEFT's format; ``base`` and ``revision`` name the model for PEFT's loaders."""
-    from safetensors.torch import save
-
     transposed = any(_is_transposed(m) for n, m in model.named_modules() if n in lora.pairs)
     config = {
         "peft_type": "LORA",
@@ -177,8 +174,6 @@ def plain_lora(files: AdapterFiles, model: Any) -> Lora:
 
     InputError if they are not those of exactly the layers that the configuration targets.
     """
-    from safetensors.torch import load_file
-
     tensors: dict[str, Tensor] = load_file(files.weights)
     modules = dict(model.named_modules())
     named = {key.removeprefix(PREFIX).rpartition(".lora_")[0] for key in tensors}
@@ -224,8 +219,6 @@ def _targeted(config: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
     if plain:
         yield from (name for name in names if any(is_named(name, target) for target in targets))
         return
-    from peft import LoraConfig
-    from peft.tuners.tuners_utils import check_target_module_exists
 
     keys = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern")
     try:
@@ -246,8 +239,6 @@ def _is_adaptable(module: Any) -> bool:
 
 
 def _pair(a: Tensor, b: Tensor, device: Any) -> tuple[Parameter, Parameter]:
-    from torch.nn import Parameter
-
     return Parameter(a.to(device)), Parameter(b.to(device))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from puretune.errors import InputError, PuretuneError
 from puretune.models._fields import read_config, stop_ids, vocabulary_size
-from puretune.models._load import tokenizer_in
 from puretune.models._resolve import TOKENIZER_FILES, resolve_model_path
+from puretune.models._tokenizer import tokenizer_in
 from puretune.models._types import CheckpointRef, ModelSpec, ServedModel, TunedModel
 from puretune.models._weights import named
 from puretune.store import sha256_file

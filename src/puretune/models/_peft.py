@@ -12,18 +12,21 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import Tensor
 
 from puretune import memory
 from puretune.errors import InputError, PuretuneError
 from puretune.models._adapter_files import PREFIX, AdapterFiles
+from puretune.models._base_model import BaseModel
 from puretune.models._foreign import quiet, reason
 from puretune.models._hardware import free_memory
-from puretune.models._load import BaseModel, load_model
+from puretune.models._load import load_model
 from puretune.visible import one_line, visible
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _MERGEABLE = ("alpha_pattern", "init_lora_weights", "rank_pattern", "use_dora")
 """Fields that change linear layers alone, so that the merged weights are the same function."""
@@ -63,9 +66,6 @@ def _is_low_rank(name: str) -> bool:
 
 
 def _adapted(base: BaseModel, files: AdapterFiles) -> Any:
-    import torch
-    from peft import PeftModel
-
     where = visible(files.path)
     try:
         model = _copied(base)
@@ -99,9 +99,6 @@ def _copied(base: BaseModel) -> Any:
 
 def _check_use(wrapped: Any, files: AdapterFiles) -> None:
     """InputError unless the adapter in memory is the file, tensor by tensor, and nothing else."""
-    from peft import get_peft_model_state_dict
-    from safetensors.torch import load_file
-
     tensors = load_file(files.weights)
     held = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     held |= _embeddings(wrapped, set(tensors) - set(held))
@@ -135,8 +132,6 @@ def _embeddings(wrapped: Any, brought: set[str]) -> dict[str, Tensor]:
 
 def _same(saved: Tensor, held: Tensor) -> bool:
     """Whether the tensor in memory is the saved one, as well as its number format can hold it."""
-    import torch
-
     cast = saved.to(held.dtype)
     finite = bool(torch.isfinite(cast).all())
     return saved.shape == held.shape and finite and torch.equal(cast, held.detach().cpu())

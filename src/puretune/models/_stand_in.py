@@ -9,10 +9,15 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import AutoModelForCausalLM
+
+from puretune.models._base_model import BaseModel
 from puretune.models._foreign import quiet
 from puretune.models._hardware import resolved_device, resolved_dtype, resolved_threads
-from puretune.models._load import BaseModel, context_length, load_config, renderer_for
+from puretune.models._load import load_config
 from puretune.models._resolve import resolve_model_path
+from puretune.models._tokenizer import context_length, renderer_for
 from puretune.models._types import ModelSpec
 
 _PARAMETERS = 150_000_000
@@ -24,9 +29,6 @@ def stand_in(spec: ModelSpec) -> tuple[BaseModel, float]:
 
     InputError where the model's files do not say its shapes; sets torch's number of CPU threads.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     path = resolve_model_path(spec, weights=False)
     with quiet():
         config = load_config(path, spec.trust_remote_code)
@@ -53,9 +55,6 @@ def _with_layers(config: Any, layers: int) -> Any:
 
 def _parameters(config: Any) -> int:
     """Parameters that a token is multiplied with."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     looked_up = 0 if config.tie_word_embeddings else model.get_input_embeddings().weight.numel()

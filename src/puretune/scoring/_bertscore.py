@@ -17,7 +17,6 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Answer
 from puretune.models import (
     ModelSpec,
-    check_loaded,
     fingerprint,
     free_memory,
     load_tokenizer,
@@ -158,6 +157,8 @@ def _load(spec: ModelSpec, layer: int) -> _Encoder:
             "BERTScore needs the bert-score library. Install it (pip install 'puretune[bertscore]')."
         ) from error
     from transformers import AutoModel
+
+    from puretune.models import check_loaded
 
     path = resolve_model_path(spec)
     with quiet(), reading(path, "model"):

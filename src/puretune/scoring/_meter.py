@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from puretune.inference import LikelihoodEngine, LikelihoodRequest, LocalSpec
-from puretune.models import BaseModel, ModelSpec, free_memory, load_base
+from puretune.models import BaseModel, LazyBase, ModelSpec, free_memory
 from puretune.templates import Message, PromptTemplate, Renderer
 
 _PLAIN = PromptTemplate("plain", mode="text", user="%s")
@@ -90,7 +90,7 @@ class LazyMeter:
 
     @cached_property
     def _meter(self) -> PerplexityMeter:
-        return perplexity_meter(load_base(self.spec))
+        return perplexity_meter(LazyBase(self.spec).base)
 
 
 def perplexity_meter(base: BaseModel, tokens: int = _TOKENS) -> PerplexityMeter:

@@ -10,7 +10,10 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from puretune.data import Example
 from puretune.errors import InputError
@@ -19,9 +22,6 @@ from puretune.scoring._metric import Metric
 from puretune.scoring._types import Scorer, Verdict
 from puretune.scoring.judges import Judge, Notice
 from puretune.statistics import Bounds, SamplePlan, budgeted_estimate, plan_sample, with_unparsed
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Item = tuple[Example, Answer]
 
@@ -168,8 +168,6 @@ def estimate_within(verdicts: Sequence[Verdict], metric: str, stopped: bool) -> 
     ``stopped``: the number of judgements was decided by a half width, so the interval is one that holds at
     every number. Estimand: these answers.
     """
-    import numpy as np
-
     cheap = [float(verdict.raw["cheap"]) for verdict in verdicts]
     number = int(verdicts[0].raw["budget"])
     plan = plan_sample(cheap, max(number, 1), 0)
@@ -197,8 +195,6 @@ def _precise(judge: Judge, draw: Draw, plan: SamplePlan, chosen: Sequence[Item])
 
 def _labels(ordered: Iterable[Verdict], metric: str) -> NDArray[Any]:
     """The judge's values in the order of the draw, as far as it judged; NaN for the unparsed."""
-    import numpy as np
-
     values = [verdict.values.get(metric) for verdict in ordered if verdict.parse != "unjudged"]
     return np.asarray([np.nan if value is None else float(value) for value in values], dtype=np.float64)
 

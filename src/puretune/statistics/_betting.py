@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from puretune.errors import InputError
 from puretune.statistics._estimate import Estimate, checked_level, numbers
 from puretune.statistics._intervals import mean
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from puretune.statistics._estimate import FloatArray
 
 CAP = 0.75
@@ -43,8 +44,6 @@ class Bets:
 
     def wealth_against_low(self, m: float) -> FloatArray:
         """Log capital, after each observation, of betting that the mean is above ``m``; falls in ``m``."""
-        import numpy as np
-
         centre = m - self.settled
         risk = np.maximum(centre - self.least, 1e-12)
         stake = np.minimum(self.stake, CAP / risk)
@@ -103,8 +102,6 @@ def betting_interval(
 
 def bets_on_sample(values: FloatArray, population: int | None, horizon: int, confidence: float) -> Bets:
     """Bets on a simple random sample: stakes by the predictable plug-in, for ``horizon`` observations."""
-    import numpy as np
-
     steps = np.arange(len(values))
     seen = np.cumsum(values) - values
     # Predictions for step t from steps before t: half an observation at 1/2, a variance of 1/4 to start with.
@@ -132,8 +129,6 @@ def stakes(
     ``variances`` predict the variance of each observation and ``first`` what it would be before anything was
     taken out of the population; the sum over the horizon follows from their ratio.
     """
-    import numpy as np
-
     barrier = math.log(2 / (1 - confidence))
     if population is None:
         precision = float(horizon)

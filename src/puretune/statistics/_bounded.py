@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from puretune.errors import InputError
 from puretune.statistics._cells import (
@@ -32,8 +33,6 @@ from puretune.statistics._intervals import Interval
 from puretune.statistics._unparsed import Bounds, with_unparsed
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from puretune.statistics._estimate import FloatArray
 
 

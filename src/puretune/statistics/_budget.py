@@ -12,15 +12,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from puretune.errors import InputError
 from puretune.statistics._betting import Bets, stakes
 from puretune.statistics._estimate import Estimate, checked_level, numbers
 from puretune.statistics._hypergeometric import most_successes
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
     from puretune.statistics._estimate import FloatArray, IntArray
 
 # What is believed of a cheap judge before any label: of answers with score 0, 3 in 100 are successes, of
@@ -61,8 +61,6 @@ def plan_sample(cheap_scores: ArrayLike, budget: int, seed: int) -> SamplePlan:
 
     Source: Neyman (1934), J. Royal Stat. Soc. 97:558-625; Cochran (1977), "Sampling Techniques", ch. 5.
     """
-    import numpy as np
-
     cheap = numbers(cheap_scores, "cheap_scores")
     if cheap.min() < 0 or cheap.max() > 1:
         raise InputError("cheap scores lie outside [0, 1]; scale them to [0, 1].")
@@ -140,8 +138,6 @@ class _Walk:
 
 
 def _walk(plan: SamplePlan, y: FloatArray) -> _Walk:
-    import numpy as np
-
     chosen = plan.order[: len(y)]
     stratum, cheap = plan.strata[chosen], plan.cheap[chosen]
     picked = np.eye(2)[stratum]
@@ -155,8 +151,6 @@ def _walk(plan: SamplePlan, y: FloatArray) -> _Walk:
 
 def _difference_estimate(plan: SamplePlan, y: FloatArray, walk: _Walk) -> float:
     """Stratum means of labels, each corrected by how unusual its cheap score was among those left."""
-    import numpy as np
-
     total = 0.0
     for h in (0, 1):
         cheap, mine = plan.cheap[plan.strata == h], walk.stratum == h
@@ -172,8 +166,6 @@ def _difference_estimate(plan: SamplePlan, y: FloatArray, walk: _Walk) -> float:
 
 
 def _exact_ends(plan: SamplePlan, y: FloatArray, confidence: float) -> tuple[float, float]:
-    import numpy as np
-
     n, stratum = len(plan.cheap), plan.strata[plan.order[: len(y)]]
     sizes = np.bincount(plan.strata, minlength=2)
     sampled = np.bincount(stratum, minlength=2)
@@ -194,8 +186,6 @@ def _betting_ends(plan: SamplePlan, y: FloatArray, walk: _Walk, confidence: floa
 
 def bets_on_plan(plan: SamplePlan, y: FloatArray, walk: _Walk, confidence: float) -> Bets:
     """Bets on inverse-probability weighted labels, less the weighted cheap score, whose mean is known."""
-    import numpy as np
-
     n = len(plan.cheap)
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(walk.left > 0, walk.left / (n * walk.chances), 0.0)
@@ -220,8 +210,6 @@ def bets_on_plan(plan: SamplePlan, y: FloatArray, walk: _Walk, confidence: float
 
 def _residual_squares(plan: SamplePlan, walk: _Walk, residual: FloatArray) -> FloatArray:
     """Expected squared residual per stratum, from the labels before and the belief; [n, 2]."""
-    import numpy as np
-
     believed = np.array([_spread(cheap) ** 2 if len(cheap) else 0.0 for cheap in _cheap_by_stratum(plan)])
     picked = np.eye(2)[walk.stratum]
     return np.asarray(
@@ -236,15 +224,11 @@ def _cheap_by_stratum(plan: SamplePlan) -> list[FloatArray]:
 
 def _before(values: FloatArray) -> FloatArray:
     """Sums over the rows before each row."""
-    import numpy as np
-
     return np.asarray(np.cumsum(values, axis=0) - values)
 
 
 def _cut(cheap: FloatArray) -> float:
     """The score up to which answers form stratum 0: the smallest sum of size x believed spread."""
-    import numpy as np
-
     ordered = np.sort(cheap)
     believed = BELIEF_AT_0 + (BELIEF_AT_1 - BELIEF_AT_0) * ordered
     count = np.arange(1, len(ordered) + 1)
@@ -266,8 +250,6 @@ def _spread(cheap: FloatArray) -> float:
 
 def _interleaved(members: list[IntArray], from_upper: NDArray[np.bool_]) -> IntArray:
     """Members of both strata in the order in which strata were drawn, until one is used up; then the rest."""
-    import numpy as np
-
     used = np.stack([np.cumsum(~from_upper), np.cumsum(from_upper)], axis=1)
     over = (used > [len(members[0]), len(members[1])]).any(axis=1)
     length = int(np.argmax(over)) if over.any() else len(from_upper)

@@ -14,6 +14,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from puretune.errors import InputError
 from puretune.statistics._crossed import (
@@ -30,8 +31,6 @@ from puretune.statistics._intervals import Interval
 from puretune.statistics._paired import mcnemar, paired_difference
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from puretune.statistics._estimate import FloatArray, IntArray
 
 Conclusion = Literal["lower", "higher", "equivalent", "inconclusive"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from puretune.errors import InputError, unknown
 from puretune.statistics._intervals import Interval, clopper_pearson, wilson
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
@@ -75,8 +75,6 @@ def share(successes: int, n: int, method: str = "wilson", confidence: float = 0.
 
 def numbers(values: ArrayLike, name: str, ndim: int = 1) -> FloatArray:
     """``values`` as a float array of ``ndim`` dimensions; InputError if empty, misshapen or not finite."""
-    import numpy as np
-
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != ndim or array.size == 0:
         shape = {1: "one number per prompt", 2: "an array [seeds, prompts]"}[ndim]
@@ -100,8 +98,6 @@ def pairs(first: ArrayLike, second: ArrayLike, ndim: int = 1) -> tuple[FloatArra
 
 def cluster_index(clusters: ArrayLike | None, n: int) -> IntArray:
     """Clusters numbered from 0, one a prompt (each prompt its own where None); at least two clusters."""
-    import numpy as np
-
     if clusters is None:
         index = np.arange(n)
     else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
 
     from puretune.statistics._estimate import FloatArray
 
@@ -24,8 +25,6 @@ def most_successes(found: Sequence[tuple[int, int, int]], tail: float) -> int:
     union-intersection tests of elections (SUITE)", E-Vote-ID 2018; one stratum: Wright (1991), "Exact
     Confidence Bounds when Sampling from Small Finite Universes", Springer.
     """
-    import numpy as np
-
     tests = [few_or_fewer(*stratum) for stratum in found]
     if len(tests) == 1:
         return int(np.flatnonzero(tests[0] > tail)[-1])
@@ -43,7 +42,6 @@ def few_or_fewer(successes: int, sampled: int, size: int) -> FloatArray:
     Raising the number by one lowers this chance by the chance that the added success is in the sample and
     exactly ``successes`` others are; summed from the far end it keeps its relative precision.
     """
-    import numpy as np
     from scipy.special import gammaln
 
     if successes >= sampled:

@@ -10,13 +10,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from puretune.errors import InputError
 from puretune.statistics._estimate import Estimate, checked_level, cluster_index, pairs
 from puretune.statistics._intervals import mean, t_interval
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from puretune.statistics._estimate import FloatArray
 
 
@@ -153,8 +154,6 @@ def _t_tails(value: float, spread: float, freedom: int, margin: float) -> tuple[
 
 def _cluster_mean(difference: FloatArray, clusters: ArrayLike | None) -> tuple[float, float, int]:
     """Mean over prompts, its standard error over clusters, and the number of clusters."""
-    import numpy as np
-
     index = cluster_index(clusters, len(difference))
     sums, sizes = np.bincount(index, difference), np.bincount(index)
     value, groups = float(sums.sum() / sizes.sum()), len(sums)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from puretune.errors import InputError
 from puretune.statistics._estimate import checked_level
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from puretune.statistics._estimate import FloatArray
 
 MOST_PROMPTS = 1_000_000
@@ -24,8 +25,6 @@ def holm(p_values: ArrayLike) -> FloatArray:
 
     Source: Holm (1979), Scandinavian J. of Statistics 6:65-70.
     """
-    import numpy as np
-
     p = np.asarray(p_values, dtype=np.float64)
     tested = ~np.isnan(p)
     if ((p[tested] < 0) | (p[tested] > 1)).any():
@@ -103,7 +102,6 @@ def prompts_needed_paired(
 
 def _mcnemar_power(n: int, differing: float, split: float, alpha: float) -> float:
     """Chance that exact McNemar rejects: over the number of differing prompts, then over how they split."""
-    import numpy as np
     from scipy.special import bdtr, bdtrc, bdtrik, gammaln, xlog1py, xlogy
 
     reach = 8 * math.sqrt(n * differing * (1 - differing)) + 8

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from puretune.errors import InputError
 from puretune.statistics._estimate import Estimand, Estimate, share
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from puretune.statistics._estimate import FloatArray
 
 
@@ -51,8 +52,6 @@ def with_unparsed(
 
     Source: worst-case bounds of Manski (1990), Am. Economic Review 80:319-323.
     """
-    import numpy as np
-
     array = np.asarray(values, dtype=np.float64)
     missing = np.isnan(array)
     known = array[~missing]

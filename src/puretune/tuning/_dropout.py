@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from puretune.tuning._rows import Row
 from puretune.tuning._schedule import stream
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,6 @@ class DropoutStreams:
 
     def mask(self, layer: str, spans: Iterable[Span], width: int, like: Tensor) -> Tensor:
         """[tokens of all spans, width]: 0 if dropped, 1 / (1 - dropout) elsewhere."""
-        import torch
-
         drawn = [self._draw(layer, span, width, like) for span in spans if span.length]
         return torch.cat(drawn).div_(1 - self.dropout)
 
@@ -60,8 +58,6 @@ class DropoutStreams:
         return mask
 
     def _draw(self, layer: str, span: Span, width: int, like: Tensor) -> Tensor:
-        import torch
-
         seed = stream(self.seed, f"dropout {layer} {span.stream}", self.step)
         generator: Any = torch.Generator(like.device).manual_seed(seed)
         return like.new_empty(span.length, width).bernoulli_(1 - self.dropout, generator=generator)

@@ -6,15 +6,15 @@ Random streams and data order follow from seed and step, so they are not part of
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
 
 from puretune.errors import InputError
 from puretune.events import EventSink
 from puretune.tuning._states import read_state, write_state
-
-if TYPE_CHECKING:
-    from torch.nn import Parameter
-    from torch.optim import Optimizer
 
 _NAME = "state.safetensors"
 
@@ -45,8 +45,6 @@ def load_state(
     A state that is not ``before`` the step wanted next is of no use and left alone; a damaged one is set
     aside. InputError if the state belongs to another training.
     """
-    import torch
-
     read = read_state(directory / _NAME, on_event)
     if read is None:
         return 0

@@ -7,6 +7,8 @@ import gc
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import torch
+
 from puretune import memory
 from puretune.errors import EnvironmentFault
 from puretune.events import Advanced, EventSink
@@ -69,8 +71,6 @@ def fewer(rows: int) -> int:
 
 def free() -> None:
     """Give memory back to the device."""
-    import torch
-
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
 from puretune.events import EventSink, Warned
 from puretune.files import regular
 from puretune.store import canonical, set_aside, write_bytes
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from puretune.tuning._types import Recipe
 
 _FORMAT = "2"
@@ -24,8 +27,6 @@ _FORMAT = "2"
 
 def write_state(file: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Publish a resume point in place of the one before; EnvironmentFault if it cannot be written."""
-    from safetensors.torch import save
-
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     about = {"format": _FORMAT, "facts": canonical(facts)}
     write_bytes(file, save(held, metadata={**about, "sha256": _digest(held, about)}))
@@ -47,8 +48,6 @@ def read_state(file: Path, on_event: EventSink) -> tuple[dict[str, Any], dict[st
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import safe_open
-
     with safe_open(regular(file), framework="pt", device="cpu") as content:
         about = dict(content.metadata() or {})
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
@@ -61,8 +60,6 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
     """SHA-256 over facts, names, types, shapes and bytes."""
-    import torch
-
     digest = hashlib.sha256(canonical(about).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())

@@ -11,7 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import BaseModel, Lora, TunedModel, attached
@@ -27,10 +32,6 @@ from puretune.tuning._sound import check_number_format, require_finite, require_
 from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
 from puretune.tuning._types import TuningTask
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.optim import Optimizer
 
 
 class LoopTuner:
@@ -73,8 +74,6 @@ def _run(job: Job, base: BaseModel, on_event: EventSink) -> Iterator[tuple[Tunin
 
 def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterator[tuple[int, float]]:
     """Yields (step, loss) after each optimiser step, counted from 1; steps done earlier are not yielded."""
-    import torch
-
     recipe, work = job.task.recipe, f"tune {job.task.name}"
     last = max(job.missing)
     optimizer = torch.optim.AdamW(lora.parameters, weight_decay=recipe.weight_decay)
@@ -104,8 +103,6 @@ def _step(
     job: Job, base: BaseModel, lora: Lora, optimizer: Optimizer, step: int, meter: Meter, rows_at_once: int
 ) -> float:
     """One optimiser step; returns the mean loss per trained token, in nats."""
-    import torch
-
     recipe, seed = job.task.recipe, job.task.seed
     rows = [job.rows[i] for i in rows_of_step(recipe, len(job.rows), seed, step)]
     trained = sum(row.trained for row in rows)
@@ -139,7 +136,6 @@ def _numbers(optimizer: Optimizer) -> Iterator[Tensor]:
 
 def token_losses(model: Any, part: Batch) -> Tensor:
     """Cross-entropy, in float32 at least, of each trained token; the head of the model sees no others."""
-    from torch.nn.functional import cross_entropy
 
     def choose(head: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         hidden = arguments[0]
@@ -159,6 +155,4 @@ def token_losses(model: Any, part: Batch) -> Tensor:
 
 def at_least_float32(x: Tensor) -> Tensor:
     """Half precision made float32; float64 stays."""
-    import torch
-
     return x.to(torch.promote_types(x.dtype, torch.float32))

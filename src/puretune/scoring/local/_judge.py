@@ -14,7 +14,7 @@ from puretune.data import Example
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.events import EventSink, ignore
 from puretune.inference import Answer, Decoding, Engine, LocalSpec, Request
-from puretune.models import ModelSpec, fingerprint, free_memory, load_base, resolved_device, resolved_dtype
+from puretune.models import LazyBase, ModelSpec, fingerprint, free_memory, resolved_device, resolved_dtype
 from puretune.scoring._coherence import Coherence
 from puretune.scoring._refusal import Refusal, refusal_phrase
 from puretune.scoring._types import Behaviour, TextScorer, Verdict, metric_names
@@ -107,7 +107,7 @@ class LocalJudge(TextScorer):
 
     @cached_property
     def _asker(self) -> _Asker:
-        base = load_base(self.spec)
+        base = LazyBase(self.spec).base
         return _Asker(self.form, LocalSpec().on(base), base.renderer, base.context_length)
 
     def _verdict(self, answer: Answer, reply: _Reply | None, coherence: Verdict) -> Verdict:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch import Tensor
+from torch.nn import Parameter
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from puretune.errors import InputError
 from puretune.models import BaseModel, CheckpointRef, Lora, load_model, shown
 from puretune.tuning._jobs import Job
 from puretune.tuning._types import TuningTask
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _PREFIX = "base_model.model."
 
@@ -41,7 +44,6 @@ def training_model(job: Job, base: BaseModel, method: str, where: Where) -> Any:
 
 def trained_lora(lora: Lora, weights: Mapping[str, Tensor]) -> Lora:
     """The adapter that PEFT's trained weights (by their names) are, in the form of ``lora``."""
-    from torch.nn import Parameter
 
     def matrix(name: str, part: str) -> Parameter:
         return Parameter(weights[f"{_PREFIX}{name}.lora_{part}.default.weight"].float().cpu())
@@ -52,8 +54,6 @@ def trained_lora(lora: Lora, weights: Mapping[str, Tensor]) -> Lora:
 
 def _adapted(model: Any, lora: Lora, dropout: float, where: Where) -> Any:
     """PEFT's layers on ``model``, holding the adapter's matrices, in float32 unless weights are sharded."""
-    from peft import LoraConfig, get_peft_model
-
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -74,10 +74,6 @@ def _weights(base: BaseModel, where: Where) -> Any:
 
 def _in_four_bits(base: BaseModel) -> Any:
     """The base in 4-bit NormalFloat with double quantisation (Dettmers et al., arXiv 2305.14314)."""
-    import torch
-    from peft import prepare_model_for_kbit_training
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
     quantised = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -98,8 +94,6 @@ def _in_four_bits(base: BaseModel) -> Any:
 
 def _all_weights(base: BaseModel, task: TuningTask, where: Where) -> Any:
     """All weights, trainable, in float32: steps this small would be lost in half precision."""
-    import torch
-
     start = task.start
     if start is not None and not isinstance(start, CheckpointRef):
         raise InputError(
@@ -112,8 +106,6 @@ def _all_weights(base: BaseModel, task: TuningTask, where: Where) -> Any:
 
 def _without_dropout(model: Any) -> Any:
     """The model's own dropout switched off: only adapters have dropout, in every tuner."""
-    import torch
-
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -137,8 +129,6 @@ def aside(base: BaseModel) -> Iterator[None]:
 
 
 def _put(wrapped: Any, lora: Lora) -> None:
-    import torch
-
     parameters = dict(wrapped.named_parameters())
     with torch.no_grad():
         for name, pair in lora.pairs.items():

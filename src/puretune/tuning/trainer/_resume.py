@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from puretune.errors import EnvironmentFault, InputError
 from puretune.events import EventSink, Warned
 from puretune.files import read_mapping
@@ -48,8 +50,6 @@ def newest(resume: Path, inputs: str, before: int, on_event: EventSink) -> Path 
 @contextmanager
 def disk_faults(place: Path) -> Iterator[None]:
     """Turns what the trainer's writers raise where a disk is full into an EnvironmentFault."""
-    from safetensors import SafetensorError
-
     try:
         yield
     except (OSError, SafetensorError) as error:

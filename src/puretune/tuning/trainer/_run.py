@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy
+import torch
+
 from puretune.events import Advanced, Event, EventSink, Finished, Started
 from puretune.models import BaseModel, quiet, save_lora
 from puretune.tuning._jobs import Job, publish_files
@@ -156,9 +159,6 @@ def _logs(options: TrainerOptions, job: Job) -> Iterator[None]:
 def _own_randomness() -> Iterator[None]:
     """The trainer seeds every generator of the process; what they were comes back."""
     import random
-
-    import numpy
-    import torch
 
     python, arrays = random.getstate(), numpy.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()

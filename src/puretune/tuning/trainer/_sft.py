@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+from torch import Tensor
+from transformers import PrinterCallback, TrainerCallback
+
 from puretune.models import BaseModel
 from puretune.tuning._schedule import learning_rate, plan_steps, steps_per_epoch, stream
 from puretune.tuning.trainer._options import TrainerOptions
 from puretune.tuning.trainer._steps import Steps
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from puretune.tuning._jobs import Job
 
 
@@ -41,7 +43,6 @@ def sft_trainer(
     their number over all micro-batches and processes (``num_items_in_batch``), as in our own loop.
     """
     from datasets import Dataset
-    from transformers import PrinterCallback
 
     trainer = _class(job, data, observer)(
         model=model,
@@ -57,7 +58,6 @@ def sft_trainer(
 
 
 def _class(job: Job, data: Steps, observer: Observer) -> Any:
-    import torch
     from trl import SFTTrainer
 
     recipe, rows = job.task.recipe, len(job.rows)
@@ -91,7 +91,6 @@ def _class(job: Job, data: Steps, observer: Observer) -> Any:
 
 
 def _arguments(job: Job, base: BaseModel, data: Steps, options: TrainerOptions, cpu: bool) -> Any:
-    import torch
     from trl import SFTConfig
 
     recipe, device = job.task.recipe, base.device
@@ -134,8 +133,6 @@ def _arguments(job: Job, base: BaseModel, data: Steps, options: TrainerOptions, 
 
 
 def _callback(observer: Observer) -> Any:
-    from transformers import TrainerCallback
-
     class Callback(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             if observer.stepped(state.global_step) and state.global_step < state.max_steps:

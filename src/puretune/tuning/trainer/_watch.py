@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from puretune.events import Advanced, EventSink, Warned
 from puretune.tuning._jobs import Job, Meter
@@ -14,9 +17,6 @@ from puretune.tuning._sound import require_finite, require_finite_loss
 from puretune.tuning._states import Pace
 from puretune.tuning.trainer._resume import mark_whole
 from puretune.tuning.trainer._sft import checkpoint_directory
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Keep = Callable[[dict[str, Any], int, float], None]
 """Given the trained weights by name, the step and its loss, writes what is kept of them."""
@@ -83,16 +83,12 @@ class Watch:
 
 
 def _flag(accelerator: Any, late: bool) -> Tensor:
-    import torch
-
     return torch.tensor(float(late and accelerator.is_main_process), device=accelerator.device)
 
 
 def _largest(trainer: Any) -> Tensor:
     """[1] The largest number of the trained weights in this process, without its sign; NaN or infinite
     where one of them is."""
-    import torch
-
     model = trainer.accelerator.unwrap_model(trainer.model)
     held = [p.to_local() if hasattr(p, "to_local") else p for p in model.parameters() if p.requires_grad]
     held = [one.detach() for one in held if one.numel()]
