@@ -35,7 +35,13 @@ def invoke(*arguments: str | Path) -> Result:
 def test_a_dry_run_shows_the_plan_and_writes_nothing(study: Path, tmp_path: Path) -> None:
     done = invoke(study, "--dry-run", "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
-    for said in ("chat:llama", "sums (4 prompts)", "tokens to train on", "answers to generate: 24 of 24"):
+    for said in (
+        "chat:llama",
+        "plan: 2 tune -> 6 answer -> 6 score -> 6 cell",
+        "sums (4 prompts)",
+        "tokens to train on",
+        "answers to generate: 24 of 24",
+    ):
         assert said in done.stdout
     assert not list(tmp_path.iterdir())
 

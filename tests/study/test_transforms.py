@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,22 @@ def test_conditions_that_share_a_training_tune_once(finished: tuple[Path, Plan, 
         name for name in ("none", "half", "both", "chain") for _ in range(2)
     ]
     assert len(list((out / "store").rglob("adapter_model.safetensors"))) == 4 + 8
+
+
+def test_the_plan_is_a_graph_in_which_each_step_names_what_it_needs(
+    finished: tuple[Path, Plan, Matrix],
+) -> None:
+    out, plan, _ = finished
+    written = json.loads((out / "plan.json").read_text())
+    there = {tune.adapter_key(step) for tune in plan.tune for step in tune.kept}
+    for kind in ("transform", "answer", "score", "cell"):
+        for step in written[kind]:
+            assert set(step["needs"]) <= there
+            there.add(step["key"])
+    assert all(step["needs"] for step in written["transform"] + written["score"] + written["cell"])
+    assert plan.sizes == {
+        "tune": 4, "transform": 8, "answer": 13, "score": 13, "sampled_score": 0, "cell": 13
+    }  # fmt: skip
 
 
 def test_scaled_by_zero_it_answers_as_the_untuned_model(finished: tuple[Path, Plan, Matrix]) -> None:
