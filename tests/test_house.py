@@ -32,6 +32,7 @@ ORDER = [
     "data",
     "endpoints",
     "models",
+    "decoder",
     "tuning",
     "inference",
     "scoring",
@@ -109,6 +110,15 @@ def circle() -> list[str]:
 
 def test_no_files_import_each_other_in_a_circle() -> None:
     assert circle() == []
+
+
+@pytest.mark.parametrize("room", ["decoder", "tuning/gang", "inference"])
+def test_torch_is_imported_at_the_top_of_files(room: str) -> None:
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                heavy = {name.split(".")[0] for name in imported(node)} & HEAVY
+                assert not heavy, f"{path}, {node.name}: import {sorted(heavy)} at the top"
 
 
 def test_importing_puretune_and_its_rooms_loads_nothing_heavy() -> None:

@@ -34,6 +34,22 @@ def tiny_qwen2(directory: Path) -> Path:
     return _random(Qwen2ForCausalLM, config, tokenizer, directory)
 
 
+def tiny_qwen3(directory: Path) -> Path:
+    """Norms of every head's queries and keys, heads of their own width."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = byte_level(CHATML)
+    config = Qwen3Config(**_sizes(tokenizer), num_key_value_heads=2, head_dim=16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Qwen3ForCausalLM(config)
+    for name, weight in model.named_parameters():
+        if name.endswith(("q_norm.weight", "k_norm.weight")):
+            weight.data = torch.linspace(0.5, 1.5, len(weight))
+    return _saved(model, tokenizer, directory)
+
+
 def tiny_gpt2(directory: Path) -> Path:
     """Learned absolute positions, transposed linear layers, tied embeddings."""
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -56,6 +72,7 @@ def tiny_mistral(directory: Path) -> Path:
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "llama": tiny_llama,
     "qwen2": tiny_qwen2,
+    "qwen3": tiny_qwen3,
     "gpt2": tiny_gpt2,
     "mistral": tiny_mistral,
 }

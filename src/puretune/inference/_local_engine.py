@@ -12,12 +12,12 @@ from puretune.inference._finite import finite
 from puretune.inference._group import Item, grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest
 from puretune.inference._log_probabilities import likelihoods
-from puretune.inference._packed_rows import PackedRows
+from puretune.inference._packed_rows import PackedRows, can_be_packed, tensors_of
 from puretune.inference._padded_rows import PaddedRows
 from puretune.inference._pool import Pool, longest, pools
 from puretune.inference._types import Answer, Finish, Request, Takes
 from puretune.inference.local import LocalSpec
-from puretune.models import BaseModel, applied, can_be_plain, plain_llama
+from puretune.models import BaseModel, applied
 
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 16 << 30}
 """Room for keys and values of one batch. Fixed: batches, and so rounding, must not depend on free memory."""
@@ -115,7 +115,7 @@ class LocalEngine:
         """The batch that the model runs best: as plain tensors where it can be."""
         prefix = pool.prefix if self.share_prefix else ()
         if self._plain:
-            known = plain_llama(model, max(map(longest, pool.items)))
+            known = tensors_of(model, max(map(longest, pool.items)))
             if known is not None:
                 return PackedRows(known, prefix, size, self.refill)
         return PaddedRows(model, prefix, self.refill)
@@ -131,7 +131,7 @@ class LocalEngine:
 
     @property
     def _plain(self) -> bool:
-        return self.plain and can_be_plain(self.base.model)
+        return self.plain and can_be_packed(self.base.model)
 
 
 def _bytes_per_token(model: Any) -> int:

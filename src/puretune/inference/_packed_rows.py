@@ -1,10 +1,9 @@
-"""Rows of a Llama-like model held as plain tensors.
+"""Rows of a model of the Llama family, whose tensors this package drives itself.
 
 New tokens of all rows are laid end to end, as many as each row has, and go through the layers without
 padding; only attention's queries are padded. A prefix that all prompts share is computed once and stays one
-copy: attention to it is a product of all rows' queries with the same keys (as in cascade inference, arXiv
-2402.05099), joined with each row's own part in one softmax. The rows' own keys and values lie as close
-together as their lengths allow, because attention waits for memory.
+copy. The rows' own keys and values lie as close together as their lengths allow, because attention waits for
+memory.
 """
 
 from __future__ import annotations
@@ -16,25 +15,52 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from puretune.models import Attend, PlainLlama
+from puretune.decoder import Attend, Decoder, attention, decoder_of, in_detail, joined, separate, window_of
+from puretune.models import is_small
 
 _SPARE = 16
 """Tokens of free room per row whenever the buffers are laid out anew."""
 
 _NEAR = 5 << 19
-"""Bytes of scores that stay near a processor: attention behind a prefix takes more rows in parts."""
+"""Bytes of scores that stay near a processor: attention behind a prefix takes more heads in parts."""
+
+_Pair = tuple[Tensor, Tensor]
+"""Keys and values."""
+
+
+def can_be_packed(model: Any) -> bool:
+    """Whether packed rows are for this number format: float32, or bfloat16 on a CPU where the model is small
+    enough for copies."""
+    return model.dtype == torch.float32 or (
+        model.dtype == torch.bfloat16 and model.device.type == "cpu" and is_small(model)
+    )
+
+
+def tensors_of(model: Any, positions: int) -> Decoder | None:
+    """A transformers model's tensors with room for that many positions; None if it is not known in every
+    detail, or has a sliding window that would be felt.
+
+    In float32 they are the module's own; in bfloat16 layers with the same inputs are joined, and an adapter
+    that is ``attached`` is in them.
+    """
+    half = model.dtype != torch.float32
+    if not (can_be_packed(model) and in_detail(model, adapters=half)):
+        return None
+    windows = [window_of(layer.self_attn) or positions for layer in model.model.layers]
+    return decoder_of(model, positions, joined if half else separate) if min(windows) >= positions else None
 
 
 class PackedRows:
     """Implements ``Rows``. ``prefix``: what all prompts begin with."""
 
-    def __init__(self, model: PlainLlama, prefix: Sequence[int], rows: int, refills: bool = True) -> None:
+    def __init__(self, model: Decoder, prefix: Sequence[int], rows: int, refills: bool = True) -> None:
         self.model = model
         self.refills = refills
         self.shared = len(prefix)
         self.device = model.embedding.device
-        shape = (2, len(model.layers), rows, model.key_heads, 0, model.width)
+        shape = (2, len(model.layers), model.key_heads, rows, 0, model.width)
         self.own = torch.zeros(shape, dtype=torch.float32, device=self.device)
         """Keys and values of the rows' own tokens, by layer; in float32 whatever the weights are, because
         a CPU is slower at small products and softmaxes in half precision."""
@@ -62,7 +88,7 @@ class PackedRows:
         return True
 
     def _forward(self, rows: Sequence[int], new: Sequence[Sequence[int]], wanted: Sequence[int]) -> Tensor:
-        """Logits after the last ``wanted`` of each of these rows' new tokens."""
+        """Logits, in float32, after the last ``wanted`` of each of these rows' new tokens."""
         counts = list(map(len, new))
         starts = [self.lengths[row] for row in rows]
         for row, count in zip(rows, counts, strict=True):
@@ -72,62 +98,78 @@ class PackedRows:
             ids = torch.tensor(list(chain.from_iterable(new)), device=self.device)
             every = _asking(starts, counts, counts, self.device)
             some = every if wanted == counts else _asking(starts, counts, wanted, self.device)
-            attend = self._attend(rows, every, some)
-            chosen = None if some is every else some.places
-            return self.model.head(self.model.hidden(ids, every.at + self.shared, attend, chosen))
+            return self._logits(ids, every, some, self._attend(rows, every, some))
+
+    def _logits(self, ids: Tensor, every: _Asking, some: _Asking, attend: Attend) -> Tensor:
+        places = None if some is every else self._filled(some.places)
+        at = self._filled(every.at + self.shared)
+        (logits,) = self.model.output(self.model.hidden(self._filled(ids), at, attend, places), None)
+        return logits[: len(some.at)].float()  # in which the largest is found faster
 
     def _attend(self, rows: Sequence[int], every: _Asking, some: _Asking) -> Attend:
         """Write the new tokens' keys and values behind those of their rows, then look at all of a row's."""
-        _, _, size, heads, room, width = self.own.shape
+        _, _, heads, size, room, width = self.own.shape
         seen = max(self.lengths[row] for row in rows)
         index = torch.tensor(list(rows), device=self.device)
         all_rows = list(rows) == list(range(size))
-        behind = (index[every.rows] * heads).unsqueeze(1) + torch.arange(heads, device=self.device)
+        behind = index[every.rows].unsqueeze(1) + size * torch.arange(heads, device=self.device)
         behind = (behind * room + every.at.unsqueeze(1)).flatten()
-        masks = {id(asking): asking.mask(seen, self.own.dtype) for asking in (every, some)}
+        masks = {id(asking): asking.mask(seen) for asking in (every, some)}
+        last = len(self.model.layers) - 1
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            asking = every if len(q) == len(every.at) else some
+            asking = some if layer == last else every
             seen_by: list[Tensor] = []
             for own, one in zip(self.own[:, layer], (k, v), strict=True):
-                own.view(-1, width).index_copy_(0, behind, one.reshape(-1, width).to(own.dtype))
-                seen_by.append(own[:, :, :seen] if all_rows else own[index, :, :seen])
-            keys, values = seen_by
-            asked = asking.padded(q.to(keys.dtype))
-            out = _in_parts(asked, keys, values, masks[id(asking)], self._shared(layer))
-            return asking.packed(out).to(q.dtype)
+                new = one[: len(every.at)].reshape(-1, width).to(own.dtype)
+                own.view(-1, width).index_copy_(0, behind, new)
+                seen_by.append(own[:, :, :seen] if all_rows else own[:, index, :seen])
+            shared = self.prefix[layer] if self.prefix else None
+            asked = asking.padded(self._scaled(q[: len(asking.at)]))
+            found = _in_parts(asked, seen_by, shared, masks[id(asking)])
+            return self._filled(asking.packed(found).to(q.dtype))
 
         return attend
 
-    def _prefix(self, ids: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    def _prefix(self, ids: Sequence[int]) -> list[_Pair]:
         """Keys and values [key heads, tokens, width] of the shared tokens, layer by layer."""
-        kept: list[tuple[Tensor, Tensor]] = []
-        tokens = torch.tensor(ids, device=self.device)
+        kept: list[_Pair] = []
         asking = _asking([0], [len(ids)], [len(ids)], self.device)
-        mask = asking.mask(len(ids), self.own.dtype)
+        mask = asking.mask(len(ids))
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            k, v = (x.transpose(0, 1).contiguous().to(self.own.dtype) for x in (k, v))
+            k, v = (x[: len(ids)].transpose(0, 1).to(self.own.dtype).contiguous() for x in (k, v))
             kept.append((k, v))
-            asked = q.unsqueeze(0).to(k.dtype)
-            return attention(asked, k.unsqueeze(0), v.unsqueeze(0), mask, None)[0].to(q.dtype)
+            own = [x.unsqueeze(1) for x in (k, v)]
+            found = _in_parts(asking.padded(self._scaled(q[: len(ids)])), own, None, mask)
+            return self._filled(asking.packed(found).to(q.dtype))
 
-        self.model.hidden(tokens, asking.at, attend)
+        tokens = torch.tensor(ids, device=self.device)
+        self.model.hidden(self._filled(tokens), self._filled(asking.at), attend)
         return kept
 
-    def _shared(self, layer: int) -> tuple[Tensor, Tensor] | None:
-        return self.prefix[layer] if self.prefix is not None else None
+    def _scaled(self, q: Tensor) -> Tensor:
+        return q.to(self.own.dtype).mul(self.model.width**-0.5)
+
+    def _filled(self, x: Tensor) -> Tensor:
+        """x [tokens, ...] with zeros behind it up to a round number of tokens, where the model is in half
+        precision: oneDNN compiles a product for every number of tokens that it meets, which takes longer
+        than a small product itself, and remembers a limited number of them."""
+        if self.model.embedding.dtype == torch.float32:
+            return x
+        step = 1 << max(4, len(x).bit_length() - 4)  # an eighth of it at most
+        return pad(x, (0, 0) * (x.dim() - 1) + (0, -len(x) % step))
 
     def _fit(self, rows: Sequence[int] | None = None) -> None:
         """Lay the buffers out anew (perhaps for some rows only) where they are too narrow or far too wide."""
         width, room = self.own.shape[4], max(self.lengths)
         if rows is None and room <= width <= room + 2 * _SPARE:
             return
-        shape = (*self.own.shape[:2], len(self.lengths), self.own.shape[3], room + _SPARE, self.own.shape[5])
+        shape = (*self.own.shape[:3], len(self.lengths), room + _SPARE, self.own.shape[5])
         new = self.own.new_zeros(shape)
         both = min(width, room)
         old = self.own[..., :both, :]
-        new[..., :both, :] = old if rows is None else old[:, :, list(rows)]
+        new[..., :both, :] = old if rows is None else old[:, :, :, list(rows)]
         self.own = new
 
 
@@ -157,11 +199,11 @@ class _Asking:
         x = x.flatten(0, 1)
         return x if self.flat is None else x.index_select(0, self.flat)
 
-    def mask(self, seen: int, dtype: object) -> Tensor:
-        """[rows, 1, most, seen] to be added to scores: 0, or -inf for what comes later."""
+    def mask(self, seen: int) -> Tensor:
+        """[1, rows, most, seen] to be added to scores: 0, or -inf for what comes later."""
         later = torch.arange(seen, device=self.at.device) > self.at[self.grid].unsqueeze(-1)
-        zeros = torch.zeros(later.shape, dtype=dtype, device=self.at.device)  # type: ignore[call-overload]
-        return zeros.masked_fill_(later, float("-inf")).unsqueeze(1)  # type: ignore[no-any-return]
+        zeros: Tensor = torch.zeros(later.shape, device=self.at.device)
+        return zeros.masked_fill_(later, float("-inf")).unsqueeze(0)
 
 
 def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int], device: Any) -> _Asking:
@@ -180,43 +222,21 @@ def _asking(starts: Sequence[int], counts: Sequence[int], wanted: Sequence[int],
     )
 
 
-def _in_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:
-    """:func:`attention`, some rows after the others where that is faster."""
-    if prefix is None or q.device.type != "cpu":
-        return attention(q, k, v, mask, prefix)
-    each = q.shape[1] * q.shape[2] * (k.shape[2] + prefix[0].shape[1]) * q.element_size()
-    rows = max(1, _NEAR // each)
-    parts = [slice(first, first + rows) for first in range(0, len(q), rows)]
-    found = [attention(q[part], k[part], v[part], mask[part], prefix) for part in parts]
-    return found[0] if len(found) == 1 else torch.cat(found)
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, prefix: tuple[Tensor, Tensor] | None) -> Tensor:
-    """[rows, tokens, heads * width] from queries [rows, tokens, heads, width], keys and values [rows, key
-    heads, seen, width], and a prefix that every query sees: keys and values [key heads, prefix, width].
-
-    ``mask`` is added to the scores: 0 or -inf, of a shape that broadcasts to [rows, 1, tokens, seen].
-    """
-    rows, tokens, heads, width = q.shape
-    key_heads, seen = k.shape[1:3]
-    # the query heads of one key head stand behind one another as if they were more tokens
-    q = (q * width**-0.5).view(rows, tokens, key_heads, heads // key_heads, width).permute(0, 2, 3, 1, 4)
-    q = q.reshape(rows, key_heads, -1, width)
-    scores = (q @ k.transpose(2, 3)).view(rows, key_heads, -1, tokens, seen)
-    scores = scores.add_(mask.unsqueeze(-3)).view(rows, key_heads, -1, seen)
-    if prefix is None:
-        out = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
-    else:
-        out = _with_prefix(q, scores, v, *prefix)
-    return out.view(rows, key_heads, -1, tokens, width).permute(0, 3, 1, 2, 4).flatten(2)
-
-
-def _with_prefix(q: Tensor, scores: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """One softmax over the prefix, which all rows' queries meet in one product, and the rows' own scores."""
-    rows, key_heads, queries, _ = q.shape
-    together = q.transpose(0, 1).flatten(1, 2)
-    common = (together @ keys.transpose(1, 2)).view(key_heads, rows, queries, -1).transpose(0, 1)
-    weights = torch.cat([common, scores], -1).softmax(-1, dtype=torch.float32).to(v.dtype)
-    first, own = weights[..., : keys.shape[1]], weights[..., keys.shape[1] :]
-    whole = first.transpose(0, 1).flatten(1, 2) @ values
-    return own @ v + whole.view(key_heads, rows, queries, -1).transpose(0, 1)
+def _in_parts(q: Tensor, own: Sequence[Tensor], shared: _Pair | None, mask: Tensor) -> Tensor:
+    """:func:`puretune.decoder.attention`, some heads after the others where that is faster: [rows, tokens,
+    heads * width] from scaled queries [rows, tokens, heads, width]."""
+    rows, tokens, _, width = q.shape
+    groups = len(own[0])
+    # the query heads of one key head lie behind one another as if they were more tokens
+    q = q.view(rows, tokens, groups, -1, width).permute(2, 0, 3, 1, 4).reshape(groups, rows, -1, width)
+    size = groups
+    if shared is not None and q.device.type == "cpu":
+        each = q[0].numel() // width * (own[0].shape[2] + shared[0].shape[1]) * q.element_size()
+        size = max(1, _NEAR // each)
+    found = []
+    for first in range(0, groups, size):
+        part = slice(first, first + size)
+        before = None if shared is None else (shared[0][part], shared[1][part])
+        found.append(attention(q[part], (own[0][part], own[1][part]), before, mask).result)
+    out = found[0] if len(found) == 1 else torch.cat(found)
+    return out.view(groups, rows, -1, tokens, width).permute(1, 3, 0, 2, 4).flatten(2)

@@ -32,7 +32,7 @@ class LocalSpec:
     """The next prompts enter as soon as answers are finished; otherwise when all of a batch are."""
 
     name = "local"
-    version = "7"
+    version = "8"
     takes: ClassVar[Takes] = "ids"
     remote = False
     uses_base = True

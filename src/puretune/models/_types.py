@@ -1,15 +1,18 @@
-"""The description of a base model and of an adapter on it."""
+"""The description of a base model and of an adapter on it, and number formats."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from puretune.errors import InputError
 from puretune.templates import DefaultSystem, Thoughts
 from puretune.visible import visible
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["4bit", "8bit"]
@@ -100,3 +103,8 @@ def shown(ref: TunedModel) -> str:
 def served_model(name: str) -> ServedModel:
     """The tuned model that an endpoint serves under a name."""
     return ServedModel(name, hashlib.sha256(name.encode()).hexdigest())
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision made float32; float64 stays."""
+    return x.float() if x.dtype.itemsize < 4 else x

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.models import BaseModel, Lora, TunedModel, attached
+from puretune.models import BaseModel, Lora, TunedModel, at_least_float32, attached
 from puretune.store import remove_sound, sweep
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish
@@ -151,8 +151,3 @@ def token_losses(model: Any, part: Batch) -> Tensor:
     if len(logits) != len(part.places):  # a model that does not call its head as a module
         logits = logits[part.places]
     return cross_entropy(at_least_float32(logits), part.targets, reduction="none")
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision made float32; float64 stays."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -16,7 +16,7 @@ from puretune.tuning._jobs import Job, prepare
 from puretune.tuning._rows import batch
 from puretune.tuning._schedule import rows_of_step
 from puretune.tuning.gang import GangOptions, GangTuner
-from puretune.tuning.gang._pack import Part
+from puretune.tuning.gang._packing import Part
 from puretune.tuning.gang._passes import Limits, Passes
 from puretune.tuning.gang._stack import Stack
 from puretune.tuning.loop import token_losses

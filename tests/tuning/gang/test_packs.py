@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._rows import Row, batch
-from puretune.tuning.gang._decoder import PackedRoute
-from puretune.tuning.gang._layout import layout_of
+from puretune.tuning.gang._buckets import layout_of
 from puretune.tuning.gang._options import GangOptions
-from puretune.tuning.gang._pack import Part, packed
+from puretune.tuning.gang._packed import PackedRoute
+from puretune.tuning.gang._packing import Part, packed
 from puretune.tuning.gang._stack import Leaves
 from puretune.tuning.loop import token_losses
 

@@ -14,7 +14,7 @@ import torch
 from puretune.models import read_manifest
 from tests.tuning.gang.gangs import distance, gang, gang_gradients, jobs_of, loop, loop_gradients, varied
 
-FAMILIES = ["llama", "grouped", "qwen2", "mistral", "gpt2"]
+FAMILIES = ["llama", "grouped", "qwen2", "qwen3", "mistral", "gpt2"]
 SWITCHES: list[dict[str, Any]] = [
     {"share_prefix": False},
     {"pack": False},
@@ -122,7 +122,7 @@ def test_manifests_say_what_the_loops_say(llama: Any, tmp_path: Path) -> None:
         one, two = read_manifest(ref.path), read_manifest(together[key].path)
         assert one is not None
         assert two is not None
-        assert two.tuner == "gang 1"
+        assert two.tuner == "gang 2"
         assert two.loss == pytest.approx(one.loss, rel=1e-4)
         same = {"inputs": "", "tuner": "", "loss": 0.0, "files": {}}
         assert replace(one, **same) == replace(two, **same)

@@ -10,8 +10,8 @@ import torch
 
 from puretune.errors import CheckFailed, EnvironmentFault
 from puretune.tuning.gang import GangOptions
-from puretune.tuning.gang._decoder import PackedRoute
 from puretune.tuning.gang._hooked import AloneRoute, HookedRoute
+from puretune.tuning.gang._packed import PackedRoute
 from puretune.tuning.gang._passes import Limits, Passes, limits_for, route_for
 from puretune.tuning.gang._stack import Stack
 from tests.tiny import tiny_base, tiny_llama

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from puretune.models import Lora, attached
 from puretune.tuning._rows import Batch, Row, batch
-from puretune.tuning.gang._functions import lora_added
-from puretune.tuning.gang._pack import Part, ends_of
+from puretune.tuning.gang._adapted import lora_added
+from puretune.tuning.gang._packing import Part, ends_of
 from puretune.tuning.gang._stack import Leaves
 from puretune.tuning.loop import token_losses
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _BY_LENGTH = ("dynamic", "longrope")
 """Rotary embeddings that depend on the longest row of a batch."""
@@ -105,8 +105,6 @@ def _hook(
 
 
 def _dropped(name: str, parts: Sequence[Part], x: Tensor) -> Tensor:
-    import torch
-
     pieces = []
     for part, piece in zip(parts, torch.split(x, [len(part.rows) for part in parts]), strict=True):
         drop = part.streams.on_padded(part.rows, part.first)

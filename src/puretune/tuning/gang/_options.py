@@ -38,7 +38,7 @@ class GangOptions(LocalTuner):
     forward pass on padded rows; ``alone``: one adapter at a time. auto: the first that is exact."""
 
     name = "gang"
-    version = "1"
+    version = "2"
     opens = "puretune.tuning.gang._tuner:GangTuner"
 
     def inputs(self) -> dict[str, Any]:

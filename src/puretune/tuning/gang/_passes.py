@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
 
 from puretune import memory
 from puretune.errors import EnvironmentFault
 from puretune.models import BaseModel
 from puretune.tuning._memory import free
 from puretune.tuning._rows import Row
-from puretune.tuning.gang._decoder import PackedRoute, can_pack
 from puretune.tuning.gang._hooked import AloneRoute, CannotShare, HookedRoute, can_hook
 from puretune.tuning.gang._options import GangOptions
-from puretune.tuning.gang._pack import Part
+from puretune.tuning.gang._packed import PackedRoute, can_pack
+from puretune.tuning.gang._packing import Part
 from puretune.tuning.gang._stack import Leaves, Stack
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 _CPU_BYTES = 4 * 2**30
 _OF_A_GPU = 0.7
@@ -94,8 +93,6 @@ class Passes:
             free()  # outside the handler, whose traceback holds tensors
 
     def _gradients(self, parts: Sequence[Part]) -> tuple[list[float], Tensor]:
-        import torch
-
         losses, gradients = [0.0] * len(parts), torch.zeros_like(self.stack.weights)
         size = self.limits.adapters if self.route.together else 1
         for first in range(0, len(parts), size):
@@ -108,8 +105,6 @@ class Passes:
         return losses, gradients
 
     def _one(self, first: int, last: int, parts: Sequence[Part]) -> tuple[list[float], Tensor]:
-        import torch
-
         leaves = self.stack.leaves(first, last)
         counts = [sum(row.trained for row in part.rows) for part in parts]
         losses = self.route.losses(parts, leaves, self.limits.recompute)
@@ -155,8 +150,6 @@ def limits_for(base: BaseModel, rows: Sequence[Row], batch_size: int, options: G
 
 def _budget(base: BaseModel) -> float:
     """Bytes for activations where the options name none."""
-    import torch
-
     if base.device.type != "cuda":
         return _CPU_BYTES
     weights: int = sum(p.numel() * p.element_size() for p in base.model.parameters())

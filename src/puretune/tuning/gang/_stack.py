@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
 
 from puretune.models import Lora
 from puretune.tuning._types import Recipe
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
@@ -36,8 +36,6 @@ class Stack:
     """
 
     def __init__(self, loras: Sequence[Lora]) -> None:
-        import torch
-
         self.like = loras[0]
         flat = [torch.cat([p.detach().flatten() for p in lora.parameters]) for lora in loras]
         self.weights = torch.stack(flat)
@@ -64,16 +62,12 @@ class Stack:
 
     def lora(self, number: int) -> Lora:
         """One adapter, as it can be saved."""
-        from torch.nn import Parameter
-
         pieces = self._pieces(self.weights[number : number + 1])
         pairs = {name: (Parameter(a[0]), Parameter(b[0])) for name, (a, b) in pieces.items()}
         return Lora(self.like.rank, self.like.alpha, self.like.targets, pairs, self.like.scaling)
 
     def step(self, gradients: Tensor, rates: Sequence[float], recipes: Sequence[Recipe]) -> None:
         """One optimiser step of every adapter. gradients: [adapters, numbers]; changed in place."""
-        import torch
-
         for row, recipe in zip(gradients, recipes, strict=True):
             if recipe.clip is not None:
                 row.mul_((recipe.clip / (torch.linalg.vector_norm(row) + 1e-6)).clamp(max=1.0))

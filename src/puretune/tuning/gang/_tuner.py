@@ -7,7 +7,10 @@ and random streams are the same, per adapter. Here they are only computed togeth
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import BaseModel, TunedModel
@@ -21,13 +24,10 @@ from puretune.tuning._space import warn_of_space
 from puretune.tuning._states import Pace
 from puretune.tuning._types import TuningTask
 from puretune.tuning.gang._options import GangOptions
-from puretune.tuning.gang._pack import Part
+from puretune.tuning.gang._packing import Part
 from puretune.tuning.gang._passes import Limits, Passes, limits_for
 from puretune.tuning.gang._stack import Stack
 from puretune.tuning.gang._state import load_state, save_state, unfinished_gangs
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _Kept = tuple[TuningTask, int, TunedModel]
 
@@ -165,8 +165,6 @@ class _Gang:
 
     def _gradients(self, step: int) -> tuple[list[float], Tensor]:
         """(losses, gradients) of an optimiser step, counted from 0, summed over its micro-batches."""
-        import torch
-
         losses, gradients = [0.0] * len(self.jobs), torch.zeros_like(self.stack.weights)
         wholes = [_part(job, step) for job in self.jobs]
         size = self.recipes[0].batch_size

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from puretune.tuning.gang._functions import taken
-from puretune.tuning.gang._pack import Pack, Run
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from puretune.tuning.gang._packing import Pack, Run
 
 _WORTH_A_BUCKET = 40_000
 """Scores that may be computed in vain before another bucket, with its own calls, is the better choice."""
@@ -34,9 +33,6 @@ class Gather:
     """[tokens that are here] places of tokens ..."""
     sources: Tensor
     """... and the slots they are in."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return taken(x, self.places, self.targets, self.sources)
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,8 @@ class Layout:
     """All buckets of a pack, for queries at all tokens or at trained ones only."""
 
     buckets: tuple[Bucket, ...]
-    back: Gather
-    """From the slots of all buckets to the tokens that asked."""
+    back: Tensor
+    """[asking] the slot of each token that asked, among the queries of all buckets."""
     keys: Tensor
     """[tokens] the slot of each token among the own keys of all buckets; one past the last where it has none
     (in a shared run that does not ask)."""
@@ -94,15 +90,13 @@ class _Family:
 
 def layout_of(pack: Pack, trained_only: bool) -> Layout:
     """The buckets of a pack; ``trained_only``: queries at the places of trained tokens only."""
-    import torch
-
     asked = _asked(pack, trained_only)
     grouped = _buckets(_families(pack.runs, trained_only))
     buckets = tuple(_bucket(families, asked, pack.ids.device) for families in grouped)
     asking = len(pack.places) if trained_only else len(pack.ids)
     slots = _slots_of([bucket.queries for bucket in buckets], asking)
     keys = _slots_of([bucket.own for bucket in buckets], len(pack.ids))
-    return Layout(buckets, Gather(slots, slots, torch.arange(asking, device=slots.device)), keys)
+    return Layout(buckets, slots, keys)
 
 
 def _slots_of(gathers: Sequence[Gather], tokens: int) -> Tensor:
@@ -212,8 +206,6 @@ class _Slots:
         self.positions += [*positions, *[self.padding] * (self.width - len(positions))]
 
     def gather(self, device: Any) -> Gather:
-        import torch
-
         places = torch.tensor(self.tokens, device=device)
         sources = torch.tensor(self.filled, device=device)
         return Gather(places, places[sources], sources)
@@ -222,8 +214,6 @@ class _Slots:
 def _positions(
     families: int, rows: int, own: _Slots, shared: _Slots | None, queries: _Slots, device: Any
 ) -> tuple[Tensor, Tensor]:
-    import torch
-
     keys = torch.tensor(own.positions, device=device).view(families, rows, 1, -1)
     if shared is not None:
         first = torch.tensor(shared.positions, device=device).view(families, 1, 1, -1)

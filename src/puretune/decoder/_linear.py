@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from puretune.models._lora import LowRank, low_rank
+from puretune.models import LowRank, low_rank
 
 
 class Linears(Protocol):
     """Some layers that are given the same inputs."""
 
-    def __call__(self, x: Tensor) -> Sequence[Tensor]:
-        """[tokens, inputs] -> [tokens, outputs] of each."""
+    def __call__(self, x: Tensor, places: Tensor | None) -> Sequence[Tensor]:
+        """[tokens, inputs] -> [tokens, outputs] of each. ``places``: which tokens these are; None: all."""
         ...
 
     def __getitem__(self, some: slice) -> Linears:
@@ -39,7 +39,7 @@ class Separate:
     layers: tuple[tuple[Tensor, Tensor | None], ...]
     """Weight [outputs, inputs] and perhaps bias [outputs] of each."""
 
-    def __call__(self, x: Tensor) -> Sequence[Tensor]:
+    def __call__(self, x: Tensor, places: Tensor | None) -> Sequence[Tensor]:
         return [linear(x, weight, bias) for weight, bias in self.layers]
 
     def __getitem__(self, some: slice) -> Separate:
@@ -58,7 +58,7 @@ class Joined:
     sizes: tuple[int, ...]
     """Outputs of each."""
 
-    def __call__(self, x: Tensor) -> Sequence[Tensor]:
+    def __call__(self, x: Tensor, places: Tensor | None) -> Sequence[Tensor]:
         if self.low is not None:
             x = torch.cat([x, linear(x, self.low)], -1)
         out: Sequence[Tensor] = torch.split(linear(x, self.weight, self.bias), list(self.sizes), -1)
@@ -72,12 +72,12 @@ class Joined:
         return Joined(self.weight[rows], bias, self.low, self.sizes[some])
 
 
-def separate(modules: Sequence[Any]) -> Separate:
+def separate(names: Sequence[str], modules: Sequence[Any]) -> Separate:
     """Plain linear modules; they share their tensors with the result."""
     return Separate(tuple((module.weight, module.bias) for module in modules))
 
 
-def joined(modules: Sequence[Any]) -> Joined:
+def joined(names: Sequence[str], modules: Sequence[Any]) -> Joined:
     """Linear modules and what :func:`puretune.models.attached` has put on them; copies."""
     weight = torch.cat([module.weight for module in modules])
     adapters = [low_rank(module) for module in modules]

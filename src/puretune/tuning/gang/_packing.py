@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from puretune.tuning._dropout import DropoutStreams, Span, shared_stream, spans_of
 from puretune.tuning._rows import Row
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,13 @@ class Pack:
     """Where the trained tokens of each adapter end."""
     parts: tuple[Part, ...]
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(run.positions.stop for run in self.runs)
+
     def mask(self, layer: str, width: int, like: Tensor) -> Tensor | None:
         """Dropout of a layer's input, [tokens, width]; None without dropout."""
-        import torch
-
         if not any(part.streams.dropout for part in self.parts):
             return None
         drawn, first = [], 0
@@ -97,8 +100,6 @@ class Pack:
 
 def packed(parts: Sequence[Part], device: Any, share: bool = True, pack: bool = True) -> Pack:
     """One pass. ``share``: shared tokens once; ``pack``: rows are not padded to their adapter's longest."""
-    import torch
-
     runs: list[Run] = []
     ends, trained_ends = [], []
     for part in parts:
