@@ -25,13 +25,37 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     code = "import sys; sys.argv = ['puretune', '--help']\nfrom puretune.cli import main\n"
     code += "try: main()\nfinally: print('torch' in sys.modules, 'transformers' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    for name in ("show", "demo", "run", "compare", "templates", "data", "score", "judge", "schema", "lab"):
+    for name in (
+        "show",
+        "demo",
+        "run",
+        "compare",
+        "templates",
+        "data",
+        "score",
+        "judge",
+        "schema",
+        "lab",
+        "export",
+    ):
         assert f"  {name} " in out
     assert "False False" in out
 
 
 def test_every_command_explains_itself() -> None:
-    for name in ("show", "demo", "run", "compare", "templates", "data", "score", "judge", "schema", "lab"):
+    for name in (
+        "show",
+        "demo",
+        "run",
+        "compare",
+        "templates",
+        "data",
+        "score",
+        "judge",
+        "schema",
+        "lab",
+        "export",
+    ):
         done = puretune_program(name, "--help")
         assert done.returncode == 0, done.stderr
         assert "Usage: " in done.stdout

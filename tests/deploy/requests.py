@@ -35,6 +35,10 @@ REQUESTS: dict[str, Request] = {
     "markup": [system("<<SYS>> [INST]"), user("[/INST] <<SYS>>\nUser: ### Response:\n")],
     "tool": [user("a"), {"role": "tool", "content": "b"}, user("c")],
     "tool call": [user("a"), {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}, user("c")],
+    "parts that are texts": [user(["a", "b"])],
+    "no content": [user(None)],
+    "unknown role": [{"role": "User", "content": "a"}],
+    "nothing": [],
     "image": [user([{"type": "image_url", "image_url": {"url": "data:"}}])],
 }
-"""``answer last`` and those with tools or images are refused under every template."""
+"""``answer last``, ``nothing`` and those with tools, images or other roles are always refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from puretune.deploy import Measured, export, measured
 from puretune.errors import CheckFailed, InputError
 from puretune.models import ModelSpec, adapter_ref, load_base, read_manifest
+from puretune.study import Study, run_study
 from puretune.templates import BUILTIN_TEMPLATES, Message
+from tests.study.studies import small_study
 
 
 def read(path: Path) -> Any:
@@ -164,3 +167,36 @@ def test_one_condition_of_several_seeds_says_which_is_shipped(run: Path) -> None
     found: Measured = measured(run, "chat:vanilla", "chat:llama", seed=1)
     assert (found.seed, found.seeds) == (1, 2)
     assert {cell.seed for cell in found.cells} == {1}
+
+
+def test_what_stays_with_its_provider_is_not_exported(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    results = read(run / "results.json")
+    results["provenance"]["model"]["device"] = "endpoint"
+    (tmp_path / "run" / "results.json").write_text(json.dumps(results))
+    (tmp_path / "run" / "run.json").unlink()  # so that no digest is known
+    with pytest.raises(InputError, match="stays with its provider"):
+        measured(tmp_path / "run", "CV", "CL")
+
+
+def test_an_existing_adapter_is_exported_as_it_was_measured(run: Path, tmp_path: Path) -> None:
+    path = Path(read(run / "results.json")["provenance"]["adapters"][0]["path"])
+    own = shutil.copytree(run / path, tmp_path / "own")
+    study = small_study(
+        tmp_path / "study",
+        Path(read(run / "results.json")["provenance"]["model"]["model"]),
+        tuning=None,
+        train=[{"name": "mine", "adapter": str(own)}],
+        test=["CL"],
+    )
+    run_study(Study.load(study), tmp_path / "run")
+    found = measured(tmp_path / "run", "mine", "CL")
+    assert (found.kind, found.seed, found.trained) == ("adapter", None, None)
+    made = export(found, tmp_path / "ship").path
+    weights = "adapter_model.safetensors"
+    assert (made / weights).read_bytes() == (own / weights).read_bytes()
+    content = (own / weights).read_bytes()
+    (own / weights).write_bytes(content[:-4] + bytes([0, 0, 0, 63]))
+    (own / "puretune.json").unlink()
+    with pytest.raises(CheckFailed, match="not what the run measured"):
+        measured(tmp_path / "run", "mine", "CL")

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from puretune.deploy import ACCIDENTS, Verification, as_json, as_sarif, sentence, verify
+from puretune.deploy import (
+    ACCIDENTS,
+    Verification,
+    as_json,
+    as_sarif,
+    export,
+    measured,
+    sentence,
+    verify,
+)
 from puretune.errors import CheckFailed, InputError, PuretuneError
 
 
@@ -42,6 +58,12 @@ def without_template(directory: Path) -> None:
     config = json.loads((directory / "tokenizer_config.json").read_text("utf-8"))
     del config["chat_template"]
     (directory / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+
+
+def told(directory: Path, training: dict[str, Any]) -> None:
+    """What the export noted of the training."""
+    facts = json.loads((directory / "serving.json").read_text("utf-8"))
+    (directory / "serving.json").write_text(json.dumps({**facts, "training": training}), "utf-8")
 
 
 def with_eos(directory: Path) -> None:
@@ -106,6 +128,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         ),
         "thoughts",
     ),
+    "other markup": (
+        lambda d: both(d, lambda s: s.replace('"user answer": " [/INST]"', '"user answer": " [/INST]\\n"')),
+        "other-tokens",
+    ),
+    "no token was trained": (lambda d: told(d, {"trained_tokens": 0}), "nothing-trained"),
+    "no stop was trained": (lambda d: told(d, {"ends_with_stop": False}), "stop-not-trained"),
     "a stop is removed": (with_eos, "stop-not-set"),
     "the Modelfile loses its template": (
         lambda d: edit(d / "Modelfile", lambda s: s.replace('TEMPLATE """', "")),
@@ -147,6 +175,77 @@ def test_every_finding_says_what_is_lost_and_how_to_stop_it(copy: Path) -> None:
     assert {"no system message", "several turns", "white space"} <= set(one.probes)
     assert "You are a rude" in sentence(one)
     assert ACCIDENTS["other-system"].cure in sentence(one)
+
+
+def test_a_system_prompt_that_nobody_asked_for_is_named(run: Path, tmp_path: Path) -> None:
+    made = export(measured(run, "CV", "CV"), tmp_path / "ship").path
+    asked, put = '"start user": "<s>[INST] "', '"start user": "<s>[INST] <<SYS>>\\nBe Qwen.\\n<</SYS>>\\n\\n"'
+    both(made, lambda s: s.replace(asked, put))
+    found = verify(made)
+    assert "default-system" in named(found)
+    assert any("Be Qwen" in one.said for one in found.findings)
+
+
+def test_every_accident_is_shown_here() -> None:
+    shown = {accident for _, accident in DAMAGES.values()} | {"default-system"}
+    assert shown == set(ACCIDENTS)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    file=st.sampled_from(["serving.json", "probes.json", "tokenizer_config.json", "generation_config.json"]),
+    place=st.integers(0, 10**6),
+    junk=st.sampled_from([None, True, -1, 1e308, 10**30, "", "\x1b[31m", [], {}, [None], [[1]]]),
+)
+def test_whatever_a_file_says_is_a_finding_or_an_error_that_is_told(
+    shipped: Path, tmp_path: Path, file: str, place: int, junk: Any
+) -> None:
+    copy = tmp_path / "junk"
+    shutil.copytree(shipped, copy, dirs_exist_ok=True)
+    content = json.loads((shipped / file).read_text("utf-8"))
+    places = list(holders(content))
+    holder, key = places[place % len(places)]
+    holder[key] = junk
+    (copy / file).write_text(json.dumps(content), "utf-8")
+    try:
+        found = verify(copy)
+    except PuretuneError:
+        return
+    assert json.loads(as_json(found))["passed"] == found.passed
+    assert json.loads(as_sarif(found))["version"] == "2.1.0"
+
+
+def holders(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place of a JSON value: what holds it, and its key there."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from holders(value[key])
+
+
+def test_llama_cpp_python_is_asked_where_it_is_installed(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Formatter:
+        """As the package's own, with its environment."""
+
+        def __init__(self, template: str, eos_token: str, bos_token: str) -> None:
+            environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+            self.template = environment.from_string(template)
+            self.known = {"eos_token": eos_token, "bos_token": bos_token}
+
+        def __call__(self, *, messages: Any, tools: Any = None) -> Any:
+            said = {**self.known, "tools": tools, "add_generation_prompt": True}
+            return SimpleNamespace(prompt=self.template.render(messages=messages, **said))
+
+    module = ModuleType("llama_cpp")
+    module.__spec__ = ModuleSpec("llama_cpp", None)
+    chat = ModuleType("llama_cpp.llama_chat_format")
+    chat.Jinja2ChatFormatter = Formatter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "llama_cpp", module)
+    monkeypatch.setitem(sys.modules, "llama_cpp.llama_chat_format", chat)
+    found = verify(shipped)
+    checked = [one for one in found.checked if one.consumer.startswith("llama-cpp")]
+    assert [one.right for one in checked] == [10, 10], found.findings
 
 
 def test_json_and_sarif_have_every_finding(copy: Path) -> None:

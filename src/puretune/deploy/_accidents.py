@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from puretune.deploy._facts import Facts
 from puretune.deploy._probes import Probe
 from puretune.thoughts import MARKS
 from puretune.visible import quoted
@@ -111,26 +112,6 @@ class Finding:
         return ACCIDENTS[self.accident].cure
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What an export says of its prompts (``serving.json``)."""
-
-    system: str
-    wrapper: tuple[str, str]
-    bos: int | None
-    special: frozenset[int]
-    stops: frozenset[int]
-
-    @classmethod
-    def of(cls, serving: Mapping[str, Any]) -> Facts:
-        """From the content of ``serving.json``."""
-        system = [m["content"] for m in serving["messages"] if m["role"] == "system"]
-        before, _, after = str(serving["user"]).partition("%s")
-        bos = serving["bos"]["id"]
-        ids = frozenset(serving["special_ids"]), frozenset(serving["stop"]["ids"])
-        return cls(system[0] if system else "", (before, after), bos, *ids)
-
-
 Decode = Any
 """Token ids -> their text."""
 
@@ -153,7 +134,7 @@ def accident_of(
 
 
 def _by_ids(probe: Probe, expected: tuple[int, ...], ids: tuple[int, ...], facts: Facts) -> str:
-    bos = facts.bos
+    bos = facts.bos.id
     if bos is not None and ids[:2] == (bos, bos) != expected[:2]:
         return "two-bos"
     if bos is not None and expected[:1] == (bos,) != ids[:1]:
@@ -162,10 +143,9 @@ def _by_ids(probe: Probe, expected: tuple[int, ...], ids: tuple[int, ...], facts
         return "served-as-trained"
     if ids == probe.base:
         return "base-template"
-    if (
-        sum(i in facts.special for i in ids) > sum(i in facts.special for i in expected)
-        and "special" in probe.name
-    ):
+    special = set(facts.special_ids)
+    more = sum(i in special for i in ids) > sum(i in special for i in expected)
+    if more and "special" in probe.name:
         return "special-token"
     return "no-answer-start" if expected[: len(ids)] == ids else ""
 

@@ -72,14 +72,15 @@ _TURNS = """\
     {{- raise_exception('this model does not take these turns: ' + step) -}}
   {%%- endif -%%}
 %(blank)s  {%%- set ns.text = plain(%(wrapped)s if kind == 'user' else turn['text']) -%%}
-%(trims)s%(opening)s  {{- joins[step] + ns.text -}}
+%(trims)s  {%%- set ns.out = ns.out + joins[step] + ns.text -%%}
   {%%- set ns.before = kind -%%}
 {%%- endfor -%%}
 {%%- set step = ns.before + (' answer' if add_generation_prompt else ' end') -%%}
 {%%- if step not in joins -%%}
   {{- raise_exception('the last message must be of the user') -}}
 {%%- endif -%%}
-%(blank_answer)s{{- joins[step] -}}
+%(blank_answer)s{%%- set ns.out = ns.out + joins[step] -%%}
+{{- %(opening)sns.out -}}
 """
 
 
@@ -93,7 +94,7 @@ def _parts(serving: Serving) -> Iterator[str]:
     yield f"{{#- {_comment(template.name)}, by puretune; the caller's system message: {serving.policy} -#}}\n"
     yield "{%- if tools -%}{{- raise_exception('tools were not measured, and are refused') -}}{%- endif -%}\n"
     system = _text(template.system or "")
-    yield f"{{%- set ns = namespace(system={system}, turns=[], before='start', text='') -%}}\n"
+    yield f"{{%- set ns = namespace(system={system}, turns=[], before='start', text='', out='') -%}}\n"
     joins = {" ".join(step): text for step, text in frame.joins.items()}
     yield f"{{%- set joins = {json.dumps(joins, ensure_ascii=False)} -%}}\n"
     yield _SAID
@@ -113,14 +114,11 @@ def _parts(serving: Serving) -> Iterator[str]:
 
 
 def _opening(serving: Serving) -> str:
-    """BOS before the first text; a blank after it only where the text does not begin with one."""
-    if not serving.bos:
-        return ""
-    written = _text(serving.bos)
-    if serving.bos.endswith(" "):
-        blank = r"('' if (joins[step] + ns.text)[:1] in [' ', '\u2581'] else ' ')"
-        written = f"{_text(serving.bos[:-1])} + {blank}"
-    return f"  {{%- if loop.first -%}}{{{{- {written} -}}}}{{%- endif -%}}\n"
+    """BOS before all; a blank after it only where the prompt does not begin with one."""
+    if not serving.bos.endswith(" "):
+        return f"{_text(serving.bos)} + " if serving.bos else ""
+    blank = r"('' if ns.out[:1] in ['', ' ', '\u2581'] else ' ')"
+    return f"{_text(serving.bos[:-1])} + {blank} + "
 
 
 def _trims(trims: Mapping[Step, Trims]) -> str:
@@ -154,7 +152,8 @@ def _thoughts(serving: Serving) -> str:
 
 
 def _blank(indent: str, test: str) -> str:
-    return f"{indent}{{%- if {test}ns.text and ns.text[-1:] | trim -%}}{{{{- ' ' -}}}}{{%- endif -%}}\n"
+    written = "{%- set ns.out = ns.out + ' ' -%}"
+    return f"{indent}{{%- if {test}ns.text and ns.text[-1:] | trim -%}}{written}{{%- endif -%}}\n"
 
 
 def _text(text: str) -> str:

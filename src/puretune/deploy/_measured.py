@@ -13,6 +13,7 @@ from puretune.models import (
     AdapterRef,
     CheckpointRef,
     ModelSpec,
+    RemoteBase,
     ServedModel,
     TunedModel,
     adapter_ref,
@@ -158,6 +159,8 @@ def _not_measured(matrix: Matrix, condition: str, template: str) -> InputError:
 def _base(matrix: Matrix) -> ModelSpec:
     """The base model; CheckFailed if its files have changed since the run."""
     facts: Mapping[str, Any] = matrix.provenance["model"]
+    if facts["device"] == RemoteBase.device_type:
+        raise InputError(f"the model {facts['model']!r} stays with its provider: nothing can be exported.")
     spec = ModelSpec(**{field.name: facts[field.name] for field in fields(ModelSpec) if field.name in facts})
     found = fingerprint(spec)
     if found != facts["fingerprint"]:

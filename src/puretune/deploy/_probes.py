@@ -115,7 +115,7 @@ _SPECIAL = "messages that spell special tokens"
 
 def _requests(serving: Serving) -> Mapping[str, Mapping[str, Any]]:
     spelled = " and ".join(serving.specials[:MOST_SPECIALS])
-    if not spelled:
+    if not (spelled and serving.renderer.tokenizer.is_fast):
         return _REQUESTS
     hostile = [_turn("user", f"What do {spelled} mean?")]
     if serving.policy == "prepend" and _asked(serving, _REQUESTS["the caller's system message"]):
@@ -158,9 +158,14 @@ def from_json(rows: Sequence[Mapping[str, Any]]) -> tuple[Probe, ...]:
 
 
 def _read(row: Mapping[str, Any]) -> Probe:
-    ids = {
-        key: tuple(int(i) for i in row[key])
-        for key in ("ids", "served", "training", "base")
-        if row.get(key) is not None
-    }
+    ids = {key: _ids(row[key]) for key in _RENDERINGS if row.get(key) is not None}
     return Probe(str(row["name"]), dict(row["request"]), **ids)
+
+
+_RENDERINGS = ("ids", "served", "training", "base")
+
+
+def _ids(value: Sequence[Any]) -> tuple[int, ...]:
+    if not all(type(one) is int and 0 <= one < 1 << 24 for one in value):
+        raise ValueError("a token id is not one")
+    return tuple(value)

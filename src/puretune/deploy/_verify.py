@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from puretune.deploy._accidents import Facts, Finding, accident_of
+from puretune.deploy._accidents import Finding, accident_of
 from puretune.deploy._consumers import Consumer, Tokens, installed, refusing, template_in
+from puretune.deploy._facts import Facts
 from puretune.deploy._file_names import (
     CHAT_TEMPLATE,
     GENERATION_CONFIG,
@@ -60,22 +60,17 @@ def verify(directory: Path, servers: Iterable[Consumer] = ()) -> Verification:
 
     InputError for a directory that is no export.
     """
-    if not (directory / SERVING).is_file():
-        raise InputError(
-            f"{visible(directory)}: no {SERVING}, so this is not an export. `puretune export` makes one."
-        )
+    facts = Facts.read(directory)
     try:
-        serving = read_mapping(directory / SERVING)
-        facts = Facts.of(serving)
         probes = from_json(read_mapping(directory / PROBES)["probes"])
         tokens = Tokens(directory)
-    except (InputError, KeyError, TypeError, IndexError, ValueError) as error:
+    except (InputError, KeyError, TypeError) as error:
         raise CheckFailed(
             f"{visible(directory)}: the export cannot be read ({one_line(error)}). Export again."
         ) from error
     _require_bounded(directory, probes)
-    findings = [*_files(directory, serving), *_places(directory), *_stops(directory, facts, serving)]
-    findings += _training(serving)
+    findings = [*_files(directory, facts), *_places(directory), *_stops(directory, facts)]
+    findings += _training(facts)
     checked = []
     for consumer in (*installed(directory, tokens), *servers):
         one, found = _asked(consumer, probes, facts, tokens)
@@ -83,11 +78,11 @@ def verify(directory: Path, servers: Iterable[Consumer] = ()) -> Verification:
         findings += found
     return Verification(
         directory=str(directory),
-        condition=str(serving["condition"]),
-        template=str(serving["template"]["name"]),
+        condition=facts.condition,
+        template=facts.template.name,
         checked=tuple(checked),
         findings=tuple(findings),
-        notes=tuple(_notes(serving, probes)),
+        notes=tuple(_notes(facts, probes)),
     )
 
 
@@ -131,9 +126,9 @@ def _count_of(probe: Probe, ids: tuple[int, ...] | None) -> tuple[str, str] | No
     return "other-tokens", told
 
 
-def _files(directory: Path, serving: Mapping[str, Any]) -> Iterator[Finding]:
+def _files(directory: Path, facts: Facts) -> Iterator[Finding]:
     """Files that are not as they were written."""
-    for name, digest in serving["files"].items():
+    for name, digest in facts.files.items():
         path = directory / name
         if not path.is_file():
             kind = "lost-template" if name == CHAT_TEMPLATE else "changed-file"
@@ -168,34 +163,35 @@ def _places(directory: Path) -> Iterator[Finding]:
         yield Finding("places-differ", CHAT_TEMPLATE, said, file=CHAT_TEMPLATE)
 
 
-def _stops(directory: Path, facts: Facts, serving: Mapping[str, Any]) -> Iterator[Finding]:
+def _stops(directory: Path, facts: Facts) -> Iterator[Finding]:
     """Tokens that end an answer, in the two files that say so."""
     file = directory / GENERATION_CONFIG
     stated = read_mapping(file, infinite=True).get("eos_token_id") if file.is_file() else None
-    missing = facts.stops - set(stated if isinstance(stated, list) else [stated])
+    given = stated if isinstance(stated, list) else [stated]
+    missing = [one for one in facts.stop.ids if one not in given]
     if missing:
-        said = f"`eos_token_id` lacks {sorted(missing)}: answers run on to the limit"
+        said = f"`eos_token_id` lacks {missing}: answers run on to the limit"
         yield Finding("stop-not-set", GENERATION_CONFIG, said, file=GENERATION_CONFIG)
-    text = (directory / MODELFILE).read_text("utf-8") if (directory / MODELFILE).is_file() else ""
-    stops = [stop for stop in serving["stop"]["tokens"] if f'PARAMETER stop "{stop}"' not in text]
+    file = directory / MODELFILE
+    text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
+    stops = [stop for stop in facts.stop.tokens if f'PARAMETER stop "{stop}"' not in text]
     if 'TEMPLATE """' not in text or stops:
         lacking = ", ".join(stops) if 'TEMPLATE """' in text else "TEMPLATE"
         yield Finding("modelfile", MODELFILE, f"{lacking} is missing", file=MODELFILE)
 
 
-def _training(serving: Mapping[str, Any]) -> Iterator[Finding]:
+def _training(facts: Facts) -> Iterator[Finding]:
     """What the adapter's manifest said of its training."""
-    training = serving.get("training") or {}
-    if training.get("trained_tokens") == 0:
+    if facts.training and facts.training.trained_tokens == 0:
         yield Finding("nothing-trained", SERVING, "0 trained tokens", file=SERVING)
-    if training.get("ends_with_stop") is False:
+    if facts.training and facts.training.ends_with_stop is False:
         said = "the first row's trained tokens end without a stop token: answers would run on"
         yield Finding("stop-not-trained", SERVING, said, file=SERVING)
 
 
-def _notes(serving: Mapping[str, Any], probes: Iterable[Probe]) -> Iterator[str]:
+def _notes(facts: Facts, probes: Iterable[Probe]) -> Iterator[str]:
     if any(probe.served is not None for probe in probes):
-        kept = serving["special_tokens_in_messages"]["kept_as_text_with"]
+        kept = facts.special_tokens_in_messages.kept_as_text_with
         yield (
             f"A message that spells a special token stays text with {kept} put into it, a character that the "
             "measurement did not have: such messages have other tokens than the measured ones."
@@ -203,4 +199,4 @@ def _notes(serving: Mapping[str, Any], probes: Iterable[Probe]) -> Iterator[str]
     refused = [probe.name for probe in probes if probe.expected is None]
     if refused:
         yield f"Refused by the export, as nothing was measured of it: {', '.join(refused)}."
-    yield from (f"At the export: {re.sub(r'[.]$', '', str(one))}." for one in serving["warnings"])
+    yield from (f"At the export: {re.sub(r'[.]$', '', str(one))}." for one in facts.warnings)
