@@ -27,7 +27,8 @@ OWN = (
     PromptTemplate("begun text", mode="text", user="%s", response_prefix="Sure:"),
     PromptTemplate("separated", mode="text", system="Be safe.", user="%s", separator="\n-> "),
 )
-TEMPLATES = {t.name: t for t in (*BUILTIN_TEMPLATES.values(), *OWN)}
+BUILTIN = ("text:vanilla", "text:alpaca", "chat:vanilla", "chat:alpaca", "chat:llama", "none")
+TEMPLATES = {t.name: t for t in (*(BUILTIN_TEMPLATES[name] for name in BUILTIN), *OWN)}
 MARKUPS = [*((name, "auto") for name in families.NAMES), *EXPLICIT.items()]
 POLICIES: tuple[Policy, ...] = ("prepend", "replace", "reject")
 Asked = Mapping[str, Any]
@@ -96,7 +97,7 @@ def test_every_request_has_the_tokens_of_puretunes_own_rendering(
 
 
 @pytest.mark.parametrize(("family", "markup"), MARKUPS)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(
     query=texts().map(normalised),
     asked=st.one_of(st.none(), texts().map(normalised)),

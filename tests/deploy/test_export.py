@@ -157,6 +157,16 @@ def test_what_is_there_is_not_replaced_and_a_failure_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_export_that_would_not_be_served_as_measured_is_not_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = "{% for m in messages %}{{ '<s>[INST] ' + m['content'] + ' [/INST]' }}{% endfor %}"
+    monkeypatch.setattr("puretune.deploy._export.chat_template", lambda serving: plain)
+    with pytest.raises(CheckFailed, match="nothing was written: transformers: "):
+        export(measured(run, "CV", "CL"), tmp_path / "ship")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_base_model_that_has_changed_is_not_exported(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("puretune.deploy._measured.fingerprint", lambda spec: "0" * 64)
     with pytest.raises(CheckFailed, match="not the one of the run"):

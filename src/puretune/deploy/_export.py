@@ -27,12 +27,14 @@ from puretune.deploy._file_names import (
     TOKENIZER_CONFIG,
     TRAINING,
 )
+from puretune.deploy._formats import sentence
 from puretune.deploy._jinja import chat_template
 from puretune.deploy._measured import Measured
 from puretune.deploy._ollama import left_out, modelfile
 from puretune.deploy._probes import probes, to_json
 from puretune.deploy._serving import Policy, Serving
-from puretune.errors import InputError
+from puretune.deploy._verify import Verification, verify
+from puretune.errors import CheckFailed, InputError
 from puretune.files import read_mapping
 from puretune.models import (
     ADAPTER_CONFIG,
@@ -86,10 +88,20 @@ def export(measured: Measured, out: Path, policy: Policy = "prepend", merged: bo
         with faults(out):
             temporary.mkdir(parents=True)
             _write(temporary, measured, serving, merged, warnings)
+        _require_passed(verify(temporary), serving)
         publish_directory(temporary, out, replace=False)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Exported(out, warnings)
+
+
+def _require_passed(found: Verification, serving: Serving) -> None:
+    """CheckFailed if the finished directory would not be rendered as it was measured."""
+    if found.findings:
+        raise CheckFailed(
+            f"template {serving.template.name!r} would not be served as it was measured, so nothing was "
+            f"written: {sentence(found.findings[0])}"
+        )
 
 
 def check_out(out: Path) -> None:
