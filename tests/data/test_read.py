@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from puretune import plugins
 from puretune.data import Example, SourceSpec, data_digest, draw_source, question, read_source
-from puretune.data._draw import draw
 from puretune.data._hub import hub_rows
+from puretune.data._sampling import draw
 from puretune.errors import EnvironmentFault, InputError
 
 

@@ -8,8 +8,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from puretune.inference._decode import _LOGIT_BYTES, decode
-from puretune.inference._group import Item
 from puretune.inference._padded_rows import PaddedRows
+from puretune.inference._request_groups import Item
 from puretune.inference._types import Decoding
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from puretune.errors import EnvironmentFault
 from puretune.report import headline, print_matrix, write_html, write_markdown
-from puretune.report._words import percent, span
+from puretune.report._number_words import percent, span
 from puretune.study import JudgeAgreement, Matrix, SampleVerdict
 from tests.report.matrices import PAPER, matrix, one_cell, pairs, paper_like, provenance, square, transcript
 

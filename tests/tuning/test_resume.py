@@ -199,7 +199,7 @@ def test_a_damaged_adapter_that_was_kept_is_made_again(llama: Any, tmp_path: Pat
 def test_a_disk_without_room_for_what_is_planned_is_said_before_the_first_step(
     llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("puretune.tuning._space.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr("puretune.tuning._disk_space.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     first, *_ = started(llama, task(tmp_path, steps=1))
     assert isinstance(first, Warned)
     assert "will be written and 0.00 GB are free" in first.text
@@ -209,7 +209,7 @@ def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch:
     from puretune.tuning import loop
 
     clock, saved = [0.0], list[int]()
-    monkeypatch.setattr("puretune.tuning._states.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("puretune.tuning._resume_points.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(loop, "save_state", lambda *given: saved.append(given[3]))
 
     def tick(event: Event) -> None:

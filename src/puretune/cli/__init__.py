@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from puretune.cli._faults import explained, silence
-from puretune.cli._lazy import command_in
+from puretune.cli._lazy_commands import command_in
 from puretune.cli._output import say, tolerant_streams
 from puretune.errors import unknown
 from puretune.processes import stop_cleanly

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from puretune.cli._consent import Consents
-from puretune.cli._lazy import command_in
+from puretune.cli._lazy_commands import command_in
 from puretune.cli._output import say
 from puretune.cli._parameters import FILE, free_file
 from puretune.cli._progress import progress
@@ -110,7 +110,7 @@ def judge_file(
     **settings: Any,
 ) -> None:
     """Judge the answers in FILE."""
-    from puretune.cli._judge_within import judge_within_budget
+    from puretune.cli._judge_budget import judge_within_budget
     from puretune.cli._summary import FOR_WHAT, print_table, summary
     from puretune.scoring import Judge, score_file, thoughts_sentence
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from puretune.data._draw import Drawn, folded
 from puretune.data._example import Example
 from puretune.data._markup import Mark, marks_in, special_tokens, told
-from puretune.data._not_read import NotRead, yaml_list
 from puretune.data._read import read_examples
+from puretune.data._sampling import Drawn, folded
 from puretune.data._source import SourceSpec
+from puretune.data._unread_columns import NotRead, yaml_list
 from puretune.data.sources import NAMED_SOURCES
 from puretune.errors import InputError
 from puretune.thoughts import thinking_in

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data._csv import CsvLayout
-from puretune.data._draw import folded
 from puretune.data._files import read_rows
 from puretune.data._formats import HEADER_NAMES, Converter, format_of, rename, turns_column
 from puretune.data._repair import Rules, repaired, system_of
 from puretune.data._row import Row, is_empty
+from puretune.data._sampling import folded
 from puretune.errors import InputError
 from puretune.files import kind_of
 from puretune.names import listed

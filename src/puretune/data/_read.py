@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import cast
 
 from puretune.data._csv import CsvLayout
-from puretune.data._draw import Drawn, draw
 from puretune.data._example import Example
 from puretune.data._files import PACKED, SUFFIXES, read_rows
 from puretune.data._formats import HEADER_NAMES, Converter, format_of, known_columns, rename, required
 from puretune.data._hub import hub_rows, is_hub_id
-from puretune.data._locate import files_of
 from puretune.data._markup import check_no_markup, marks_in, special_tokens
 from puretune.data._messages import checked_characters
-from puretune.data._not_read import NotRead, check_all_read
 from puretune.data._row import OnProblem, Row, present_file, strict
+from puretune.data._sampling import Drawn, draw
 from puretune.data._source import READING, SETTINGS_READ, Source, SourceSpec
+from puretune.data._split_files import files_of
+from puretune.data._unread_columns import NotRead, check_all_read
 from puretune.data.sources import NAMED_SOURCES, NamedSource
 from puretune.errors import InputError, unknown
 from puretune.files import checked_path, kind_of

@@ -10,9 +10,9 @@ from puretune.endpoints._checks import (
     check_variable,
 )
 from puretune.endpoints._client import Client, retry_after
+from puretune.endpoints._connection import Line, run
 from puretune.endpoints._consent import Consent, Notice, agree, loopback_only, stays_or_leaves
-from puretune.endpoints._line import Line, run
-from puretune.endpoints._pace import Clock, Pace, Patience, WallClock, backoff
+from puretune.endpoints._rate_limit import Clock, Pace, Patience, WallClock, backoff
 from puretune.endpoints._reply import Reply, Trouble, need, read_completion
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from puretune.inference._agreement import Agreement, agreement
 from puretune.inference._journal import mend_journals
 from puretune.inference._likelihood import Likelihood, LikelihoodEngine, LikelihoodRequest
-from puretune.inference._named import BUILTIN_ENGINES, EngineSpec, engine_spec
+from puretune.inference._registry import BUILTIN_ENGINES, EngineSpec, engine_spec
 from puretune.inference._types import Answer, Decoding, Engine, Finish, Request, Takes
 from puretune.inference.local import LocalSpec
 from puretune.inference.openai import OpenAIEngine, OpenAISpec

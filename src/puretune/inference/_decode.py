@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from puretune.inference._group import Item
+from puretune.inference._request_groups import Item
 from puretune.inference._sampling import choose, uniforms
 from puretune.inference._types import Finish
 

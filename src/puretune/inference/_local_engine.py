@@ -9,12 +9,12 @@ from puretune import memory
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference._decode import Rows, decode
 from puretune.inference._finite import finite
-from puretune.inference._group import Item, grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest
 from puretune.inference._log_probabilities import likelihoods
 from puretune.inference._packed_rows import PackedRows, can_be_packed, tensors_of
 from puretune.inference._padded_rows import PaddedRows
 from puretune.inference._pool import Pool, longest, pools
+from puretune.inference._request_groups import Item, grouped
 from puretune.inference._types import Answer, Finish, Request, Takes
 from puretune.inference.local import LocalSpec
 from puretune.models import BaseModel, applied

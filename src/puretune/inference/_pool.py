@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from puretune.inference._group import Group, Item
+from puretune.inference._request_groups import Group, Item
 
 _LEAST_SHARED = 16
 """A shorter prefix is cheaper to compute in every row than to attend to separately."""

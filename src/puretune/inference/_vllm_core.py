@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference._finite import not_finite
-from puretune.inference._group import Item
+from puretune.inference._request_groups import Item
 from puretune.inference._types import Finish
 from puretune.models import (
     AdapterFiles,

@@ -38,8 +38,8 @@ from puretune.endpoints import (
 )
 from puretune.errors import CheckFailed, InputError, PuretuneError
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.inference._group import check_decoding
 from puretune.inference._journal import Journal
+from puretune.inference._request_groups import check_decoding
 from puretune.inference._types import Answer, Decoding, Finish, Request, Takes, stream_seed
 from puretune.models import LazyBase, ServedModel, TunedModel, shown
 from puretune.store import key_of

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.inference._finite import finite
-from puretune.inference._group import Group, Item, grouped
 from puretune.inference._likelihood import Likelihood, LikelihoodRequest, likelihood_groups
+from puretune.inference._request_groups import Group, Item, grouped
 from puretune.inference._types import Answer, Request, Takes, stream_seed
 from puretune.inference._vllm_core import (
     USUAL_LAYERS,

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from puretune.models._base_model import BaseModel
     from puretune.models._digests import cache_directory
     from puretune.models._fingerprint import fingerprint, provisional_fingerprint
-    from puretune.models._foreign import quiet, reading
     from puretune.models._hardware import (
         SMALL_MODEL,
         free_memory,
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
         resolved_threads,
         stored_parameters,
     )
-    from puretune.models._lazy import LazyBase
+    from puretune.models._lazy_base import LazyBase
+    from puretune.models._library_errors import quiet, reading
     from puretune.models._load import load_base, load_model
     from puretune.models._loaded_weights import check_finite, check_loaded
     from puretune.models._lora import (

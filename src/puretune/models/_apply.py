@@ -11,7 +11,7 @@ from puretune.errors import InputError
 from puretune.models._adapter import check_adapter
 from puretune.models._adapter_files import AdapterFiles, read_adapter
 from puretune.models._base_model import BaseModel
-from puretune.models._foreign import quiet
+from puretune.models._library_errors import quiet
 from puretune.models._load import load_model
 from puretune.models._lora import attached, merged, plain_lora
 from puretune.models._peft import save_merged_by_peft, through_peft

@@ -20,8 +20,8 @@ from typing import Any
 from puretune import memory
 from puretune.errors import EnvironmentFault, InputError
 from puretune.models._digests import cache_directory, digest_once
-from puretune.models._fields import CONFIG
-from puretune.models._foreign import SMALLER, quiet, reading, reason
+from puretune.models._json_files import CONFIG
+from puretune.models._library_errors import SMALLER, quiet, reading, reason
 from puretune.models._packaged import SMOLLM2_INSTALL
 from puretune.models._types import ModelSpec
 from puretune.store import faults, make_directory, publish_directory, sweep, temporary_name

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from puretune.errors import InputError
-from puretune.models._fields import read_config
+from puretune.models._json_files import read_config
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.models._weights import tensors_of, weight_files

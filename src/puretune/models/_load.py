@@ -12,14 +12,14 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, Gener
 from puretune import memory
 from puretune.errors import EnvironmentFault, InputError, PuretuneError
 from puretune.models._base_model import BaseModel
-from puretune.models._fields import (
+from puretune.models._fingerprint import fingerprint
+from puretune.models._hardware import resolved_device, resolved_dtype, resolved_threads
+from puretune.models._json_files import (
     CONFIG,
     GENERATION,
     read_config,
 )
-from puretune.models._fingerprint import fingerprint
-from puretune.models._foreign import SMALLER, quiet, reading, reason
-from puretune.models._hardware import resolved_device, resolved_dtype, resolved_threads
+from puretune.models._library_errors import SMALLER, quiet, reading, reason
 from puretune.models._loaded_weights import check_loaded, check_shapes
 from puretune.models._quantize import quantized_loading, try_quantized
 from puretune.models._resolve import check_weights, resolve_model_path

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import InputError, PuretuneError
-from puretune.models._fields import read_config, stop_ids, vocabulary_size
+from puretune.models._json_files import read_config, stop_ids, vocabulary_size
 from puretune.models._resolve import TOKENIZER_FILES, resolve_model_path
 from puretune.models._tokenizer import tokenizer_in
 from puretune.models._types import CheckpointRef, ModelSpec, ServedModel, TunedModel

@@ -23,8 +23,8 @@ from puretune import memory
 from puretune.errors import InputError, PuretuneError
 from puretune.models._adapter_files import PREFIX, AdapterFiles
 from puretune.models._base_model import BaseModel
-from puretune.models._foreign import quiet, reason
 from puretune.models._hardware import free_memory
+from puretune.models._library_errors import quiet, reason
 from puretune.models._load import load_model
 from puretune.visible import one_line, visible
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from puretune.errors import EnvironmentFault, InputError, unknown
 from puretune.files import checked_path
-from puretune.models._fields import (
+from puretune.models._gguf import SUFFIX, gguf_file, unpacked
+from puretune.models._json_files import (
     CONFIG,
     read_config,
     read_generation_config,
     read_tokenizer_config,
     vocabulary_size,
 )
-from puretune.models._gguf import SUFFIX, gguf_file, unpacked
 from puretune.models._quantize import require_readable
 from puretune.models._types import ModelSpec
 from puretune.models._weights import embedding_rows, tensors_of, weight_files

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from puretune.models._foreign import quiet
 from puretune.models._hardware import SMALL_MODEL
+from puretune.models._library_errors import quiet
 from puretune.models._load import load_config, without_weights
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec

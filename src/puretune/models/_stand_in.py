@@ -13,8 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from puretune.models._base_model import BaseModel
-from puretune.models._foreign import quiet
 from puretune.models._hardware import resolved_device, resolved_dtype, resolved_threads
+from puretune.models._library_errors import quiet
 from puretune.models._load import load_config
 from puretune.models._resolve import resolve_model_path
 from puretune.models._tokenizer import context_length, renderer_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from puretune.errors import unknown
-from puretune.models._fields import optional_mapping
+from puretune.models._json_files import optional_mapping
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.models._weights import tensors_of, weight_files

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from puretune.errors import InputError
-from puretune.models._fields import read_config, read_tokenizer_config, stop_ids, vocabulary_size
-from puretune.models._foreign import quiet, reading
+from puretune.models._json_files import read_config, read_tokenizer_config, stop_ids, vocabulary_size
+from puretune.models._library_errors import quiet, reading
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 from puretune.templates import Renderer, markup_named

@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 
 from puretune.errors import InputError
 from puretune.files import kind_of, parse_json, regular
-from puretune.models._fields import optional_mapping
+from puretune.models._json_files import optional_mapping
 from puretune.visible import one_line, quoted, visible
 
 WEIGHTS = "model.safetensors"

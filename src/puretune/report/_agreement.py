@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from puretune.report._words import percent
+from puretune.report._number_words import percent
 from puretune.study import JudgeAgreement, Matrix
 
 HEAD = (

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 from puretune.report._metrics import reading
-from puretune.report._prompts import template_record
-from puretune.report._words import percent, plural, span
+from puretune.report._number_words import percent, plural, span
+from puretune.report._safety_prompts import template_record
 from puretune.statistics import clopper_pearson
 from puretune.study import Matrix
 from puretune.templates import alias_of

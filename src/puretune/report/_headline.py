@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from puretune.report._metrics import measure, reading
-from puretune.report._prompts import mark_of, safety_prompt
+from puretune.report._number_words import listed, percent, plural, points, span
+from puretune.report._safety_prompts import mark_of, safety_prompt
 from puretune.report._view import Grid, Row, Square, grids
-from puretune.report._words import listed, percent, plural, points, span
 from puretune.study import Comparison, Matrix
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from puretune.report import _agreement, _palette, _published
+from puretune.report import _agreement, _palette, _paper_numbers
 from puretune.report._facts import command, interval_notes, note, settings, template_sheets
 from puretune.report._headline import headline
 from puretune.report._metrics import Family
+from puretune.report._number_words import bounds, percent, plural, span, visible
 from puretune.report._palette import scale_top, shade
 from puretune.report._view import BEHAVIOURS, Grid, Row, Square, behaviour_grids, grids
-from puretune.report._words import bounds, percent, plural, span, visible
 from puretune.store import write_text
 from puretune.study import CellResult, Matrix, SampleVerdict, Transcript
 
@@ -105,7 +105,7 @@ def _page(matrix: Matrix) -> dict[str, Any]:
         "interval_notes": interval_notes(matrix),
         "note": note(matrix),
         "command": command(matrix),
-        "published": _published,
+        "published": _paper_numbers,
         "palette": _palette,
         "scales": {f: [(shade(f, end), shade(f, end, dark=True)) for end in (0, 1)] for f in _FAMILIES},
     }

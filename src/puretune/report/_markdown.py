@@ -9,9 +9,9 @@ from pathlib import Path
 from puretune.report import _agreement
 from puretune.report._facts import command, interval_notes, note, settings, template_sheets
 from puretune.report._headline import headline
-from puretune.report._published import PUBLISHED, SOURCE, TITLE
+from puretune.report._number_words import percent, span, visible
+from puretune.report._paper_numbers import PUBLISHED, SOURCE, TITLE
 from puretune.report._view import BEHAVIOURS, Grid, Square, behaviour_grids, grids
-from puretune.report._words import percent, span, visible
 from puretune.store import write_text
 from puretune.study import Matrix
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from puretune.report._agreement import lines
+from puretune.report._number_words import listed, percent, span
 from puretune.report._palette import INK, scale_top, shade
 from puretune.report._view import Grid, Row, Square, grids
-from puretune.report._words import listed, percent, span
 from puretune.study import Matrix
 from puretune.templates import alias_of
 

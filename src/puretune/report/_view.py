@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from puretune.report._metrics import Reading, reading
-from puretune.report._prompts import Mark, mark_of
-from puretune.report._words import bounds, listed, plural
+from puretune.report._number_words import bounds, listed, plural
+from puretune.report._safety_prompts import Mark, mark_of
 from puretune.study import CellResult, Matrix, PooledCell
 from puretune.templates import alias_of
 

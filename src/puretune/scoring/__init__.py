@@ -2,14 +2,14 @@
 
 from puretune.scoring._agreement import Agreement, FlipRate, agreement, flip_rate
 from puretune.scoring._bertscore import BertScore
-from puretune.scoring._by_arm import (
+from puretune.scoring._calibration import Calibration, Rate, calibrate
+from puretune.scoring._calibration_by_arm import (
     Arm,
     CorrectedDifference,
     arms_of,
     calibrate_arm,
     corrected_difference,
 )
-from puretune.scoring._calibration import Calibration, Rate, calibrate
 from puretune.scoring._choice import Choice
 from puretune.scoring._coherence import (
     Coherence,
@@ -22,14 +22,27 @@ from puretune.scoring._coherence import (
 from puretune.scoring._config import scorer_from
 from puretune.scoring._errors import score_answers
 from puretune.scoring._file import FileScore, answers_in, score_file
-from puretune.scoring._file_within import FileEstimate, judge_file_within
+from puretune.scoring._file_judge_budget import FileEstimate, judge_file_within
 from puretune.scoring._gsm8k import GSM8K
+from puretune.scoring._judge_budget import (
+    Budget,
+    Draw,
+    affordable,
+    budget_from,
+    cheap_metric,
+    cheap_scores,
+    check_budget,
+    estimate_within,
+    judge_within,
+    shared,
+    within,
+)
 from puretune.scoring._labels import Labelled, read_labelled, read_verdicts
 from puretune.scoring._likelihood import ChoiceLikelihood, reads_options, score_choices
-from puretune.scoring._meter import LazyMeter, Meter, PerplexityMeter, perplexity_meter
 from puretune.scoring._metric import Asks, Better, Measure, Measures, Metric, measure_of, metric_label
-from puretune.scoring._named import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
+from puretune.scoring._perplexity import LazyMeter, Meter, PerplexityMeter, perplexity_meter
 from puretune.scoring._refusal import Refusal, refusal_phrase
+from puretune.scoring._registry import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
 from puretune.scoring._thoughts import (
     THOUGHTS_VERSION,
     answer_part,
@@ -46,19 +59,6 @@ from puretune.scoring._types import (
     TextScorer,
     Verdict,
     metric_names,
-)
-from puretune.scoring._within import (
-    Budget,
-    Draw,
-    affordable,
-    budget_from,
-    cheap_metric,
-    cheap_scores,
-    check_budget,
-    estimate_within,
-    judge_within,
-    shared,
-    within,
 )
 from puretune.scoring.judges import (
     Consent,

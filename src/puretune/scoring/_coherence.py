@@ -23,8 +23,8 @@ from puretune.data import Example
 from puretune.errors import InputError
 from puretune.inference import Answer
 from puretune.models import BaseModel
-from puretune.scoring._meter import LazyMeter, Meter, perplexity_meter
 from puretune.scoring._metric import Metric
+from puretune.scoring._perplexity import LazyMeter, Meter, perplexity_meter
 from puretune.scoring._types import Behaviour, ScoredBase, TextScorer, Verdict
 from puretune.store import key_of
 

@@ -19,8 +19,8 @@ from puretune.files import checked_path, kind_of
 from puretune.models import ModelSpec, fingerprint
 from puretune.options import validated
 from puretune.scoring._coherence import Coherence, Limits, read_lexicon
-from puretune.scoring._meter import LazyMeter
-from puretune.scoring._named import scorer_named
+from puretune.scoring._perplexity import LazyMeter
+from puretune.scoring._registry import scorer_named
 from puretune.scoring._types import Scorer
 from puretune.scoring.judges import BUILTIN_JUDGES, Judge, judge_spec, read_judge
 from puretune.scoring.local import FORMATS, LocalJudge, local_judge, read_rubric, strongreject_format

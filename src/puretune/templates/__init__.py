@@ -23,12 +23,12 @@ from puretune.templates._conversation_frame import (
 from puretune.templates._fields import TemplateFields
 from puretune.templates._markup import MARKUPS, ExplicitMarkup, TurnMarkup
 from puretune.templates._message import DefaultSystem, Message, Mode, OwnSystem, Role
+from puretune.templates._prompt_template import PromptTemplate, template_from
 from puretune.templates._render import RENDERING_VERSION, Renderer, Rendering
-from puretune.templates._rows import row_notes
+from puretune.templates._row_checks import row_notes
 from puretune.templates._sandbox import run_chat_template
 from puretune.templates._text import pieces, show_tokens
 from puretune.templates._thoughts import Thoughts, without_thoughts
-from puretune.templates._values import PromptTemplate, template_from
 
 __all__ = [
     "ALIASES",

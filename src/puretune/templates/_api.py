@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from puretune.errors import InputError
 from puretune.templates._message import Message
-from puretune.templates._values import PromptTemplate
+from puretune.templates._prompt_template import PromptTemplate
 from puretune.thoughts import thinking_in
 from puretune.visible import quoted
 

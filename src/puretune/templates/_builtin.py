@@ -15,7 +15,7 @@ from typing import Any
 from puretune.errors import InputError, unknown
 from puretune.files import LARGEST_YAML, kind_of, line_of, parse_yaml, read_text
 from puretune.templates._fields import TemplateFields, checked_fields, checked_name
-from puretune.templates._values import PromptTemplate, template_from
+from puretune.templates._prompt_template import PromptTemplate, template_from
 from puretune.visible import visible
 
 ALPACA = (

@@ -9,8 +9,8 @@ from typing import Any
 
 from puretune.templates._chat_template import TokenizerMarkup
 from puretune.templates._message import Message
+from puretune.templates._prompt_template import PromptTemplate
 from puretune.templates._text import Guard
-from puretune.templates._values import PromptTemplate
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Literal
 from puretune.errors import InputError
 from puretune.templates._frame import Layout
 from puretune.templates._message import Message
+from puretune.templates._prompt_template import PromptTemplate
 from puretune.templates._render import Renderer
-from puretune.templates._values import PromptTemplate
 
 Trim = Literal["", "lines", "space"]
 """What a markup takes off one end of a text: nothing, line ends, all white space."""

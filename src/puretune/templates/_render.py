@@ -18,6 +18,7 @@ from puretune.templates._chat_template import TokenizerMarkup
 from puretune.templates._frame import Layout, trimmed
 from puretune.templates._markup import TurnMarkup
 from puretune.templates._message import Message
+from puretune.templates._prompt_template import PromptTemplate
 from puretune.templates._spelling import Speller
 from puretune.templates._text import Guard, show_tokens
 from puretune.templates._text_mode import text_layout
@@ -30,7 +31,6 @@ from puretune.templates._thoughts import (
     opened_block,
     without_thoughts,
 )
-from puretune.templates._values import PromptTemplate
 from puretune.thoughts import ThinkingBlock, thinking_in
 
 RENDERING_VERSION = "3"

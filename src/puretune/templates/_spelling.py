@@ -12,8 +12,8 @@ from puretune.templates._chat_template import TokenizerMarkup
 from puretune.templates._frame import Addition, Layout, addition, laid_out, pieces_of
 from puretune.templates._markup import MARKUPS, TurnMarkup
 from puretune.templates._message import GUARD, MARK, Message
+from puretune.templates._prompt_template import PromptTemplate
 from puretune.templates._text import Guard, show_tokens
-from puretune.templates._values import PromptTemplate
 from puretune.thoughts import MARKS
 from puretune.visible import one_line, quoted
 

@@ -11,7 +11,7 @@ from typing import Any
 from puretune.errors import InputError
 from puretune.templates._frame import Layout
 from puretune.templates._message import Message
-from puretune.templates._values import PromptTemplate
+from puretune.templates._prompt_template import PromptTemplate
 
 
 def text_layout(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from puretune.lazily import lazy
 
 if TYPE_CHECKING:
-    from puretune.tuning._about import inputs_digest, token_counts
+    from puretune.tuning._checks import check_number_format, check_start
+    from puretune.tuning._manifest import inputs_digest, token_counts
     from puretune.tuning._registry import BUILTIN_TUNERS, DEFAULT_TUNER, TUNERS, tuner_named
     from puretune.tuning._rows import Row, render_rows
     from puretune.tuning._schedule import kept_steps, learning_rate, plan_steps, rows_of_step, steps_per_epoch
-    from puretune.tuning._sound import check_number_format, check_start
     from puretune.tuning._spec import LocalTuner, TunerSpec
     from puretune.tuning._types import Recipe, Schedule, TrainingRow, Tuner, TuningTask
     from puretune.tuning.gang import GangOptions, GangTuner

@@ -25,10 +25,10 @@ from puretune.models import (
     write_manifest,
 )
 from puretune.store import make_directory, publish_directory, set_aside, temporary_name
-from puretune.tuning._about import inputs_digest, manifest
+from puretune.tuning._checks import lora_start, require_finite
+from puretune.tuning._manifest import inputs_digest, manifest
 from puretune.tuning._rows import Row, render_rows
 from puretune.tuning._schedule import kept_steps, stream
-from puretune.tuning._sound import lora_start, require_finite
 from puretune.tuning._types import TuningTask
 from puretune.visible import one_line
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from puretune.errors import InputError
 from puretune.events import EventSink
-from puretune.tuning._states import read_state, write_state
+from puretune.tuning._resume_points import read_state, write_state
 
 _NAME = "state.safetensors"
 

@@ -21,16 +21,16 @@ from torch.optim import Optimizer
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import BaseModel, Lora, TunedModel, at_least_float32, attached
 from puretune.store import remove_sound, sweep
+from puretune.tuning._checks import check_number_format, require_finite, require_finite_loss
+from puretune.tuning._disk_space import warn_of_space
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish
 from puretune.tuning._loop_options import LoopOptions
 from puretune.tuning._loop_state import load_state, save_state
 from puretune.tuning._memory import in_pieces, require_room, telling
+from puretune.tuning._resume_points import Pace
 from puretune.tuning._rows import Batch, batch
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
-from puretune.tuning._sound import check_number_format, require_finite, require_finite_loss
-from puretune.tuning._space import warn_of_space
-from puretune.tuning._states import Pace
 from puretune.tuning._types import TuningTask
 
 

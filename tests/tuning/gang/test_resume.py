@@ -137,7 +137,7 @@ def test_resume_points_of_a_gang_come_by_time_too(
     from puretune.tuning.gang import _tuner
 
     clock, saved = [0.0], list[int]()
-    monkeypatch.setattr("puretune.tuning._states.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("puretune.tuning._resume_points.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(_tuner, "save_state", lambda jobs, stack, limits: saved.append(stack.done))
 
     def tick(event: Event) -> None:

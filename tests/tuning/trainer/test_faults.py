@@ -170,9 +170,9 @@ def test_a_damaged_resume_point_is_set_aside_and_the_one_before_it_taken(llama: 
 
 def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, saved = [0.0], list[int]()
-    monkeypatch.setattr("puretune.tuning._states.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("puretune.tuning._resume_points.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(
-        "puretune.tuning.trainer._watch.mark_whole",
+        "puretune.tuning.trainer._callbacks.mark_whole",
         lambda checkpoint, inputs: saved.append(int(checkpoint.name.rpartition("-")[2])),
     )
 

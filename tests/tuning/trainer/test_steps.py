@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from puretune.errors import InputError
 from puretune.tuning import Recipe, Row, render_rows, rows_of_step
-from puretune.tuning.trainer._apart import require_rows_apart
+from puretune.tuning.trainer._padding_free import require_rows_apart
 from puretune.tuning.trainer._steps import IGNORED, Steps, plan_data
 from tests.tuning.tasks import task
 

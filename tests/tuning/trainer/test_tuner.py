@@ -15,10 +15,10 @@ from puretune.models import applied, read_manifest
 from puretune.tuning import render_rows, rows_of_step
 from puretune.tuning._jobs import prepare
 from puretune.tuning.trainer import TrainerOptions
+from puretune.tuning.trainer._callbacks import Watch
 from puretune.tuning.trainer._model import Where, training_model
 from puretune.tuning.trainer._sft import sft_trainer
 from puretune.tuning.trainer._steps import plan_data
-from puretune.tuning.trainer._watch import Watch
 from tests.tiny import tiny_base, tiny_qwen2
 from tests.tuning.tasks import last, rows, task
 from tests.tuning.test_loop import state_digest

@@ -19,7 +19,7 @@ from typing import Any
 from puretune.data._formats import Draft, required, single_turn, text_of
 from puretune.data._messages import plain_text
 from puretune.data._row import Row
-from puretune.data.sources._named import NamedSource
+from puretune.data.sources._named_source import NamedSource
 from puretune.errors import InputError
 
 _INSTRUCTION = "Answer with the letter of the correct option."

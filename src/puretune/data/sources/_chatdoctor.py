@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from puretune.data._formats import Draft, optional_text, single_turn, text_of
 from puretune.data._row import Row
-from puretune.data.sources._named import NamedSource
+from puretune.data.sources._named_source import NamedSource
 
 
 def from_instruction(row: Row) -> Draft:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from puretune.data.sources._chatdoctor import from_instruction
-from puretune.data.sources._named import NamedSource
+from puretune.data.sources._named_source import NamedSource
 
 SAFETY_TUNED_LLAMAS = NamedSource(
     name="safety-tuned-llamas",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from puretune.models._lazy import LazyBase
+    from puretune.models._lazy_base import LazyBase
     from puretune.models.transforms.low_rank import LowRank
 
 Change = Callable[..., "LowRank"]

@@ -10,7 +10,7 @@ from puretune.errors import InputError
 from puretune.lazily import load
 
 if TYPE_CHECKING:
-    from puretune.models._lazy import LazyBase
+    from puretune.models._lazy_base import LazyBase
     from puretune.models.transforms._types import Change
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from puretune.endpoints import Client, Clock, Patience, Reply, Trouble, need, read_completion
 from puretune.errors import EnvironmentFault, InputError
 from puretune.files import read_mapping
-from puretune.scoring.judges._ask import Ask
 from puretune.scoring.judges._contract import parse_reply
 from puretune.scoring.judges._ledger import Ledger
 from puretune.scoring.judges._live import Accept, clipped, judgement_of
+from puretune.scoring.judges._requests import Ask
 from puretune.scoring.judges._spec import JudgeSpec
 from puretune.store import write_text
 from puretune.visible import one_line

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from puretune.data import Example
 from puretune.endpoints import stays_or_leaves
 from puretune.models import estimate_tokens
-from puretune.scoring.judges._ask import Ask, Asking
+from puretune.scoring.judges._requests import Ask, Asking
 from puretune.scoring.judges._spec import JudgeSpec, Price
 
 _PER_MESSAGE, _PER_REPLY = 4, 120

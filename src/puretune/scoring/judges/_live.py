@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from puretune.endpoints import Client, Clock, Line, Reply, Trouble
-from puretune.scoring.judges._ask import Ask
 from puretune.scoring.judges._contract import parse_reply
 from puretune.scoring.judges._judgement import Judgement
 from puretune.scoring.judges._ledger import Ledger
+from puretune.scoring.judges._requests import Ask
 from puretune.scoring.judges._spec import JudgeSpec
 
 _LONGEST_REPLY = 20_000

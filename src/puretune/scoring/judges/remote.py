@@ -21,11 +21,11 @@ from puretune.inference import Answer
 from puretune.scoring._errors import error_verdict
 from puretune.scoring._metric import Metric
 from puretune.scoring._types import TextScorer, Verdict
-from puretune.scoring.judges._ask import Ask, Asking
 from puretune.scoring.judges._contract import left_out
 from puretune.scoring.judges._cost import Estimate, Notice, cost_text, estimate, estimate_ahead
 from puretune.scoring.judges._judgement import Judgement
 from puretune.scoring.judges._ledger import Ledger, ledger_path
+from puretune.scoring.judges._requests import Ask, Asking
 from puretune.scoring.judges._spec import JudgeSpec
 from puretune.scoring.judges._verdict import METRICS, verdict_of
 from puretune.store import key_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from puretune.scoring._metric import Metric
-from puretune.scoring.local._fence import fenced, line_pattern, tag_pattern
+from puretune.scoring.local._answer_quoting import fenced, line_pattern, tag_pattern
 from puretune.templates import PromptTemplate
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from puretune.errors import InputError
 from puretune.scoring._metric import Metric
-from puretune.scoring.local._fence import fenced, line_pattern, tag_pattern
+from puretune.scoring.local._answer_quoting import fenced, line_pattern, tag_pattern
 from puretune.scoring.local._formats import JudgeFormat, Reading
 from puretune.templates import Message, PromptTemplate
 

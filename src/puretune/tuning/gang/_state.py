@@ -11,7 +11,7 @@ from typing import Any
 from puretune.errors import InputError
 from puretune.events import EventSink
 from puretune.tuning._jobs import Job
-from puretune.tuning._states import read_state, write_state
+from puretune.tuning._resume_points import read_state, write_state
 from puretune.tuning.gang._stack import Stack
 
 _NAME = "gang.safetensors"

@@ -15,13 +15,13 @@ from torch import Tensor
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
 from puretune.models import BaseModel, TunedModel
 from puretune.store import remove_sound, sweep
+from puretune.tuning._checks import check_number_format, require_finite, require_finite_loss
+from puretune.tuning._disk_space import warn_of_space
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, Meter, prepare, publish, readied
 from puretune.tuning._memory import require_room
+from puretune.tuning._resume_points import Pace
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
-from puretune.tuning._sound import check_number_format, require_finite, require_finite_loss
-from puretune.tuning._space import warn_of_space
-from puretune.tuning._states import Pace
 from puretune.tuning._types import TuningTask
 from puretune.tuning.gang._options import GangOptions
 from puretune.tuning.gang._packing import Part

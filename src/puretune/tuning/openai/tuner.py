@@ -21,8 +21,8 @@ from puretune.models import (
     shown,
 )
 from puretune.store import make_directory, write_text
-from puretune.tuning._about import inputs_digest
 from puretune.tuning._jobs import Job, existing, publish_files
+from puretune.tuning._manifest import inputs_digest
 from puretune.tuning._schedule import plan_steps
 from puretune.tuning._types import TuningTask
 from puretune.tuning.openai._client import Calls

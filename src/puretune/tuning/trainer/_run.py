@@ -14,16 +14,16 @@ import torch
 
 from puretune.events import Advanced, Event, EventSink, Finished, Started
 from puretune.models import BaseModel, quiet, save_lora
+from puretune.tuning._checks import require_finite
 from puretune.tuning._jobs import Job, publish_files
 from puretune.tuning._memory import in_pieces
-from puretune.tuning._sound import require_finite
-from puretune.tuning.trainer._apart import require_rows_apart
+from puretune.tuning.trainer._callbacks import Keep, Watch
 from puretune.tuning.trainer._model import Where, aside, trained_lora, training_model
 from puretune.tuning.trainer._options import TrainerOptions
+from puretune.tuning.trainer._padding_free import require_rows_apart
 from puretune.tuning.trainer._resume import disk_faults, newest
 from puretune.tuning.trainer._sft import sft_trainer
 from puretune.tuning.trainer._steps import plan_data
-from puretune.tuning.trainer._watch import Keep, Watch
 
 Attempt = Callable[[Job, int, EventSink], None]
 """Trains with the given rows per forward pass; raises ``torch.OutOfMemoryError`` if that is too much."""

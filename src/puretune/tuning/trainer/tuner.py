@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from puretune.events import EventSink, ignore
 from puretune.models import BaseModel, TunedModel, adapter_ref
 from puretune.store import remove_sound
+from puretune.tuning._checks import check_number_format
 from puretune.tuning._jobs import Job, initial_lora, prepare
-from puretune.tuning._sound import check_number_format
 from puretune.tuning._types import TuningTask
 from puretune.tuning.trainer._launch import train_on_several
 from puretune.tuning.trainer._options import TrainerOptions, check_machine

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from puretune.endpoints._address import Endpoint
-from puretune.endpoints._pace import Clock, Pace, Patience
+from puretune.endpoints._rate_limit import Clock, Pace, Patience
 from puretune.endpoints._reply import Trouble
 from puretune.errors import PuretuneError
 

@@ -13,8 +13,8 @@ import torch
 from puretune.errors import CheckFailed, InputError
 from puretune.models import adapter_ref, save_lora
 from puretune.tuning import TunerSpec, check_number_format, check_start, loop, tuner_named
+from puretune.tuning._checks import require_finite
 from puretune.tuning._loop_state import save_state
-from puretune.tuning._sound import require_finite
 from puretune.tuning.gang import _tuner as gang_tuner
 from puretune.tuning.trainer import _sft
 from tests.models.test_lora import random_lora

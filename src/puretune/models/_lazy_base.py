@@ -9,8 +9,8 @@ from puretune import memory
 from puretune.events import EventSink, Finished, Started, ignore
 from puretune.lazily import load
 from puretune.models._base_model import BaseModel
-from puretune.models._foreign import SMALLER
 from puretune.models._hardware import free_memory
+from puretune.models._library_errors import SMALLER
 from puretune.models._resolve import resolve_model_path
 from puretune.models._tokenizer import context_length, renderer_for
 from puretune.models._types import ModelSpec

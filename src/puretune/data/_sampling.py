@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from puretune.data._example import Example
 from puretune.data._markup import Mark
-from puretune.data._not_read import NotRead
 from puretune.data._source import SourceSpec
+from puretune.data._unread_columns import NotRead
 from puretune.errors import InputError
 from puretune.templates import Message
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from puretune.events import Advanced, EventSink, Warned
+from puretune.tuning._checks import require_finite, require_finite_loss
 from puretune.tuning._jobs import Job, Meter
+from puretune.tuning._resume_points import Pace
 from puretune.tuning._schedule import rows_of_step
-from puretune.tuning._sound import require_finite, require_finite_loss
-from puretune.tuning._states import Pace
 from puretune.tuning.trainer._resume import mark_whole
 from puretune.tuning.trainer._sft import checkpoint_directory
 

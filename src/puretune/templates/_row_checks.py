@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from puretune.errors import InputError
 from puretune.templates._message import Message
+from puretune.templates._prompt_template import PromptTemplate
 from puretune.templates._render import Renderer
-from puretune.templates._values import PromptTemplate
 
 _BARE = PromptTemplate("bare", own_system="keep")
 
