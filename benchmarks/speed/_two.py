@@ -6,12 +6,11 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from puretune.events import EventSink, ignore
 from puretune.inference import Request
-from puretune.study.run.processes import beside
 
 Tokens = dict[str, tuple[int, ...]]
 """Generated ids by request."""
@@ -34,12 +33,14 @@ def in_two(
     with tempfile.TemporaryDirectory() as scratch, _threads(1):
         file = Path(scratch) / "found"
 
-        def other(_: EventSink) -> None:
+        def other() -> None:
             torch.set_num_threads(1)
             file.write_bytes(pickle.dumps(work(there)))
 
-        with beside(other, ignore):
-            found = work(here)
+        process = get_context("fork").Process(target=other, daemon=True)
+        process.start()
+        found = work(here)
+        process.join()
         return found | pickle.loads(file.read_bytes())  # type: ignore[no-any-return]
 
 

@@ -35,6 +35,14 @@ _SPEED = FiniteRange(min=1e-6, max=1e9)
     help="Agree to every notice shown: rows to a remote tuner, prompts to a remote engine, answers to "
     "remote judges.",
 )
+@click.option(
+    "--executor",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="Where work is done: local (this process), processes (forks of it too, for small models on CPUs), "
+    "or one that a package offers. auto: the faster. Results are the same.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def run(
     study: str,
@@ -43,6 +51,7 @@ def run(
     tune_tflops: float | None,
     answer_tflops: float | None,
     yes: bool,
+    executor: str,
     quiet: bool,
 ) -> None:
     """Tune, answer, score, report. Interrupted anywhere, the same command resumes."""
@@ -55,7 +64,7 @@ def run(
     if dry_run:
         show_plan(loaded, directory, tune_tflops, answer_tflops)
     else:
-        show_study(loaded, directory, quiet=quiet, yes=yes)
+        show_study(loaded, directory, quiet=quiet, yes=yes, executor=executor)
 
 
 @click.command()
@@ -73,14 +82,16 @@ def schema(out: Path | None) -> None:
         say(out)
 
 
-def show_study(study: Study, out: Path, quiet: bool = False, yes: bool = False) -> None:
+def show_study(
+    study: Study, out: Path, quiet: bool = False, yes: bool = False, executor: str = "auto"
+) -> None:
     """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
     from puretune.report import headline, print_matrix
     from puretune.study import run_study
 
     consents = Consents(yes)
     with progress(quiet) as sink, consents.over(sink):
-        matrix = run_study(study, out, sink, consents.ask)
+        matrix = run_study(study, out, sink, consents.ask, executor=executor)
     console = new_console()
     print_matrix(matrix, console)
     console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)

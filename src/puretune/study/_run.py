@@ -16,6 +16,7 @@ from puretune.study.matrix.results import load_results, matrix_from, results_tex
 from puretune.study.matrix.run_directory import FILES, RunDirectory
 from puretune.study.plan.graph import plan_study
 from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan
+from puretune.study.run.executors import AUTO
 from puretune.study.run.forecast import forecast
 from puretune.study.run.work import tidy, work
 from puretune.study.spec.registry import named_study
@@ -29,6 +30,7 @@ def run_study(
     on_event: EventSink = ignore,
     consent: Consent = loopback_only,
     store: Path | None = None,
+    executor: str = AUTO,
 ) -> Matrix:
     """The matrix of a study (or of its file or name), computed in the run directory ``out`` as far as it is
     not there yet; ``out`` is ``runs/NAME`` if it is None.
@@ -36,7 +38,8 @@ def run_study(
     Writes ``study.yaml``, ``plan.json``, ``answers.jsonl``, ``verdicts.jsonl``, ``results.json``, reports,
     and last ``run.json``, which has the digests of them all. What was damaged since is set aside, named in a
     ``Warned`` event, and made again. ``store`` is a run directory whose store is used in place of the one in
-    ``out``.
+    ``out``. ``executor`` decides where and when work is done (``local``, ``processes``, one that a package
+    offers; ``auto``: the faster of ours); results are the same.
 
     ``consent`` is shown what will go to tuners, engines and judges elsewhere, before anything is computed; it
     raises where the data may not leave this machine (``puretune.scoring.agree`` does not).
@@ -61,7 +64,7 @@ def run_study(
         if not (whole and directory.finished(planned.key, FILES)):
             _mended(kept, _shards(planned))
             forecast(planned, store or out, on_event)
-            work(planned, kept, out / "scratch", on_event, consent)
+            work(planned, kept, out / "scratch", on_event, consent, executor)
             held.check()
             matrix, files = assemble(planned, kept, out)
             plan_text = json_text(planned.to_json(), indent=1) + "\n"

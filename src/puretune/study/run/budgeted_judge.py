@@ -10,25 +10,23 @@ from puretune.store import Store
 from puretune.study.plan.shards import answers_of, shard_of, suites_of, verdicts_of
 from puretune.study.plan.steps import VERDICTS, Plan, SampledScoreStep
 from puretune.study.run.judges import Item, items_of, reported_before
+from puretune.study.run.units import SampledScoreUnit
 from puretune.study.run.verdicts import verdict_row
+from puretune.study.run.worker import Worker
 
 
-def draw(plan: Plan, store: Store, on_event: EventSink) -> None:
+def draw(unit: SampledScoreUnit, worker: Worker, on_event: EventSink) -> None:
     """Let the judge with a budget judge its part of every cell; the cheap verdicts are in the store."""
-    missing = list(
-        {step.key: step for step in plan.sampled_score if not store.has(VERDICTS, step.key)}.values()
-    )
-    if not missing:
-        return
+    plan, store = worker.plan, worker.store
     allowed = plan.resolved.allowance
     assert allowed is not None
     judge = allowed.judge.attended(agree, on_event, reported_before(plan, store, allowed.judge))
-    rows = [_cell_rows(plan, store, step) for step in missing]
+    rows = [_cell_rows(plan, store, step) for step in unit.steps]
     draws = [
         Draw(items, _cheap(plan, store, step, len(items)), step.budget)
-        for step, (items, _) in zip(missing, rows, strict=True)
+        for step, (items, _) in zip(unit.steps, rows, strict=True)
     ]
-    for step, (_, answers), verdicts in zip(missing, rows, judge_within(judge, draws), strict=True):
+    for step, (_, answers), verdicts in zip(unit.steps, rows, judge_within(judge, draws), strict=True):
         lines = [verdict_row(row, verdict) for row, verdict in zip(answers, verdicts, strict=True)]
         store.put_lines(VERDICTS, step.key, lines)
 

@@ -1,24 +1,23 @@
-"""Judges behind endpoints in a study: what they will cost, and every answer judged before shards are scored.
+"""Judges behind endpoints in a study: what they are about to be asked, what it will cost, who judged before.
 
-Verdicts come shard by shard, but a judge is asked about all shards at once: one notice, one progress, each
-different answer once. Its replies are in the user's ledger, so a killed run pays for none of them again.
+A judge is asked about all its shards at once: one notice, one progress, each different answer once. Its
+replies are in the user's ledger, so a killed run pays for none of them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from puretune.data import Example
-from puretune.events import EventSink
 from puretune.inference import Answer
-from puretune.scoring import Budget, Judge, Notice, agree, shown, within
+from puretune.scoring import Budget, Judge, Notice, shown, within
 from puretune.store import Store, existing_store
-from puretune.study.plan.resolve import ResolvedSuite
-from puretune.study.plan.shards import reported_models
+from puretune.study.plan.shards import reported_models, shard_of, suites_of
 from puretune.study.plan.steps import ANSWERS, VERDICTS, AnswerStep, Plan
+from puretune.study.run.units import SampledScoreUnit, ScoreUnit, units
 
 Item = tuple[Example, Answer]
 
@@ -56,19 +55,6 @@ def check_judges(plan: Plan, store: Store) -> list[Notice]:
             work.judge.check([*(example for example, _ in work.items), *(one[0] for one in work.ahead)])
             notices.append(work.notice())
     return [notice for notice in notices if notice.estimate.requests]
-
-
-def prepared(plan: Plan, store: Store, on_event: EventSink) -> list[Judge]:
-    """The plan's judges, after each without a budget has judged all its answers, which are in the store."""
-    ready = []
-    for work in _judges(plan, store):
-        if work.budget is not None:
-            continue
-        judge = work.judge.attended(agree, on_event, reported_before(plan, store, work.judge))
-        if work.items:
-            judge.prepare(work.items)
-        ready.append(judge)
-    return ready
 
 
 def items_of(asked: Iterable[Example], answers: Iterable[Mapping[str, Any]]) -> list[Item]:
@@ -109,41 +95,29 @@ def _draws(plan: Plan, judge: Judge) -> bool:
     return plan.resolved.allowance is not None and plan.resolved.allowance.judge.name == judge.name
 
 
-def _judges(plan: Plan, store: Store | None) -> list[_Work]:
-    """The judges behind endpoints, each with what is missing verdicts in the store."""
-    shards = {step.key: step for step in plan.answer}
-    suites = {suite.name: suite for suite in plan.resolved.suites}
-    scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
-    found: dict[str, _Work] = {}
-    for step in {step.key: step for step in plan.score}.values():
-        suite, judge = suites[shards[step.answers].suite], scorers[step.scorer]
-        if isinstance(judge, Judge):
-            work = found.setdefault(judge.name, _Work(judge))
-            if store is None or not store.has(VERDICTS, step.key):
-                _add(work, shards[step.answers], suite, store)
-    return [*found.values(), *_budgeted(plan, store)]
-
-
-def _budgeted(plan: Plan, store: Store | None) -> list[_Work]:
-    """The judge that keeps to a budget, with all answers of the cells that it has not seen to."""
-    allowed = plan.resolved.allowance
-    if allowed is None:
-        return []
-    suites = {suite.name: suite for suite in plan.resolved.suites}
+def _judges(plan: Plan, store: Store | None) -> Iterator[_Work]:
+    """The judges behind endpoints, each with what is missing verdicts in the store; one that keeps to a
+    budget has all answers of the cells that it has not seen to."""
+    scorers = {scorer.name: scorer for suite in plan.resolved.suites for scorer in suite.scorers}
     shards = {(step.key, step.suite): step for step in plan.answer}
-    work = _Work(allowed.judge, budget=allowed.budget)
-    for step in {step.key: step for step in plan.sampled_score}.values():
-        if store is None or not store.has(VERDICTS, step.key):
-            for key in step.answers:
-                _add(work, shards[key, step.suite], suites[step.suite], store)
-    return [work]
+    for unit in units(plan):
+        left = tuple(step for step in unit.steps if store is None or unit.wanted(step, set(), store))
+        judge = scorers[unit.steps[0].scorer] if isinstance(unit, ScoreUnit | SampledScoreUnit) else None
+        if isinstance(unit, ScoreUnit) and isinstance(judge, Judge):
+            yield _work(judge, [shard for _, shard in replace(unit, steps=left).pairs], plan, store)
+        elif isinstance(unit, SampledScoreUnit) and plan.resolved.allowance is not None:
+            asked = [shards[key, step.suite] for step in left for key in step.answers]
+            allowed = plan.resolved.allowance
+            yield replace(_work(allowed.judge, asked, plan, store), budget=allowed.budget)
 
 
-def _add(work: _Work, shard: AnswerStep, suite: ResolvedSuite, store: Store | None) -> None:
-    asked = suite.examples[shard.first : shard.first + shard.prompts]
-    kept = store.get(ANSWERS, shard.key) if store is not None else None
-    if kept is not None:
-        work.items += items_of(asked, kept.lines())
-    else:
-        decoding = suite.decoding
-        work.ahead += [(example, decoding.n, decoding.max_new_tokens) for example in asked]
+def _work(judge: Judge, shards: Iterable[AnswerStep], plan: Plan, store: Store | None) -> _Work:
+    work, suites = _Work(judge), suites_of(plan)
+    for shard in shards:
+        asked, decoding = shard_of(shard, suites), suites[shard.suite].decoding
+        kept = store.get(ANSWERS, shard.key) if store is not None else None
+        if kept is not None:
+            work.items += items_of(asked, kept.lines())
+        else:
+            work.ahead += [(example, decoding.n, decoding.max_new_tokens) for example in asked]
+    return work

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from puretune.errors import InputError
+from puretune.events import EventSink
 from puretune.lazily import load
 from puretune.models import (
     AdapterRef,
@@ -20,30 +20,19 @@ from puretune.models import (
     write_manifest,
 )
 from puretune.store import Store, make_directory
-from puretune.study.plan.steps import ADAPTER, AnswerStep, Plan, TransformStep
+from puretune.study.plan.steps import ADAPTER, Plan, TransformStep
 from puretune.study.plan.tuning import stored_adapter
+from puretune.study.run.units import TransformUnit
+from puretune.study.run.worker import Worker
 
 
-def missing_transforms(plan: Plan, store: Store, asked: Iterable[AnswerStep]) -> list[TransformStep]:
-    """The transformed adapters that missing shards wait for, and damaged ones, each after what it needs."""
-    needed = {step.who.adapter for step in asked}
-    missing = []
-    for step in reversed(plan.transform):
-        if not store.has(ADAPTER, step.key) and (step.key in needed or store.is_damaged(ADAPTER, step.key)):
-            missing.append(step)
-            needed |= {*step.needs}
-    return missing[::-1]
-
-
-def transform(
-    plan: Plan, store: Store, base: LazyBase, steps: Iterable[TransformStep], scratch: Path
-) -> None:
-    """Make and publish these adapters; the adapters that they are made of are in the store."""
-    for step in steps:
-        directory = make_directory(scratch / step.key[:16])
-        refs = [_source(store, one) for one in step.sources]
-        _write(plan, step, base, refs, directory)
-        store.put_directory(ADAPTER, step.key, directory, _about(step, directory))
+def transform(unit: TransformUnit, worker: Worker, on_event: EventSink) -> None:
+    """Make and publish adapters; those that they are made of are in the store."""
+    for step in unit.steps:
+        directory = make_directory(worker.scratch / step.key[:16])
+        refs = [_source(worker.store, one) for one in step.sources]
+        _write(worker.plan, step, worker.tunable, refs, directory)
+        worker.store.put_directory(ADAPTER, step.key, directory, _about(step, directory))
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -3,51 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import count
 from typing import Any
 
 from puretune.data import Example
 from puretune.errors import InputError
-from puretune.events import Advanced, EventSink, Finished, Started
+from puretune.events import Advanced, EventSink
 from puretune.inference import Answer
-from puretune.scoring import Judge, Scorer, Verdict, reads_options, score_answers, shown
-from puretune.store import Store
-from puretune.study.plan.shards import answers_of, shard_of, suites_of
-from puretune.study.plan.steps import VERDICTS, Plan, ScoreStep
-from puretune.study.run.answers import publishing
-from puretune.study.run.judges import items_of, prepared
+from puretune.scoring import Judge, Scorer, Verdict, agree, reads_options, score_answers, shown
+from puretune.study.plan.shards import answers_of, shard_of
+from puretune.study.plan.steps import VERDICTS, AnswerStep, Plan
+from puretune.study.run.judges import Item, items_of, reported_before
+from puretune.study.run.publish import publishing
+from puretune.study.run.units import ScoreUnit
+from puretune.study.run.worker import Worker
 from puretune.thoughts import split
 from puretune.visible import quoted
 
 
-def score(plan: Plan, store: Store, on_event: EventSink) -> None:
-    """Score the shards that have no verdict yet; every answer of the plan is in the store by now."""
-    missing = [step for step in plan.score if not store.has(VERDICTS, step.key)]
-    missing = list({step.key: step for step in missing}.values())
-    if not missing:
-        return
-    suites, shards = suites_of(plan), {step.key: step for step in plan.answer}
-    scorers = {scorer.name: scorer for suite in suites.values() for scorer in suite.scorers}
-    scorers |= {judge.name: judge for judge in prepared(plan, store, on_event)}
-    on_event(Started("score", len(missing)))
-    counted = count(1)
+def score(unit: ScoreUnit, worker: Worker, on_event: EventSink) -> None:
+    """Score shards; their answers are in the store. A judge is asked about all of them first."""
+    plan, store = worker.plan, worker.store
+    scorer = scorer_named(unit.steps[0].scorer, plan)
+
+    def judged(shard: AnswerStep) -> list[Item]:
+        return items_of(shard_of(shard, worker.suites), answers_of(shard, store))
+
+    if isinstance(scorer, Judge):
+        scorer = scorer.attended(agree, on_event, reported_before(plan, store, scorer))
+        scorer.prepare([item for _, shard in unit.pairs for item in judged(shard)])
     with publishing(store) as publish:
-        for name, steps in _by_scorer(missing).items():
-            for step in steps:
-                shard = shards[step.answers]
-                verdicts = _judge(scorers[name], shard_of(shard, suites), answers_of(shard, store))
-                publish(VERDICTS, step.key, verdicts)
-                on_event(Advanced("score", next(counted)))
-            scorers[name].release()
-    on_event(Finished("score"))
+        for done, (step, shard) in enumerate(unit.pairs, 1):
+            answers = zip(answers_of(shard, store), score_answers(scorer, judged(shard)), strict=True)
+            publish(VERDICTS, step.key, [verdict_row(row, verdict) for row, verdict in answers])
+            on_event(Advanced(unit.work, done))
+    scorer.release()  # never two scorers' models at a time
 
 
-def _by_scorer(steps: Iterable[ScoreStep]) -> dict[str, list[ScoreStep]]:
-    """One scorer after the other, in the order of their first steps."""
-    found: dict[str, list[ScoreStep]] = {}
-    for step in steps:
-        found.setdefault(step.scorer, []).append(step)
-    return found
+def scorer_named(name: str, plan: Plan) -> Scorer:
+    """A scorer of the plan's suites."""
+    return next(one for suite in plan.resolved.suites for one in suite.scorers if one.name == name)
 
 
 def check_scorers(plan: Plan) -> None:
@@ -102,8 +96,3 @@ def verdict_row(answer: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "thoughts": split(answer["text"]).state,
         "raw": dict(verdict.raw),
     }
-
-
-def _judge(scorer: Scorer, shard: Iterable[Example], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    verdicts = score_answers(scorer, items_of(shard, answers))
-    return [verdict_row(row, verdict) for row, verdict in zip(answers, verdicts, strict=True)]
