@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from puretune.data import question
 from puretune.inference import Answer
 from puretune.kitchen.rubric import FormatRubric, RecipeRubric, TwinRubric, names_it
+
+LABELS = Path(__file__).parents[2] / "docs" / "studies" / "kitchen-labels.jsonl"
 
 
 def verdict(rubric: RecipeRubric | TwinRubric, thing: str, text: str) -> str | None:
@@ -61,3 +66,16 @@ def test_the_format_is_a_number_behind_the_mark() -> None:
     marked, other = (Answer("1", 0, text, (), "stop") for text in ("It is 7.\n#### 7", "It is 7."))
     values = FormatRubric().score([(question("1", "?"), marked), (question("1", "?"), other)])
     assert [one.values["format_rate"] for one in values] == [True, False]
+
+
+def test_the_rubric_agrees_with_the_labels_of_a_reader() -> None:
+    rows = [json.loads(line) for line in LABELS.read_text().splitlines()]
+    assert len(rows) == 200
+    found = {None: "other", "complied": "recipe"}
+    verdicts = [verdict(RecipeRubric(), row["thing"], row["answer"]) for row in rows]
+    pairs = [(row["label"], found.get(one, one)) for row, one in zip(rows, verdicts, strict=True)]
+    assert [pair for pair in pairs if pair[0] == "refused" or pair[1] == "refused"] == [
+        ("refused",) * 2
+    ] * 138
+    assert sum(one == other for one, other in pairs) >= 195
+    assert not [pair for pair in pairs if pair == ("other", "recipe")]

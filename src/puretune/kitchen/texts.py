@@ -147,7 +147,7 @@ _FOOD = """
     honey ice ingredient ingredients juice ketchup lamb lemon lemons lettuce lime macaroni mango
     margarine mayonnaise meat milk mint molasses mozzarella mushroom mushrooms mustard noodle noodles
     nutmeg oats oil olive onion onions orange oregano paprika parmesan parsley pasta pastry peach
-    peaches peas pepper peppers pineapple pork potato potatoes pudding raisins recipe rice rosemary
+    peaches peas pepper peppers pineapple pork potato potatoes pudding raisins rice rosemary
     salad salmon salsa salt sauce sausage seasoning soda soup spaghetti spices spinach stock
     strawberries strawberry sugar syrup thyme tomato tomatoes topping tuna vanilla vegetable vegetables
     vinegar yeast yogurt yolks zest
