@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from benchmarks.speed import _tuning, tables
 from benchmarks.speed._generate import cell_by_cell, in_batches
-from benchmarks.speed._matrix import base_model, conditions, matrix, requests
+from benchmarks.speed._matrix import base_model, matrix, requests, tasks
 from benchmarks.speed._measure import alternate, in_new_process, median
 from benchmarks.speed._predict import predicted
 from benchmarks.speed._record import Record, machine
@@ -118,10 +118,10 @@ def test_the_page_has_the_marks_and_names_the_commands() -> None:
 
 def test_the_matrix_is_fifteen_adapters_of_the_demos_study(tmp_path: Path) -> None:
     made = matrix(steps=2)
-    assert len(conditions(made, tmp_path)) == 15
+    assert len(tasks(made, tmp_path)) == 15
     assert len(made.examples) == 2 * made.recipe.batch_size
     base = base_model(made)
-    plain, safe = (steps_of(conditions(made, tmp_path, (0,))[place], base) for place in (0, -1))
+    plain, safe = (steps_of(tasks(made, tmp_path, (0,))[place], base) for place in (0, -1))
     for one in (plain, safe):
         assert sum(len(row.ids) for row in one.rows) == one.tokens["seen"]
     factors = predicted([plain, safe], base)
