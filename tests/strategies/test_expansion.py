@@ -138,6 +138,8 @@ def test_a_template_mixture_gives_each_template_its_share(tmp_path: Path) -> Non
         ({"name": "inoculation", "where": "nowhere"}, "where"),
         ({"name": "adapter-scaling", "alphas": []}, "alphas"),
         ("interpolation", "other: name a condition"),
+        ("safe-lora", "unaligned: name the base"),
+        ("safe-merge", "unaligned, other"),
     ],
 )
 def test_wrong_options_name_strategy_and_option(said: object, message: str) -> None:
@@ -186,6 +188,7 @@ def test_the_strategy_of_the_docs_works(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_strategy_says_what_it_is_and_from_where(name: str) -> None:
     kind = STRATEGIES.load(name)
     assert (kind.__doc__ or "").strip()
-    options = {"other": "CL"} if name == "interpolation" else {}
+    needed = {"interpolation": ["other"], "safe-lora": ["unaligned"], "safe-merge": ["unaligned", "other"]}
+    options = dict.fromkeys(needed.get(name, []), "CL")
     assert STRATEGIES.options(name, options).identity()["strategy"] == name
     assert STRATEGIES.options(name, options).expand(study()).tests

@@ -38,8 +38,7 @@ class AdapterScaling(Options):
 class Interpolation(Options):
     """Serve a weighted sum of the task's adapter and another one, for instance one tuned on refusals.
 
-    SafeMERGE (arXiv 2503.17239) does this with weights 0.8 and 0.2, in the layers that tuning moved away from
-    safety; what was left out is that choice of layers.
+    In every layer alike; ``safe-merge`` chooses layers.
     """
 
     name: ClassVar[str] = "interpolation"
@@ -57,3 +56,45 @@ class Interpolation(Options):
         change = {"name": "merge", "with": self.other, "weights": [self.weight, 1 - self.weight]}
         condition = tuned(self.title, self.template or self.plain, transforms=(change,))
         return self.expansion([(self.title, self.safe)], [condition])
+
+
+@dataclass(frozen=True)
+class SafeLora(Options):
+    """Tune as usual, then project the adapter onto what alignment changed, in layers that are far from it.
+
+    Source: Safe LoRA (Hsu et al., arXiv 2405.16833); the transform ``safe-lora`` has the formula.
+    """
+
+    name: ClassVar[str] = "safe-lora"
+    unaligned: str = ""
+    """The base before its alignment: a directory or hub id."""
+    tau: float = 0.5
+    """The cosine up to which a layer is projected."""
+
+    def expand(self, study: Study) -> Expansion:
+        """One condition, tuned and tested under ``safe``."""
+        if not self.unaligned:
+            raise InputError("unaligned: name the base model before its alignment.")
+        change = {"name": "safe-lora", "unaligned": self.unaligned, "tau": self.tau}
+        return self.expansion([(self.title, self.safe)], [tuned(self.title, self.safe, transforms=(change,))])
+
+
+@dataclass(frozen=True)
+class SafeMerge(Options):
+    """Tune as usual, then add a safety adapter in the layers that are far from what alignment changed.
+
+    Source: SafeMERGE (arXiv 2503.17239); the transform ``safe-merge`` has the formula.
+    """
+
+    name: ClassVar[str] = "safe-merge"
+    unaligned: str = ""
+    """The base before its alignment: a directory or hub id."""
+    other: str = ""
+    """The safety adapter: a condition of the study or a directory in PEFT format."""
+
+    def expand(self, study: Study) -> Expansion:
+        """One condition, tuned and tested under ``safe``."""
+        if not (self.unaligned and self.other):
+            raise InputError("unaligned, other: name the base before its alignment and a safety adapter.")
+        change = {"name": "safe-merge", "unaligned": self.unaligned, "with": self.other}
+        return self.expansion([(self.title, self.safe)], [tuned(self.title, self.safe, transforms=(change,))])

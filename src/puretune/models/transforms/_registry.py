@@ -7,10 +7,16 @@ from typing import Any
 
 from puretune.models.transforms._types import Transform
 from puretune.models.transforms.merge import Merge
+from puretune.models.transforms.safety import SafeLora, SafeMerge
 from puretune.models.transforms.scale import Scale
 from puretune.plugins import Plugins
 
-_BUILTIN: Mapping[str, type[Transform]] = {"scale": Scale, "merge": Merge}
+_BUILTIN: Mapping[str, type[Transform]] = {
+    "scale": Scale,
+    "merge": Merge,
+    "safe-lora": SafeLora,
+    "safe-merge": SafeMerge,
+}
 TRANSFORMS = Plugins("puretune.transforms", "transform", _BUILTIN, Transform)
 
 

@@ -28,6 +28,8 @@ STRATEGIES: Plugins[Strategy] = Plugins(
         "template-mixture": "puretune.strategies.mixes:TemplateMixture",
         "adapter-scaling": "puretune.strategies.adapters:AdapterScaling",
         "interpolation": "puretune.strategies.adapters:Interpolation",
+        "safe-lora": "puretune.strategies.adapters:SafeLora",
+        "safe-merge": "puretune.strategies.adapters:SafeMerge",
         "tuned-learning-rate": "puretune.strategies.recipes:TunedLearningRate",
     },
     Strategy,

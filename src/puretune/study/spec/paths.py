@@ -12,7 +12,7 @@ from puretune.models import ADAPTER_CONFIG, MODELS
 from puretune.scoring.judges import BUILTIN_JUDGES
 
 _ALWAYS = ("path", "adapter", "checkpoint", "templates_file", "rubric", "lexicon", "launch")
-_PERHAPS = ("model", "data", "source", "start", "with")
+_PERHAPS = ("model", "data", "source", "start", "with", "unaligned")
 _AS_SAID = ("templates", "columns", "extra", "price", "limits")
 _ENDPOINT = "openai"
 _JUDGES = (".yaml", ".yml")

@@ -284,7 +284,9 @@ class TransformSection(TunerSection):
     """What is done to an adapter after tuning; each transform defines its own options."""
 
     name: str
-    """``scale`` (``alpha``), ``merge`` (``with``, ``weights``), or one that an installed package offers."""
+    """``scale`` (``alpha``), ``merge`` (``with``, ``weights``), ``safe-lora`` (``unaligned``, ``tau`` or
+    ``layers``), ``safe-merge`` (``unaligned``, ``with``, ``tau``, ``weights``), or one that an installed
+    package offers."""
 
 
 _Transform = Annotated[Name | Annotated[TransformSection, Tag("#mapping")], Discriminator(named_or_mapping)]
