@@ -9,14 +9,8 @@ from pathlib import Path
 from puretune.errors import InputError
 from puretune.scoring._errors import score_answers
 from puretune.scoring._file import read_answers, verdict_line
-from puretune.scoring._judge_budget import (
-    Budget,
-    Draw,
-    cheap_metric,
-    cheap_scores,
-    estimate_within,
-    judge_within,
-)
+from puretune.scoring._judge_budget import Budget, cheap_metric, cheap_scores
+from puretune.scoring._judge_sampling import Draw, estimate_within, judge_within
 from puretune.scoring._metric import metric_label
 from puretune.scoring._types import Scorer, Verdict, metric_names
 from puretune.scoring.judges import Judge

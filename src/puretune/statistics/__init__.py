@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         design,
     )
     from puretune.statistics._crossed import Components, SeedSpread, by_draw, seed_spread
-    from puretune.statistics._estimate import Categories, Estimand, Estimate, share
-    from puretune.statistics._intervals import Interval, clopper_pearson, mean, t_interval, wilson
+    from puretune.statistics._estimate import Estimand, Estimate, share
+    from puretune.statistics._intervals import Categories, Interval, clopper_pearson, mean, t_interval, wilson
     from puretune.statistics._paired import (
         Equivalence,
         McNemar,

@@ -28,8 +28,8 @@ from puretune.statistics._crossed import (
     interval_of_mean,
     variance_of_mean,
 )
-from puretune.statistics._estimate import Categories, Estimand, Estimate
-from puretune.statistics._intervals import Interval
+from puretune.statistics._estimate import Estimand, Estimate
+from puretune.statistics._intervals import Categories, Interval
 from puretune.statistics._unparsed import Bounds, with_unparsed
 
 if TYPE_CHECKING:

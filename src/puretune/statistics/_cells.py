@@ -26,8 +26,8 @@ from puretune.statistics._crossed import (
     strata_of,
     variance_of_mean,
 )
-from puretune.statistics._estimate import Categories, Estimate, checked_level, numbers, pairs
-from puretune.statistics._intervals import Interval
+from puretune.statistics._estimate import Estimate, checked_level, numbers, pairs
+from puretune.statistics._intervals import Categories, Interval
 from puretune.statistics._paired import mcnemar, paired_difference
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ would have to be drawn again for the value to change.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +18,6 @@ from puretune.statistics._intervals import Interval, clopper_pearson, wilson
 if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
-
-Categories = Literal["fixed", "sampled"]
-"""``fixed``: these categories, which are strata; ``sampled``: new categories, of which these are a sample."""
 
 Estimand = str
 """What was drawn at random, in words: which of these answers were judged; the prompts; the training runs.

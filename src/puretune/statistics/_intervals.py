@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from puretune.errors import InputError
+
+Categories = Literal["fixed", "sampled"]
+"""``fixed``: these categories, which are strata; ``sampled``: new categories, of which these are a sample."""
 
 
 class Interval(NamedTuple):

@@ -18,7 +18,7 @@ from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 
 if TYPE_CHECKING:
-    from puretune.models._lazy import LazyBase
+    from puretune.models._lazy_base import LazyBase
     from puretune.models.transforms._types import Change
 
 
