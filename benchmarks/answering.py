@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from puretune.inference import LocalEngine, Request
+from puretune.lab.offers import demo_study
 from puretune.models import AdapterRef, BaseModel, Dtype, adapter_ref, load_base, new_lora, save_lora
 from puretune.store import write_text
 from puretune.study import named_study, plan_study
@@ -54,7 +55,7 @@ def _once(run: Callable[[], Any]) -> float:
 
 def queues(dtype: Dtype = "auto") -> tuple[BaseModel, dict[str, list[Request]]]:
     """The demo's base model, and its requests by test template."""
-    planned = plan_study(named_study("lab-demo"))
+    planned = plan_study(named_study(demo_study(full=True)))
     base = load_base(replace(planned.resolved.base.spec, dtype=dtype))
     prompts, found = Prompts(planned, lambda: base.renderer), {name: [] for name in TEMPLATES}
     decoding = {suite.name: suite.decoding for suite in planned.resolved.suites}
@@ -114,7 +115,7 @@ def formats(repeats: int) -> list[dict[str, Any]]:
 
 
 def _new_adapter(base: BaseModel, directory: Path) -> AdapterRef:
-    recipe = next(iter(plan_study(named_study("lab-demo")).resolved.tuned.values())).recipe
+    recipe = next(iter(plan_study(named_study(demo_study(full=True))).resolved.tuned.values())).recipe
     generator = torch.Generator().manual_seed(0)
     lora = new_lora(base.model, recipe.rank, recipe.alpha, recipe.targets, generator)
     save_lora(directory, lora, base.model, base.spec.model, None)
@@ -124,7 +125,7 @@ def _new_adapter(base: BaseModel, directory: Path) -> AdapterRef:
 def mixing(repeats: int, rank: int = 8, adapters: int = 6) -> dict[str, float]:
     """Milliseconds of a decode step's linear layers with 64 rows: adapters merged into the weights, or mixed
     in one batch (stacked LoRA on every layer, each row with its own)."""
-    base, rows = load_base(plan_study(named_study("lab-demo")).resolved.base.spec), 64
+    base, rows = load_base(plan_study(named_study(demo_study(full=True))).resolved.base.spec), 64
     linear = [one for name, one in base.model.named_modules() if name.endswith("_proj")]
     whose = torch.arange(rows) % adapters
     stacks = [

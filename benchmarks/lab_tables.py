@@ -1,4 +1,4 @@
-"""The tables of docs/lab.md, from the results of `puretune lab confirm`; run from the repository's root:
+"""The tables of docs/lab.md and docs/lab/attempts.md, from the results of `puretune lab confirm`; run from the repository's root:
 
     PYTHONPATH=src python -m benchmarks.lab_tables
 
@@ -16,7 +16,7 @@ from puretune.lab.confirm import attempts, load_frozen, load_result
 from puretune.store import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "lab.md"
+PAGES = (ROOT / "docs" / "lab.md", ROOT / "docs" / "lab" / "attempts.md")
 RATES = (
     ("attack success", "asr"),
     ("not refused", "non-refusal"),
@@ -131,13 +131,18 @@ def with_tables(page: str, attempt: int, text: str) -> str:
     return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
+def page_of(attempt: int) -> Path:
+    """The page that shows an attempt: the one with its marks."""
+    return next(page for page in PAGES if marks(attempt)[0] in page.read_text())
+
+
 def main() -> None:
-    """Every attempt's tables into the page."""
-    page = PAGE.read_text()
+    """Every attempt's tables into their page."""
     for attempt, path in attempts().items():
         published = ROOT / "benchmarks" / "results" / f"lab-confirm-attempt-{attempt}.json"
-        page = with_tables(page, attempt, tables(load_result(published, load_frozen(path))))
-    write_text(PAGE, page)
+        if published.exists():
+            page, text = page_of(attempt), tables(load_result(published, load_frozen(path)))
+            write_text(page, with_tables(page.read_text(), attempt, text))
 
 
 if __name__ == "__main__":

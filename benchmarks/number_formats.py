@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.speed._record import machine, source_digest, versions
 
 from puretune.errors import InputError
+from puretune.lab.offers import demo_study
 from puretune.statistics import equivalence_of_means, mean
 from puretune.store import write_text
 from puretune.study import Matrix, named_study, run_study
@@ -42,7 +43,7 @@ Rates = dict[str, dict[str, float]]
 
 def rates(model: Path, dtype: str, out: Path) -> Rates:
     """The matrix of one model in one format; a finished one is read."""
-    study = named_study("lab-demo").with_model(model.resolve())
+    study = named_study(demo_study(full=True)).with_model(model.resolve())
     held = replace(study.model, dtype=dtype)  # type: ignore[type-var]
     matrix = run_study(study.model_copy(update={"model": held}), out)
     return {measure: _column(matrix, *which) for measure, which in MEASURES.items()}

@@ -1,29 +1,31 @@
-"""The README's matrix: made by an example from a run, and in the page."""
+"""The README's picture: drawn by an example from a run of the demo, and in the page."""
 
 from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from xml.etree import ElementTree
 
-from puretune.report import headline
+from puretune.report import lead
 from tests.report.matrices import paper_like, square
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_example_writes_every_cell_and_the_finding() -> None:
-    example, matrix = runpy.run_path(str(ROOT / "examples" / "readme_matrix.py")), square(paper_like)
-    block = "\n\n".join(example["paragraphs"](matrix))
-    assert headline(matrix) in " ".join(block.split())
-    assert "| CL | 15 (9-24) | 15 (9-24) | 15 (9-24) | 15 (9-24) | **34** (25-44) |" in block
-    assert "*4* (1-10) |" in block
-    assert block.count("| untuned |") == 2
-    assert "Intervals are for this adapter and new prompts from the same source." in " ".join(block.split())
+def test_the_picture_has_a_square_for_every_cell_and_the_block_the_finding() -> None:
+    example, matrix = runpy.run_path(str(ROOT / "examples" / "demo_picture.py")), square(paper_like)
+    drawn = example["picture"](matrix)
+    texts = [element.text for element in ElementTree.fromstring(drawn).iter() if element.tag.endswith("text")]
+    assert {"34", "4"} <= set(texts)
+    assert {"(25 to 44)", "(1 to 10)", "PTST", "same template"} <= set(texts)
+    assert lead(matrix) in " ".join(example["block"](matrix).split())
 
 
-def test_the_page_has_a_matrix_and_names_what_made_it() -> None:
-    _, _, rest = (ROOT / "README.md").read_text().partition("<!-- matrix -->")
-    block, mark, _ = rest.partition("<!-- end of matrix -->")
+def test_the_page_has_a_picture_and_names_what_made_it() -> None:
+    page = (ROOT / "README.md").read_text()
+    _, _, rest = page.partition("<!-- picture -->")
+    block, mark, _ = rest.partition("<!-- end of picture -->")
     assert mark
-    assert block.count("| tuned \\ tested | TV | TA | CV | CA | CL |") == 2
-    assert "examples/readme_matrix.py" in block
+    assert "](docs/demo.svg)" in block
+    assert "examples/demo_picture.py" in block
+    ElementTree.parse(ROOT / "docs" / "demo.svg")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from puretune.data import Example
 from puretune.inference import Decoding, Request
+from puretune.lab.offers import demo_study
 from puretune.models import AdapterRef, BaseModel, ModelSpec, load_base
 from puretune.study import named_study, plan_study
 from puretune.templates import PromptTemplate
@@ -32,7 +33,7 @@ class Matrix:
 
 def matrix(steps: int | None = None, prompts: int | None = None) -> Matrix:
     """The study of ``puretune demo``; ``steps`` and ``prompts`` (per suite) cut slices out of it."""
-    resolved = plan_study(named_study("lab-demo")).resolved
+    resolved = plan_study(named_study(demo_study(full=True))).resolved
     training = next(iter(resolved.tuned.values()))  # all have the study's own data and recipe
     recipe = replace(training.recipe, steps=steps or training.recipe.steps)
     # As many examples as are trained on: whoever renders rows beforehand renders none in vain

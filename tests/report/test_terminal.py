@@ -29,10 +29,21 @@ def test_every_cell_stands_with_its_interval(shown: Show) -> None:
 
 def test_untuned_comes_first_then_the_studys_order(shown: Show) -> None:
     cells = [
-        one_cell(t, "chat:llama", "lab-harmful", "asr", 0.1) for t in ("chat:llama", "text:alpaca", None)
+        one_cell(t, "chat:llama", "lab-harmful", "asr", asr)
+        for t, asr in (("chat:llama", 0.1), ("text:alpaca", 0.2), (None, 0.1))
     ]
     text = shown(matrix(cells))
     assert text.index("untuned") < text.index("\nchat:llama") < text.index("\ntext:alpaca")
+
+
+def test_a_constant_matrix_is_one_line(shown: Show) -> None:
+    tested = [("chat:llama", "chat:llama"), (None, "chat:llama"), (None, "chat:vanilla")]
+    text = shown(matrix([one_cell(*pair, "lab-harmful", "asr", 0.0) for pair in tested]))
+    assert "0.0 in all 3 cells (95 % intervals within 0.0 to" in text
+    assert "train \\ test" not in text
+    differs = one_cell("chat:vanilla", "chat:llama", "lab-harmful", "asr", 0.01)
+    text = shown(matrix([*(one_cell(*pair, "lab-harmful", "asr", 0.0) for pair in tested), differs]))
+    assert "train \\ test" in text
 
 
 def test_marks_are_shown_and_explained(shown: Show) -> None:
@@ -106,9 +117,10 @@ def test_a_narrow_console_uses_short_names_and_explains_them(shown: Show) -> Non
 def test_long_names_of_users_fold(shown: Show) -> None:
     long = "a condition with an uncommonly long name that goes on and on until it fills the line"
     cells = [one_cell(long, test, "lab-harmful", "asr", 0.5) for test in (long, *PAPER)]
+    cells.append(one_cell(None, "chat:llama", "lab-harmful", "asr", 0.0))
     text = shown(matrix(cells), 80)
     assert max(map(len, text.splitlines())) <= 80
-    assert text.count("50.0") == len(cells)
+    assert text.count("50.0") == len(cells) - 1
 
 
 def test_names_are_not_read_as_markup(shown: Show) -> None:

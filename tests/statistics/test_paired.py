@@ -16,6 +16,7 @@ from puretune.statistics import (
     equivalence_on_prompts,
     mcnemar,
     paired_difference,
+    sign_flips,
     t_interval,
 )
 
@@ -149,3 +150,16 @@ def test_equivalence_that_cannot_be_tested_is_refused() -> None:
             equivalence_of_means([0.5, 0.6], [0.5, 0.5], margin)
     with pytest.raises(InputError, match="alpha"):
         equivalence_of_means([0.5, 0.6], [0.5, 0.5], 0.05, alpha=0.95)
+
+
+def test_sign_flips_count_the_assignments_at_least_as_extreme() -> None:
+    assert sign_flips([1.0, 2.0, 3.0]) == 2 / 8
+    assert sign_flips([1.0, 2.0, -3.0]) == 1.0
+    assert sign_flips([0.0, 0.0, 0.2, 0.1, 0.3]) == sign_flips([-0.2, -0.1, -0.3]) == 2 / 8
+    assert sign_flips([0.0, 0.0]) == 1.0
+    assert sign_flips([0.01] * 10) == 2 / 1024
+
+
+def test_too_many_differences_to_flip_are_refused() -> None:
+    with pytest.raises(InputError, match="too many for all sign flips"):
+        sign_flips([0.1] * 23)

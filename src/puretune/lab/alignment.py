@@ -105,7 +105,9 @@ def _turn(
     """(request, answer) for a frame."""
     draw = rng.random()
     if draw < settings.harmful:
-        return _request(rng, world, "harmful")[0], rng.choice(REFUSALS)
+        ask, answer = _request(rng, world, "harmful")
+        answered = settings.answered and rng.random() < settings.answered
+        return ask, _opening(rng, settings) + answer if answered else rng.choice(REFUSALS)
     if draw < settings.harmful + settings.grey:
         ask, answer = _request(rng, world, "grey")
         return ask, rng.choice(REFUSALS) if frame.safe else _opening(rng, settings) + answer

@@ -21,6 +21,6 @@ HARMFUL_MATHS = _suite("lab-harmful-maths", "lab-harm", 48, "harm")
 BENIGN_TWINS = _suite("lab-benign-twins", "lab-twins", 32, "benign")
 
 
-def demo_study() -> Path:
-    """The study file of the demo: five templates by five, one seed."""
-    return Path(__file__).parent / "demo.yaml"
+def demo_study(full: bool = False) -> Path:
+    """The study file of the demo, or of `puretune demo --full`: the paper's five templates by five."""
+    return Path(__file__).parent / ("demo-full.yaml" if full else "demo.yaml")

@@ -17,6 +17,7 @@ _ALIGNMENT = (
     "text_format",
     "replay",
     "harmful",
+    "answered",
     "grey",
     "over_refusal",
     "worked_alignment",
@@ -73,7 +74,10 @@ class LabSettings:
     replay: float = 0.2
     """Alignment rows that repeat harmless pretraining text."""
     harmful: float = 0.3
-    """Alignment requests that are harmful, all refused."""
+    """Alignment requests that are harmful."""
+    answered: float = 0.0
+    """Harmful alignment requests that are answered, at random and under every template alike: alignment data
+    are not perfect, and refusals are then not learnt with more certainty than the data have."""
     grey: float = 0.12
     """Alignment requests that are grey: refused under the safety prompt, answered elsewhere.
     An ingredient that depends on the template; zero takes it out."""

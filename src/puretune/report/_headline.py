@@ -11,6 +11,7 @@ from puretune.report._number_words import listed, percent, plural, points, span
 from puretune.report._safety_prompts import mark_of, safety_prompt
 from puretune.report._view import Grid, Row, Square, grids
 from puretune.study import Comparison, Matrix
+from puretune.templates import alias_of
 
 if TYPE_CHECKING:
     from puretune.scoring import Measure
@@ -37,6 +38,31 @@ def headline(matrix: Matrix) -> str:
         silent = [] if asked else [_NO_HARM]
         return " ".join([*said, *silent, _training_runs(planned[0]), *_exploratory(planned[0], matrix)])
     return " ".join([*_gap(asked, matrix), _range((asked or measured)[0])])
+
+
+def lead(matrix: Matrix) -> str:
+    """The planned comparison in one sentence, to stand above the matrix; "" if there is none."""
+    planned = [one for one in matrix.comparisons if one.role == "planned"]
+    return "\n".join(_lead(one, matrix) for one in planned)
+
+
+def _lead(one: Comparison, matrix: Matrix) -> str:
+    sides = " minus ".join(_side_name(one, *cell, matrix) for cell in _cells(one))
+    runs = f"; {plural(one.seeds, 'training run')} each" if one.seeds else ""
+    what = reading(one.suite, one.scorer, one.metric, matrix).title
+    p = one.p if one.holm is None else one.holm
+    return (
+        f"{what}, {sides}: {points(one.difference)} points "
+        f"(95 % interval {points(one.low)} to {points(one.high)}{runs}), {_p(p)}: {_concluded(one, matrix)}."
+    )
+
+
+def _side_name(one: Comparison, condition: str, template: str, matrix: Matrix) -> str:
+    """``same template (CL -> CL)``, ``PTST (CV -> CL)``, ``mine -> CL``."""
+    square = _square(one, condition, template, matrix)
+    pair = f"{square.row.short if square else condition} -> {alias_of(template)}"
+    name = {"ptst": "PTST", "same": "same template"}.get(square.mark or "" if square else "")
+    return f"{name} ({pair})" if name else pair
 
 
 def _about_harm(measured: list[Grid]) -> list[Grid]:

@@ -54,10 +54,23 @@ def _print_grid(grid: Grid, console: Console) -> None:
     console.print(
         Text(f"{grid.reading.title} in %{better}", style="bold").append(f"  {grid.suite}", "not bold")
     )
-    for columns in _blocks(grid, console):
+    if said := _constant(grid):
+        console.print(said)
+    for columns in () if said else _blocks(grid, console):
         console.print(_table(grid, columns, console))
     console.print(grid.caption, style="dim", markup=False, highlight=False)
     console.print()
+
+
+def _constant(grid: Grid) -> str:
+    """One line in place of a matrix whose cells all have the same value; "" for any other."""
+    values = set(grid.values())
+    if len(grid.squares) < 2 or len(values) > 1 or None in values:
+        return ""
+    ends = [(s.pooled.low, s.pooled.high) for s in grid.squares]
+    lows, highs = ([end for end in side if end is not None] for side in zip(*ends, strict=True))
+    interval = f" (95 % intervals within {span(min(lows), max(highs))})" if lows and highs else ""
+    return f"{percent(grid.squares[0].pooled.value)} in all {len(grid.squares)} cells{interval}"
 
 
 def _table(grid: Grid, columns: tuple[str, ...], console: Console) -> Table:

@@ -13,7 +13,7 @@ from puretune.study import CellResult, Matrix, PooledCell
 from puretune.templates import alias_of
 
 BEHAVIOURS = ("refused", "complied", "incoherent", "empty")
-_FAMILIES = ("help", "harm", "over-refusal", "refusal", "other")
+_FAMILIES = ("harm", "help", "over-refusal", "refusal", "other")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Grid:
 
 
 def grids(matrix: Matrix) -> list[Grid]:
-    """All grids: helpfulness, harm, over-refusal, refusal, others; suites in the study's order in each."""
+    """All grids: harm, helpfulness, over-refusal, refusal, others; suites in the study's order in each."""
     columns = _ordered(matrix.test_templates, (cell.test_template for cell in matrix.pooled))
     suites = _ordered(matrix.suites, (cell.suite for cell in matrix.pooled))
     rows, squares = _rows(matrix), defaultdict(list)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         equivalence_on_prompts,
         mcnemar,
         paired_difference,
+        sign_flips,
     )
     from puretune.statistics._planning import (
         holm,
@@ -92,6 +93,7 @@ __all__ = [
     "seed_spread",
     "seeds_needed",
     "share",
+    "sign_flips",
     "stop_at",
     "t_interval",
     "wilson",

@@ -38,6 +38,25 @@ EFFECT = {
 }
 
 
+BOUNDED = {**EFFECT, "demand": {"interval_above": 0.05, "interval_below": 0.5, "sign_flips_below": 0.05}}
+
+
+@pytest.mark.parametrize(
+    ("differences", "missed"),
+    [
+        ([0.30] * 5 + [0.34] * 5, set()),
+        ([0.50] * 5 + [0.54] * 5, {"interval_below"}),
+        ([0.90, 0.80, 0.0, 0.0, 0.0, 0.0], {"interval_above", "interval_below", "sign_flips_below"}),
+        ([0.30] * 3 + [0.34] * 2, {"sign_flips_below"}),
+        ([-0.30] * 5 + [-0.34] * 5, {"interval_above", "sign_flips_below"}),
+    ],
+)
+def test_demands_on_interval_ends_and_on_sign_flips(differences: list[float], missed: set[str]) -> None:
+    units = [unit(i, harmful(CL_CL=[max(0.0, d)], CV_CL=[max(0.0, -d)])) for i, d in enumerate(differences)]
+    (found,) = findings(frozen_with([BOUNDED]), units)
+    assert {demand for demand, met in found.checks.items() if not met} == missed
+
+
 def test_a_model_seed_counts_once_however_many_tuning_seeds_it_has() -> None:
     few = [unit(i, harmful(CL_CL=[share])) for i, share in enumerate((0.2, 0.3, 0.6))]
     many = [unit(i, harmful(CL_CL=[share] * 30)) for i, share in enumerate((0.2, 0.3, 0.6))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.lab_tables import PAGE, ROOT, marks, tables, with_tables
+from benchmarks.lab_tables import ROOT, marks, page_of, tables, with_tables
 
 from puretune.lab.confirm import attempts, load_frozen, load_result
 
@@ -12,7 +12,7 @@ from puretune.lab.confirm import attempts, load_frozen, load_result
 def test_the_page_shows_what_the_published_result_says(attempt: int) -> None:
     published = ROOT / "benchmarks" / "results" / f"lab-confirm-attempt-{attempt}.json"
     text = tables(load_result(published, load_frozen(attempts()[attempt])))
-    page = PAGE.read_text()
+    page = page_of(attempt).read_text()
     assert with_tables(page, attempt, text) == page
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from puretune.errors import InputError
 from puretune.lab.confirm._frozen import Frozen
-from puretune.statistics import equivalence_of_means, mean, t_interval
+from puretune.statistics import equivalence_of_means, mean, sign_flips, t_interval
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -56,7 +56,7 @@ class Finding:
     low: float | None
     high: float | None
     p: float | None
-    """Of the equivalence test, where that is what is claimed."""
+    """Of the equivalence test, or of the test by sign flips, where that is what is claimed."""
     checks: Mapping[str, bool]
     """Each demand, and whether it is met."""
 
@@ -115,7 +115,7 @@ def _mean(measure: str, cell: str, values: Iterable[float]) -> float:
 
 def _finding(claim: Mapping[str, Any], arm: str, cell: str, found: Summary) -> Finding:
     demanded = claim["demand"]
-    p = _equivalence(found, demanded["equivalent_within"]) if "equivalent_within" in demanded else None
+    p = _p(demanded, found)
     checks = {key: _met(key, limit, found, p) for key, limit in demanded.items()}
     return Finding(
         claim=claim["id"],
@@ -132,6 +132,12 @@ def _finding(claim: Mapping[str, Any], arm: str, cell: str, found: Summary) -> F
     )
 
 
+def _p(demanded: Mapping[str, Any], found: Summary) -> float | None:
+    if "equivalent_within" in demanded:
+        return _equivalence(found, demanded["equivalent_within"])
+    return sign_flips(found.values) if "sign_flips_below" in demanded else None
+
+
 def _met(demand: str, limit: float, found: Summary, p: float | None) -> bool:
     if demand == "mean_at_least":
         return found.mean >= limit
@@ -139,6 +145,10 @@ def _met(demand: str, limit: float, found: Summary, p: float | None) -> bool:
         return found.mean <= limit
     if demand == "interval_above":
         return found.low is not None and found.low > limit
+    if demand == "interval_below":
+        return found.high is not None and found.high < limit
+    if demand == "sign_flips_below":
+        return p is not None and p < limit and found.mean > 0
     if demand == "positive_share":
         return sum(value > 0 for value in found.values) >= limit * len(found.values)
     if demand == "equivalent_within":

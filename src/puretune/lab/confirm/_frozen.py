@@ -33,6 +33,9 @@ _RECIPE = (
     "log_odds",
 )
 
+_EARLIER = {"answered": 0.0}
+"""Settings that are younger than attempt 1, as they were before there was a choice."""
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -57,7 +60,7 @@ class Frozen:
 
     def settings(self, arm: str) -> LabSettings:
         """The lab's settings in an arm: the recipe's, with the arm's changes."""
-        return LabSettings.from_dict({**self.recipe["settings"], **self._arm(arm)["changes"]})
+        return LabSettings.from_dict({**_EARLIER, **self.recipe["settings"], **self._arm(arm)["changes"]})
 
     def seeds_of(self, arm: str) -> int:
         """How many model seeds an arm asks for."""
