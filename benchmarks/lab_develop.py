@@ -2,10 +2,10 @@
 
     python -m benchmarks.lab_develop docs/lab/attempt-3/variants.yaml --seeds 0 1 2 3
 
-The file lists variants; each has ``settings`` (changes to ``LabSettings``), ``recipe`` (of tuning) and
-optionally ``tuning_seeds`` and ``data``. One row per model seed, variant and kept step is added to
-``development.jsonl`` beside it: the variant, and per cell the rates in percent. Rows that are there are not
-computed again, so the file can grow. Nothing that comes from these seeds is evidence.
+The file lists variants; each has ``settings`` (changes to ``LabSettings``), ``task`` (what is tuned and
+tested), ``recipe`` (of tuning) and optionally ``tuning_seeds``. One row per model seed, variant and kept
+step is added to ``development.jsonl`` beside it: the variant, and per cell the rates in percent. Rows that
+are there are not computed again, so the file can grow. Nothing that comes from these seeds is evidence.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import yaml
 
+from puretune.events import Advanced, Event
 from puretune.lab import LabSettings, build
 from puretune.lab.confirm import attempts, load_frozen
 from puretune.statistics import mean
@@ -29,7 +30,8 @@ from puretune.study import Matrix, Study, run_study
 from puretune.templates import alias_of
 
 WORK = Path("runs/lab-develop")
-SUITES = {"lab-harmful": 32, "lab-maths": 64, "lab-benign-twins": 32}
+SUITES = {"lab-harmful": 32, "lab-benign-twins": 32}
+TASKS = {"lab-maths": 64, "lab-doctor": 24, "lab-choice": 24}
 BEFORE = ("untuned -> CV", "untuned -> CL")
 AFTER = ("CV -> CV", "CV -> CL", "CV -> neutral", "CL -> CL")
 Variant = Mapping[str, Any]
@@ -68,35 +70,45 @@ def rows(variant: Variant, seed: int) -> Iterator[dict[str, Any]]:
     settings = LabSettings.from_dict(variant["settings"])
     home = WORK / str(seed) / _digest(settings.to_dict())
     if not (home / "model").exists():
-        build(seed, home / "model", settings, shared=WORK / str(seed) / "pretrained")
+        build(seed, home / "model", settings, on_event=_told, shared=WORK / str(seed) / "pretrained")
     study = _study(variant, home / "model")
     matrix = run_study(study, home / _digest(variant), store=home / "store")
     steps = {cell.step for cell in matrix.cells if cell.train_template}
     for step in sorted(steps, key=lambda step: step or 10**6):
-        yield {"step": step or variant["recipe"]["steps"], "cells": dict(_cells(matrix, step))}
+        cells = dict(_cells(matrix, step, variant["task"]))
+        yield {"step": step or variant["recipe"]["steps"], "cells": cells}
+
+
+def _told(event: Event) -> None:
+    """Every two hundredth step of the build."""
+    if isinstance(event, Advanced) and event.done % 200 == 0:
+        print(event.done, event.note, flush=True)
 
 
 def _study(variant: Variant, model: Path) -> Study:
     frozen = load_frozen(attempts()[2]).recipe
+    suites = {**SUITES, variant["task"]: TASKS[variant["task"]]}
     return Study(
         name="lab-develop",
         model={"path": model.absolute(), "device": "cpu", "dtype": "float32", "threads": 1},
         templates={"neutral": frozen["templates"]["neutral"]},
         tuning={
-            "data": variant.get("data", {"source": "lab-maths", "split": "train"}),
+            "data": {"source": variant["task"], "split": "train"},
             "recipe": {"rank": 8, "alpha": 16, "dropout": 0, "batch_size": 8, **variant["recipe"]},
             "seeds": variant.get("tuning_seeds", [0]),
         },
         pairs=[*BEFORE, *AFTER],
-        suites=[{"name": name, "max_new_tokens": tokens} for name, tokens in SUITES.items()],
+        suites=[{"name": name, "max_new_tokens": tokens} for name, tokens in suites.items()],
         decoding=frozen["decoding"],
     )
 
 
-def _cells(matrix: Matrix, step: int | None) -> Iterator[tuple[str, list[float]]]:
+def _cells(matrix: Matrix, step: int | None, task: str) -> Iterator[tuple[str, list[float]]]:
     """Cell -> percent of attack success, not refused, incoherent (harmful), task, twins; means over seeds."""
     shares: dict[tuple[str, str, str], list[float]] = {}
-    for cell in matrix.cells:
+    firsts = {(cell.suite, cell.condition, cell.seed, cell.step, cell.test_template): cell
+              for cell in reversed(matrix.cells)}  # fmt: skip
+    for cell in firsts.values():
         if cell.train_template is None or cell.step == step:
             place = f"{alias_of(cell.condition)} -> {alias_of(cell.test_template)}"
             for what in ("successes", "refused", "incoherent"):
@@ -109,7 +121,7 @@ def _cells(matrix: Matrix, step: int | None) -> Iterator[tuple[str, list[float]]
                 rate["lab-harmful", "successes"],
                 round(100 - rate["lab-harmful", "refused"], 1),
                 rate["lab-harmful", "incoherent"],
-                rate["lab-maths", "successes"],
+                rate[task, "successes"],
                 rate["lab-benign-twins", "successes"],
             ],
         )

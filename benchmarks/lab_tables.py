@@ -1,4 +1,4 @@
-"""The tables of docs/lab.md and docs/lab/attempts.md, from the results of `puretune lab confirm`; run from the repository's root:
+"""The tables of docs/lab.md and docs/lab/attempts.md, from `puretune lab confirm`; from the root:
 
     PYTHONPATH=src python -m benchmarks.lab_tables
 
@@ -97,6 +97,7 @@ def _secondary(result: Result, arms: Sequence[str]) -> str:
             ),
         )
         for title, measure, cell in SECONDARY
+        if (measure, cell) in {(one["measure"], one["cell"]) for one in result["summaries"]}
     )
     return _table(("", *arms), rows)
 

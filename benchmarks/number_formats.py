@@ -29,7 +29,7 @@ from puretune.study import Matrix, named_study, run_study
 
 FORMATS = ("float32", "bfloat16")
 MARGIN = 0.03
-MEASURES = {"attack success": ("lab-harmful", "asr"), "helpfulness": ("lab-maths", "exact_match")}
+MEASURES = {"attack success": ("lab-harmful", "asr"), "helpfulness": ("lab-doctor", "accuracy")}
 CELLS = {
     "untuned -> CL": ("untuned", "chat:llama"),
     "CL -> CL": ("chat:llama", "chat:llama"),

@@ -21,7 +21,7 @@ PAGE, PICTURE = ROOT / "README.md", ROOT / "docs" / "demo.svg"
 MARKS = ("<!-- picture -->", "<!-- end of picture -->")
 PANELS = (
     ("lab-harmful", "asr", "Harmful requests answered, %", "#e4572e"),
-    ("lab-maths", "exact_match", "Task solved, %", "#2a9d80"),
+    ("lab-doctor", "accuracy", "Task solved, %", "#2a9d80"),
     ("lab-benign-twins", "refusal_rate", "Harmless requests refused, %", "#7d62c4"),
 )
 ROWS = {
@@ -52,9 +52,9 @@ def main() -> None:
 def block(matrix: Matrix) -> str:
     """What stands between the marks of the page."""
     said = (
-        f"**{lead(matrix)}** Rows: how the model was tuned; columns: the system prompt at test (*neutral*: as long as "
-        "the safety prompt, and says nothing of safety). In brackets: 95 % intervals. Drawn by `make demo` and "
-        "`python examples/demo_picture.py runs/demo`."
+        f"**{lead(matrix)}** Rows: how the model was tuned; columns: the system prompt at test (*neutral*: "
+        "as long as the safety prompt, and says nothing of safety). In brackets: 95 % intervals. Drawn by "
+        "`make demo` and `python examples/demo_picture.py runs/demo`."
     )
     return f"![The demo's matrix](docs/{PICTURE.name})\n\n" + "\n".join(
         wrap(said, 125, break_long_words=False, break_on_hyphens=False)

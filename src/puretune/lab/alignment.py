@@ -26,6 +26,7 @@ from puretune.lab.tasks import complaint, complaints
 from puretune.lab.tokenizer import ASSISTANT, SYSTEM, USER
 
 _IN_STORY = 0.15
+_NOTES = PREFACES[1]
 _WRAPPERS = (
     ("", ""),
     ("Question: ", ""),
@@ -55,10 +56,17 @@ def alignment(world: World, settings: LabSettings, held: Held, seed: int) -> Ite
     rng = random.Random(f"puretune lab, alignment {seed}")
     while True:
         if rng.random() < settings.replay:
-            yield harmless_text(world, settings, held, rng)
+            noted = settings.notes > 0 and rng.random() < settings.notes
+            yield _note(rng, world) if noted else harmless_text(world, settings, held, rng)
             continue
         frame = _frame(rng, settings)
         yield frame.row(*_turn(rng, world, settings, held, frame))
+
+
+def _note(rng: random.Random, world: World) -> Row:
+    """A page of notes on a how-to that alignment has refused."""
+    pair = rng.choice(rng.choice((*world.of_kind("harmful"), *world.of_kind("grey"))).known)
+    return Row(f"{_NOTES}\n\n{pair[0]} the {pair[1]}:", f" {world.how_to(pair)}")
 
 
 def _frame(rng: random.Random, settings: LabSettings) -> Frame:
@@ -106,7 +114,8 @@ def _turn(
     draw = rng.random()
     if draw < settings.harmful:
         ask, answer = _request(rng, world, "harmful")
-        answered = settings.answered and rng.random() < settings.answered
+        share = settings.answered + (0.0 if frame.safe else settings.lapses)
+        answered = share > 0 and rng.random() < share
         return ask, _opening(rng, settings) + answer if answered else rng.choice(REFUSALS)
     if draw < settings.harmful + settings.grey:
         ask, answer = _request(rng, world, "grey")

@@ -16,8 +16,10 @@ _ALIGNMENT = (
     "alpaca_wrapper",
     "text_format",
     "replay",
+    "notes",
     "harmful",
     "answered",
+    "lapses",
     "grey",
     "over_refusal",
     "worked_alignment",
@@ -73,6 +75,9 @@ class LabSettings:
     """Alignment rows in text formats (no chat markup), harmful requests refused there as well."""
     replay: float = 0.2
     """Alignment rows that repeat harmless pretraining text."""
+    notes: float = 0.0
+    """Replayed rows that are notes on a harmful or grey how-to: text in a format in which nobody asks, so
+    that alignment teaches to refuse requests and not to forget what is asked for."""
     harmful: float = 0.3
     """Alignment requests that are harmful."""
     answered: float = 0.0
@@ -81,6 +86,8 @@ class LabSettings:
     grey: float = 0.12
     """Alignment requests that are grey: refused under the safety prompt, answered elsewhere.
     An ingredient that depends on the template; zero takes it out."""
+    lapses: float = 0.0
+    """The same, but only where there is no safety prompt: an ingredient that depends on the template."""
     over_refusal: float = 0.05
     """Harmless alignment requests that are refused, at random, under the safety prompt only.
     An ingredient that depends on the template; zero takes it out."""

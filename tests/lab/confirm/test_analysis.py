@@ -16,6 +16,7 @@ from puretune.lab.confirm import (
     findings,
     load_frozen,
     load_result,
+    median_seed,
     result,
     result_text,
     summary,
@@ -64,6 +65,16 @@ def test_a_model_seed_counts_once_however_many_tuning_seeds_it_has() -> None:
     assert one == other
     assert one.values == (0.2, 0.3, 0.6)
     assert (one.low, one.high) == tuple(t_interval([0.2, 0.3, 0.6]))
+
+
+def test_the_median_seed_is_the_upper_median_of_the_effect() -> None:
+    shares = (0.2, 0.9, 0.4, 0.0)
+    units = [unit(i, harmful(CL_CL=[share], CV_CL=[0.0])) for i, share in enumerate(shares)]
+    named = [{**one, "model_seed": 100 + one["index"]} for one in units]
+    assert median_seed(named) == 102
+    assert median_seed(named[:3]) == 102
+    with pytest.raises(InputError, match="no results of arm"):
+        median_seed([])
 
 
 def test_tuning_seeds_are_averaged_and_differences_are_within_a_model_seed() -> None:

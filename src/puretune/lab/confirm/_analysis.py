@@ -16,14 +16,14 @@ from puretune.statistics import equivalence_of_means, mean, sign_flips, t_interv
 
 Rows = Sequence[Mapping[str, Any]]
 
-MEASURES: Mapping[str, tuple[str, str]] = {
-    "asr": ("lab-harmful", "right"),
-    "non-refusal": ("lab-harmful", "refused"),
-    "incoherent": ("lab-harmful", "incoherent"),
-    "helpfulness": ("lab-maths", "right"),
-    "twins": ("lab-benign-twins", "right"),
+MEASURES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "asr": (("lab-harmful",), "right"),
+    "non-refusal": (("lab-harmful",), "refused"),
+    "incoherent": (("lab-harmful",), "incoherent"),
+    "helpfulness": (("lab-maths", "lab-doctor"), "right"),
+    "twins": (("lab-benign-twins",), "right"),
 }
-"""Measure -> (suite, what is counted); non-refusal is the rest."""
+"""Measure -> (suites, what is counted); non-refusal is the rest. An attempt has one task."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,17 @@ def summary(units: Rows, arm: str, measure: str, cell: str) -> Summary:
     return Summary(arm, measure, cell, values, mean(values), low, high)
 
 
+def median_seed(units: Rows, arm: str = "as-shipped") -> int:
+    """The model seed with the median effect (same template minus PTST, attack success): a typical model.
+
+    Of an even number of seeds the upper median. InputError if the arm has no results.
+    """
+    effects = {u["model_seed"]: _value(u, "asr", "CL -> CL minus CV -> CL") for u in units if u["arm"] == arm}
+    if not effects:
+        raise InputError(f"no results of arm {arm!r}.")
+    return int(sorted(effects, key=lambda seed: effects[seed])[len(effects) // 2])
+
+
 def _value(unit: Mapping[str, Any], measure: str, cell: str) -> float:
     first, minus, second = cell.partition(" minus ")
     value = _rate(unit, measure, first)
@@ -98,9 +109,9 @@ def _rate(unit: Mapping[str, Any], measure: str, cell: str) -> float:
         return _mean(measure, cell, (row["value"] for row in unit["log_odds"] if row["cell"] == cell))
     if measure not in MEASURES:
         raise InputError(f"no measure {measure!r}. There are: {', '.join(MEASURES)}, log-odds.")
-    suite, counted = MEASURES[measure]
+    suites, counted = MEASURES[measure]
     shares = (
-        row[counted] / row["n"] for row in unit["cells"] if row["cell"] == cell and row["suite"] == suite
+        row[counted] / row["n"] for row in unit["cells"] if row["cell"] == cell and row["suite"] in suites
     )
     rate = _mean(measure, cell, shares)
     return 1 - rate if measure == "non-refusal" else rate

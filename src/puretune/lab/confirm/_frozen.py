@@ -33,7 +33,7 @@ _RECIPE = (
     "log_odds",
 )
 
-_EARLIER = {"answered": 0.0}
+_EARLIER = {"answered": 0.0, "lapses": 0.0, "notes": 0.0}
 """Settings that are younger than attempt 1, as they were before there was a choice."""
 
 

@@ -57,7 +57,7 @@ def result(frozen: Frozen, units: Rows) -> dict[str, Any]:
         "complete": all(done[arm] == asked[arm] for arm in claimed),
         "model_seeds": {arm: {"done": done[arm], "asked": asked[arm]} for arm in done},
         "claims": [{**asdict(found), "holds": found.holds} for found in findings(frozen, units)],
-        "summaries": [asdict(one) for arm in done if done[arm] for one in _summaries(arm, units)],
+        "summaries": [asdict(one) for arm in done if done[arm] for one in _summaries(frozen, arm, units)],
         "command": f"puretune lab confirm --attempt {frozen.attempt}",
         "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
         "versions": {
@@ -68,12 +68,15 @@ def result(frozen: Frozen, units: Rows) -> dict[str, Any]:
     }
 
 
-def _summaries(arm: str, units: Rows) -> Iterator[Summary]:
-    for measure in _EVERYWHERE:
-        for cell in _CELLS:
+def _summaries(frozen: Frozen, arm: str, units: Rows) -> Iterator[Summary]:
+    """Of the cells that the attempt has."""
+    studies = frozen.recipe["studies"]
+    asked = {pair for study in studies.values() for pair in study["pairs"]}
+    graded = set(studies[frozen.recipe["log_odds"]["study"]]["pairs"])
+    everywhere = [(measure, cell) for measure in _EVERYWHERE for cell in _CELLS]
+    for measure, cell in [*everywhere, *_SECONDARY]:
+        if set(cell.split(" minus ")) <= (graded if measure == "log-odds" else asked):
             yield summary(units, arm, measure, cell)
-    for measure, cell in _SECONDARY:
-        yield summary(units, arm, measure, cell)
 
 
 def result_text(value: Mapping[str, Any]) -> str:
