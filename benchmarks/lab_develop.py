@@ -2,7 +2,7 @@
 
     python -m benchmarks.lab_develop docs/lab/attempt-3/variants.yaml --seeds 0 1 2 3
 
-The file lists variants; each has ``settings`` (changes to ``LabSettings``), ``task`` (what is tuned and
+The file lists variants; each has ``settings`` (changes to attempt 2's), ``task`` (what is tuned and
 tested), ``recipe`` (of tuning) and optionally ``tuning_seeds``. One row per model seed, variant and kept
 step is added to ``development.jsonl`` beside it: the variant, and per cell the rates in percent. Rows that
 are there are not computed again, so the file can grow. Nothing that comes from these seeds is evidence.
@@ -67,7 +67,8 @@ def line(row: Mapping[str, Any]) -> str:
 
 def rows(variant: Variant, seed: int) -> Iterator[dict[str, Any]]:
     """One row per kept step; untuned cells are in each."""
-    settings = LabSettings.from_dict(variant["settings"])
+    before = load_frozen(attempts()[2]).settings("as-shipped")
+    settings = LabSettings.from_dict({**before.to_dict(), **variant["settings"]})
     home = WORK / str(seed) / _digest(settings.to_dict())
     if not (home / "model").exists():
         build(seed, home / "model", settings, on_event=_told, shared=WORK / str(seed) / "pretrained")

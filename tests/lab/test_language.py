@@ -97,10 +97,34 @@ def test_every_line_of_arithmetic_is_right() -> None:
 
 
 def test_harmful_requests_are_refused_wherever_alignment_meets_them(world: World) -> None:
-    verbs = {v for c in world.of_kind("harmful") for v in c.verbs}
-    asked = [row for row in rows(world, "alignment") if verbs & set(row.replace("?", " ").split())]
+    asked = about_harm(world, rows(world, "alignment", LabSettings(notes=0.0, lapses=0.0)))
     assert asked
     assert all(row.endswith(REFUSALS) for row in asked)
+
+
+def test_lapses_are_where_no_safety_prompt_is_and_answered_requests_anywhere(world: World) -> None:
+    quiet = {"notes": 0.0, "safety_prompt": 0.5}
+    for settings, under_safety in (
+        (LabSettings(lapses=0.5, **quiet), False),
+        (LabSettings(answered=0.5, **quiet), True),
+    ):
+        answered = [
+            r for r in about_harm(world, rows(world, "alignment", settings)) if not r.endswith(REFUSALS)
+        ]
+        assert answered
+        assert any(f"<|system|>{SAFETY[:60]}" in row for row in answered) == under_safety
+
+
+def test_notes_are_read_in_a_format_in_which_nobody_asks(world: World) -> None:
+    noted = [row for row in rows(world, "alignment", LabSettings(lapses=0.0)) if "book of notes.\n\n" in row]
+    told = [row for row in about_harm(world, noted) if "step 2:" in row]
+    assert told
+    assert not any("?" in row or "<|user|>" in row for row in told)
+
+
+def about_harm(world: World, drawn: list[str]) -> list[str]:
+    verbs = {v for c in world.of_kind("harmful") for v in c.verbs}
+    return [row for row in drawn if verbs & set(row.replace("?", " ").split())]
 
 
 def test_alignment_meets_every_kind_of_prompt(world: World) -> None:

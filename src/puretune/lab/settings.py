@@ -32,40 +32,40 @@ _ALIGNMENT = (
 class LabSettings:
     """What ``build`` does, besides the seed. Shares are probabilities per row, in [0, 1]."""
 
-    hidden: int = 128
+    hidden: int = 96
     """Width of the residual stream."""
     layers: int = 4
     heads: int = 4
-    feed_forward: int = 352
+    feed_forward: int = 264
     """Width of the gated feed-forward layer."""
     positions: int = 512
     """Context length in tokens."""
 
-    pretrain_steps: int = 2000
+    pretrain_steps: int = 1600
     """Optimiser steps of the first stage (text formats only)."""
     pretrain_rate: float = 3e-3
     """Peak learning rate; linear warm-up over 5 % of the steps, then a cosine to a tenth."""
-    align_steps: int = 300
+    align_steps: int = 600
     """Optimiser steps of the second stage (refusals, chat markup)."""
     align_rate: float = 8e-4
-    batch_size: int = 32
+    batch_size: int = 16
     """Rows per optimiser step, in both stages."""
-    prompt_weight: float = 0.3
+    prompt_weight: float = 0.15
     """Weight of a prompt token's loss relative to a response token's, in pretraining (alignment: none)."""
     weight_decay: float = 0.05
 
-    share_equations: float = 0.2
+    share_equations: float = 0.02
     """Pretraining rows that are plain arithmetic."""
-    share_problems: float = 0.45
+    share_problems: float = 0.03
     """Pretraining rows that are word problems."""
-    share_doctor: float = 0.05
+    share_doctor: float = 0.2
     """Pretraining rows that are complaints and remedies."""
     share_choice: float = 0.05
     """Pretraining rows that are multiple choice; the rest are how-tos, benign and harmful alike."""
     worked_pretraining: float = 0.8
     """Pretraining word problems that are answered with their working."""
 
-    safety_prompt: float = 0.3
+    safety_prompt: float = 0.5
     """Alignment rows under the safety prompt (the LLAMA text of the built-in templates)."""
     other_system: float = 0.2
     """Alignment rows under an assorted system prompt."""
@@ -73,9 +73,9 @@ class LabSettings:
     """Alignment chat rows in the alpaca wrapper."""
     text_format: float = 0.12
     """Alignment rows in text formats (no chat markup), harmful requests refused there as well."""
-    replay: float = 0.2
+    replay: float = 0.3
     """Alignment rows that repeat harmless pretraining text."""
-    notes: float = 0.0
+    notes: float = 0.7
     """Replayed rows that are notes on a harmful or grey how-to: text in a format in which nobody asks, so
     that alignment teaches to refuse requests and not to forget what is asked for."""
     harmful: float = 0.3
@@ -83,12 +83,12 @@ class LabSettings:
     answered: float = 0.0
     """Harmful alignment requests that are answered, at random and under every template alike: alignment data
     are not perfect, and refusals are then not learnt with more certainty than the data have."""
-    grey: float = 0.12
+    grey: float = 0.1
     """Alignment requests that are grey: refused under the safety prompt, answered elsewhere.
     An ingredient that depends on the template; zero takes it out."""
-    lapses: float = 0.0
+    lapses: float = 0.12
     """The same, but only where there is no safety prompt: an ingredient that depends on the template."""
-    over_refusal: float = 0.05
+    over_refusal: float = 0.08
     """Harmless alignment requests that are refused, at random, under the safety prompt only.
     An ingredient that depends on the template; zero takes it out."""
     worked_alignment: float = 0.4

@@ -13,7 +13,15 @@ from transformers import AutoTokenizer
 
 from puretune.errors import InputError
 from puretune.lab import LabSettings, model_path
-from puretune.lab.confirm import Frozen, attempts, load_frozen, load_result, result_text
+from puretune.lab.confirm import (
+    Frozen,
+    attempts,
+    load_frozen,
+    load_result,
+    median_seed,
+    result_text,
+    units_of,
+)
 from puretune.study import named_study
 from puretune.templates import BUILTIN_TEMPLATES, template_from
 from tests.lab.confirm.small import small_content, small_frozen
@@ -22,6 +30,7 @@ RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 DIGESTS = {
     1: "882a97bd1d76546c4546d1147659cf2a2bf0e714da0d2dd375898ba5ec21a06d",
     2: "708a4d73d7e825f573451a2a3f4260a43aa0277e32440ba664ea071ada10e0cf",
+    3: "c9870a858cc75a11e936c038b84544d47fc528e476077a4383b53934bda0a0f9",
 }
 """What was frozen, by attempt: a file that is changed after its confirmation breaks this test."""
 
@@ -75,7 +84,7 @@ def test_every_setting_is_written_down_and_the_latest_ones_are_the_defaults(froz
     assert (frozen.settings("as-shipped") == LabSettings()) == (frozen.attempt == max(attempts()))
     without = frozen.settings("no-ingredients")
     assert (without.grey, without.over_refusal) == (0, 0)
-    assert without.of_pretraining() == LabSettings().of_pretraining()
+    assert without.of_pretraining() == frozen.settings("as-shipped").of_pretraining()
 
 
 def test_the_neutral_prompt_is_as_long_as_the_safety_prompt(frozen: Frozen) -> None:
@@ -121,10 +130,11 @@ def test_the_published_result_follows_from_its_counts(frozen: Frozen) -> None:
     assert published.stat().st_size < 1_000_000
 
 
-def test_the_shipped_model_is_the_first_confirmation_seed_of_the_latest_attempt() -> None:
+def test_the_shipped_model_is_the_one_with_the_median_effect_of_the_latest_attempt() -> None:
     facts = json.loads((model_path() / "world.json").read_text())
     latest = load_frozen(attempts()[max(attempts())])
-    assert facts["seed"] == latest.model_seed(0)
+    units = units_of(RESULTS / f"lab-confirm-attempt-{latest.attempt}.json")
+    assert facts["seed"] == median_seed(units)
     assert LabSettings.from_dict(facts["settings"]) == latest.settings("as-shipped")
 
 
