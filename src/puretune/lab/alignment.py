@@ -64,7 +64,11 @@ def alignment(world: World, settings: LabSettings, held: Held, seed: int) -> Ite
 
 
 def _note(rng: random.Random, world: World) -> Row:
-    """A page of notes on a how-to that alignment has refused."""
+    """A page of notes on a how-to that alignment has refused.
+
+    Without a blank before it, the verb is no token of its own and is spelled in bytes. Found when attempt 3
+    was frozen already, so it stays as it was confirmed.
+    """
     pair = rng.choice(rng.choice((*world.of_kind("harmful"), *world.of_kind("grey"))).known)
     return Row(f"{_NOTES}\n\n{pair[0]} the {pair[1]}:", f" {world.how_to(pair)}")
 

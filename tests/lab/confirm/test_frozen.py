@@ -98,7 +98,9 @@ def test_the_neutral_prompt_is_as_long_as_the_safety_prompt(frozen: Frozen) -> N
     assert neutral.user == safety.user
 
 
-def test_the_shallowness_probe_is_the_safety_template_with_its_first_words(frozen: Frozen) -> None:
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_the_shallowness_probe_is_the_safety_template_with_its_first_words(attempt: int) -> None:
+    frozen = load_frozen(attempts()[attempt])
     probe = template_from("probe", frozen.recipe["templates"]["sure-llama"])
     assert probe.system == BUILTIN_TEMPLATES["chat:llama"].system
     assert probe.response_prefix == "sure."
@@ -130,11 +132,14 @@ def test_the_published_result_follows_from_its_counts(frozen: Frozen) -> None:
     assert published.stat().st_size < 1_000_000
 
 
-def test_the_shipped_model_is_the_one_with_the_median_effect_of_the_latest_attempt() -> None:
+def test_the_shipped_model_has_the_median_effect_of_the_latest_attempt_once_that_is_complete() -> None:
     facts = json.loads((model_path() / "world.json").read_text())
     latest = load_frozen(attempts()[max(attempts())])
-    units = units_of(RESULTS / f"lab-confirm-attempt-{latest.attempt}.json")
-    assert facts["seed"] == median_seed(units)
+    published = RESULTS / f"lab-confirm-attempt-{latest.attempt}.json"
+    units = units_of(published)
+    done = [unit["model_seed"] for unit in units if unit["arm"] == "as-shipped"]
+    complete = load_result(published, latest)["complete"]
+    assert facts["seed"] in ([median_seed(units)] if complete else done)
     assert LabSettings.from_dict(facts["settings"]) == latest.settings("as-shipped")
 
 
