@@ -21,7 +21,7 @@ from benchmarks.speed._measure import alternate
 from benchmarks.speed._record import ROOT, Record
 
 DEMO, START = "B7", "B9"
-_DEMO, _RESULTS = ["-m", "puretune", "demo", "--out", "run"], "run/results.json"
+_DEMO, _RESULTS = ["-m", "puretune", "demo", "--full", "--out", "run"], "run/results.json"
 _CELLS = 10_000
 _PLAN = """
 import time
