@@ -54,7 +54,8 @@ def block(matrix: Matrix) -> str:
     said = (
         f"**{lead(matrix)}** Rows: how the model was tuned; columns: the system prompt at test (*neutral*: "
         "as long as the safety prompt, and says nothing of safety). One model, three training runs per "
-        "condition; models differ, see below. In brackets: 95 % intervals. Drawn by `make demo` and `python examples/demo_picture.py runs/demo`."
+        "condition; models differ, see below. In brackets: 95 % intervals. Drawn by `make demo` and "
+        "`python examples/demo_picture.py runs/demo`."
     )
     return f"![The demo's matrix](docs/{PICTURE.name})\n\n" + "\n".join(
         wrap(said, 125, break_long_words=False, break_on_hyphens=False)
