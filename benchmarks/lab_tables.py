@@ -81,10 +81,11 @@ def _verdicts(result: Result, arms: Sequence[str]) -> str:
 
 def _verdict(result: Result, claim: str, arm: str) -> str:
     mine = [one for one in result["claims"] if (one["claim"], one["arm"]) == (claim, arm)]
+    holds, fails = ("holds", "**fails**") if result["complete"] else ("met so far", "not met so far")
     failed = [f"{one['cell']} {_value(one, 100)}" for one in mine if not one["holds"]]
     if failed:
-        return f"**fails**: {'; '.join(failed)}"
-    return f"holds: {_value(mine[0], 100)}" if len(mine) == 1 else "holds"
+        return f"{fails}: {'; '.join(failed)}"
+    return f"{holds}: {_value(mine[0], 100)}" if len(mine) == 1 else holds
 
 
 def _secondary(result: Result, arms: Sequence[str]) -> str:
