@@ -56,7 +56,7 @@ def test_a_model_that_no_stand_in_can_be_made_of_stops_nobody(
     monkeypatch.setattr(forecast, "stand_in", lambda spec: 1 / 0)
     said: list[Event] = []
     forecast.forecast(planned, tmp_path, said.append)
-    assert [one.note for one in said if isinstance(one, Finished)] == ["not possible for this model"]
+    assert [one.note for one in said if isinstance(one, Finished)] == ["none for this plan and model"]
 
 
 def test_a_stand_in_has_fewer_layers_and_says_how_much_work_is_missing(

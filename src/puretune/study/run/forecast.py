@@ -52,7 +52,7 @@ def forecast(plan: Plan, out: Path, on_event: EventSink) -> None:
     on_event(Started(_WORK))
     work = count(plan, out).compute
     speed = measured_speed(plan, work)
-    on_event(Finished(_WORK, speed.said(work) if speed else "not possible for this model"))
+    on_event(Finished(_WORK, speed.said(work) if speed else "none for this plan and model"))
 
 
 def measured_speed(plan: Plan, work: Compute) -> Speed | None:
