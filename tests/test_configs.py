@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from puretune.lab.offers import demo_study
 from puretune.study import Study, named_study, run_study, study_names
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +28,16 @@ def test_the_packaged_studies_load() -> None:
     assert "lab-demo" in study_names()
     for name in study_names():
         assert named_study(name).name == name
+
+
+def test_the_whole_matrix_is_the_demos_model_data_and_recipe() -> None:
+    full, demo = named_study(demo_study(full=True)), named_study("lab-demo")
+    assert full.name == "lab-demo-full"
+    assert full.tuning and demo.tuning
+    assert (full.model, full.note) == (demo.model, demo.note)
+    assert (full.tuning.data, full.tuning.recipe) == (demo.tuning.data, demo.tuning.recipe)
+    assert len(resolved_cells(full)) == 6 * 5
+    assert len(resolved_cells(demo)) == 3 * 3
 
 
 def test_first_steps_are_the_demos_model_and_recipe() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puretune.report import headline
+from puretune.report import headline, lead
 from puretune.report._facts import interval_notes
 from puretune.study import Matrix
 from tests.report.matrices import (
@@ -40,6 +40,16 @@ def test_the_planned_difference_leads_with_its_interval_p_and_conclusion() -> No
         "Exploratory, differences of the same two cells in points: Exact match (gsm8k) on lab-maths +7.0"
         in said
     )
+
+
+def test_the_lead_is_the_planned_difference_in_one_sentence_and_empty_without_one() -> None:
+    said = lead(pairs({SAME: (0.34, 0.62), PTST: (0.04, 0.55)}))
+    assert said.startswith(
+        "Attack success rate (judge), same template (CL -> CL) minus PTST (CV -> CL): +30.0 points (95 %"
+    )
+    assert "; 1 training run each), p < 0.001: " in said
+    assert said.endswith("chat:vanilla -> chat:llama is better than chat:llama -> chat:llama.")
+    assert lead(matrix([one_cell("chat:llama", "chat:llama", "lab-harmful", "asr", 0.3)])) == ""
 
 
 def test_one_training_run_says_nothing_about_templates() -> None:
