@@ -33,7 +33,8 @@ def test_the_packaged_studies_load() -> None:
 def test_the_whole_matrix_is_the_demos_model_data_and_recipe() -> None:
     full, demo = named_study(demo_study(full=True)), named_study("lab-demo")
     assert full.name == "lab-demo-full"
-    assert full.tuning and demo.tuning
+    assert full.tuning
+    assert demo.tuning
     assert (full.model, full.note) == (demo.model, demo.note)
     assert (full.tuning.data, full.tuning.recipe) == (demo.tuning.data, demo.tuning.recipe)
     assert len(resolved_cells(full)) == 6 * 5
