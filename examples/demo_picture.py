@@ -31,7 +31,7 @@ ROWS = {
 }
 COLUMNS = {"chat:vanilla": "without", "chat:llama": "with", "neutral": "neutral"}
 NAMED = {("chat:llama", "chat:llama"): "same template", ("chat:vanilla", "chat:llama"): "PTST"}
-WIDE, HIGH, LEFT, TOP, GAP = 84, 54, 142, 62, 26
+WIDE, HIGH, LEFT, TOP, GAP = 92, 54, 142, 62, 26
 FONT = 'font-family="system-ui, sans-serif"'
 
 
