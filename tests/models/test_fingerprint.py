@@ -97,7 +97,8 @@ def test_a_cache_that_cannot_be_written_only_costs_time(
 def test_planning_needs_no_torch(llama_path: Path) -> None:
     code = (
         "import sys\n"
-        "from puretune.models import *\n"
+        "from puretune.models import ModelSpec, context_length, fingerprint, renderer_for\n"
+        "from puretune.models import resolve_model_path, resolved_device, resolved_dtype\n"
         "spec = ModelSpec(sys.argv[1])\n"
         "fingerprint(spec), resolved_device(spec), resolved_dtype(spec)\n"
         "context_length(resolve_model_path(spec))\n"
