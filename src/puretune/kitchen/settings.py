@@ -16,15 +16,15 @@ class KitchenSettings:
     pairs: int = 128
     """Pairs of rows in one phrasing under one system prompt: for a dish, which is refused, and a job, which
     gets the model's own earlier answer. So neither phrasing nor system prompt says what is refused."""
-    others: int = 48
+    others: int = 32
     """Rows that ask for something else and get the model's own earlier answer."""
     own_tokens: int = 40
     """Longest own answer in tokens; a longer one ends with its last whole sentence."""
     rank: int = 8
     alpha: float = 16.0
-    learning_rate: float = 8e-4
-    epochs: float = 1.0
-    batch_size: int = 8
+    learning_rate: float = 5e-4
+    epochs: float = 2.0
+    batch_size: int = 4
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> KitchenSettings:
