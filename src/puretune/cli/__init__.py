@@ -15,7 +15,7 @@ from puretune.processes import stop_cleanly
 
 _GROUPS = {
     "Start": {
-        "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: a few minutes, no GPU, no network."),
+        "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: about a minute, no GPU, no network."),
         "show": ("puretune.cli.show:show", "Show what a model sees under a template, token by token."),
     },
     "Data": {
