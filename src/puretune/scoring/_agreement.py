@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+from scipy.special import stdtrit
+
 from puretune.errors import InputError
 from puretune.scoring._types import Verdict
 from puretune.statistics import Interval, clopper_pearson, wilson
@@ -164,8 +166,6 @@ def _kappa(
 
 def _half_width(pulls: Sequence[float], prompts: Sequence[str], confidence: float) -> tuple[float, int]:
     """Half the length of an interval for the mean of ``pulls``, drawn prompt by prompt; and the prompts."""
-    from scipy.special import stdtrit
-
     middle, sums = math.fsum(pulls) / len(pulls), dict.fromkeys(prompts, 0.0)
     for pull, prompt in zip(pulls, prompts, strict=True):
         sums[prompt] += pull - middle

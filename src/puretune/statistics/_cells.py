@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import stdtr, stdtrit
 
 from puretune.errors import InputError
 from puretune.statistics._crossed import (
@@ -234,7 +235,6 @@ def _exact(
 
 def _by_t(value: float, error: float, freedom: float, confidence: float) -> tuple[Interval, Interval, float]:
     """The interval, the 90 % interval and the two-sided p value of 0."""
-    from scipy.special import stdtr, stdtrit
 
     def within(level: float) -> Interval:
         half = float(stdtrit(freedom, 0.5 + level / 2)) * error

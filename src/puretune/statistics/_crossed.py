@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.special import betaincinv, ndtri, stdtrit
 
 from puretune.statistics._intervals import clopper_pearson
 
@@ -205,8 +206,6 @@ def interval_of_mean(
     Source: Korn & Graubard (1998), Survey Methodology 24:193-201; strata keep it valid: Hoeffding (1956),
     Ann. Math. Stat. 27:713-721; graded values vary less: Hoeffding (1963), J. Am. Stat. Assoc. 58:13-30.
     """
-    from scipy.special import ndtri, stdtrit
-
     upper = 0.5 + confidence / 2
     mean, prompts = np.clip(moments.mean, 0.0, 1.0), float(moments.prompts)
     inside = (mean > 0) & (mean < 1) & (variance > 0)
@@ -221,8 +220,6 @@ def interval_of_mean(
 
 def _beta_ends(successes: FloatArray, n: FloatArray, tail: float) -> tuple[FloatArray, FloatArray]:
     """Clopper-Pearson for numbers that need not be whole."""
-    from scipy.special import betaincinv
-
     k, failures = np.maximum(successes, 0.0), np.maximum(n - successes, 0.0)
     none, all_ = k < 1e-9, failures < 1e-9
     low = np.where(none, 0.0, betaincinv(np.where(none, 1.0, k), failures + 1, tail))

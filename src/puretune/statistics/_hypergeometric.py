@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import gammaln
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +43,6 @@ def few_or_fewer(successes: int, sampled: int, size: int) -> FloatArray:
     Raising the number by one lowers this chance by the chance that the added success is in the sample and
     exactly ``successes`` others are; summed from the far end it keeps its relative precision.
     """
-    from scipy.special import gammaln
-
     if successes >= sampled:
         return np.ones(size + 1)
     m = np.arange(size)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from puretune.errors import InputError
 from puretune.statistics._estimate import Estimate, checked_level, cluster_index, pairs
@@ -53,8 +54,6 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
 
     Source: McNemar (1947), Psychometrika 12:153-157; exact by the binomial on the discordant pairs.
     """
-    from scipy.special import bdtr
-
     one, two = pairs(first, second)
     if not _binary(one, two):
         raise InputError("McNemar's test needs outcomes of 0 and 1.")
@@ -152,8 +151,6 @@ def equivalence_on_prompts(
         tails = _upper_tail(_tango(b, c, n, -margin)), _upper_tail(-_tango(b, c, n, margin))
         return _two_one_sided(estimate, margin, alpha, tails)
     value, spread, groups = _cluster_mean(one - two, clusters)
-    from scipy.special import stdtrit
-
     half = float(stdtrit(groups - 1, 1 - alpha)) * spread
     method = f"t on {groups} prompts or clusters"
     estimate = Estimate(value, value - half, value + half, "new prompts from the same source", method, level)
@@ -170,8 +167,6 @@ def _two_one_sided(
 
 
 def _t_tails(value: float, spread: float, freedom: int, margin: float) -> tuple[float, float]:
-    from scipy.special import stdtr
-
     below = float(stdtr(freedom, -(value + margin) / spread))
     return below, float(stdtr(freedom, (value - margin) / spread))
 
@@ -200,8 +195,6 @@ def _tango(b: int, c: int, n: int, delta: float) -> float:
 
 
 def _tango_ends(b: int, c: int, n: int, upper: float) -> tuple[float, float]:
-    from scipy.special import ndtri
-
     z, value = float(ndtri(upper)), (b - c) / n
 
     def end(outside: float, sign: float) -> float:
@@ -218,8 +211,6 @@ def _tango_ends(b: int, c: int, n: int, upper: float) -> tuple[float, float]:
 
 
 def _upper_tail(z: float) -> float:
-    from scipy.special import ndtr
-
     return float(ndtr(-z))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import bdtr, bdtrc, bdtrik, gammaln, ndtri, stdtrit, xlog1py, xlogy
 
 from puretune.errors import InputError
 from puretune.statistics._estimate import checked_level
@@ -48,8 +49,6 @@ def prompts_needed(first: float, second: float, *, power: float = 0.8, alpha: fl
     Source: Casagrande, Pike & Smith (1978), Biometrics 34:483-486; Fleiss, Levin & Paik (2003), "Statistical
     Methods for Rates and Proportions", eq. 4.14-4.17.
     """
-    from scipy.special import ndtri
-
     gap = _gap(first, second)
     centre = (first + second) / 2
     null = math.sqrt(2 * centre * (1 - centre)) * float(ndtri(1 - checked_level(alpha, "alpha") / 2))
@@ -102,8 +101,6 @@ def prompts_needed_paired(
 
 def _mcnemar_power(n: int, differing: float, split: float, alpha: float) -> float:
     """Chance that exact McNemar rejects: over the number of differing prompts, then over how they split."""
-    from scipy.special import bdtr, bdtrc, bdtrik, gammaln, xlog1py, xlogy
-
     reach = 8 * math.sqrt(n * differing * (1 - differing)) + 8
     d = np.arange(max(1, math.floor(n * differing - reach)), min(n, math.ceil(n * differing + reach)) + 1)
     log_chance = gammaln(n + 1) - gammaln(d + 1) - gammaln(n - d + 1)
@@ -158,8 +155,6 @@ def minimum_detectable(
     the ``seeds`` - 1 of one pair. Standard deviations as for :func:`seeds_needed`; InputError below two
     seeds.
     """
-    from scipy.special import stdtrit
-
     if seeds < 2 and freedom is None:
         raise InputError(f"{seeds} seed says nothing about new training runs. Use two or more.")
     if min(seed_sd, noise_sd) < 0:
