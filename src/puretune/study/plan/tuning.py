@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from puretune.errors import EnvironmentFault
@@ -16,13 +17,16 @@ from puretune.tuning import TuningTask
 def to_tune(
     resolved: Resolved, tune: TuneStep, scratch: Path = Path(), start: TunedModel | None = None
 ) -> TuningTask:
-    """The rows, recipe and seed of a step; ``start`` is the adapter that another step of the plan made."""
+    """The rows, recipe and seed of a step; ``start`` is the adapter that another step of the plan made.
+
+    What is kept on the way is the step's to say: conditions that tune alike share it.
+    """
     training = resolved.tuned[tune.condition]
     existing = training.start if isinstance(training.start, TunedModel) else None
     return TuningTask(
         name=f"{tune.condition} seed {tune.seed}",
         rows=rows_under(training.mix, training.template),
-        recipe=training.recipe,
+        recipe=replace(training.recipe, keep=tune.kept[:-1], keep_every=None),
         seed=tune.seed,
         out=place_of(tune, scratch),
         start=start or existing,
