@@ -61,7 +61,7 @@ def test_a_dry_run_counts_tokens_with_and_without_the_shared_system_prompt(
 def test_a_run_prints_the_matrix_and_the_paths_of_its_files(study: Path, tmp_path: Path) -> None:
     done = invoke(study, "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
-    assert "untuned" in done.stdout
+    assert "Exact match" in done.stdout
     paths = [Path(line) for line in done.stdout.splitlines()[-3:]]
     assert [path.name for path in paths] == ["report.html", "report.md", "results.json"]
     assert all(path.is_file() for path in paths)
