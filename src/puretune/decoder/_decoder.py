@@ -37,7 +37,7 @@ class Layer:
     gate_up: Linears
     down: Linears
     window: int | None
-    """A token sees so many tokens, itself included; None: all before it."""
+    """How many tokens a token attends to, itself included; None: all before it."""
 
 
 @dataclass(frozen=True)
