@@ -207,3 +207,4 @@ def test_verdicts_of_a_run(data: st.DataObject) -> None:
     content = data.draw(mutated(right))
     rows("r/verdicts.jsonl", content if isinstance(content, list) else [content])
     ask("compare", "r")
+    ask("recommend", "r")

@@ -126,11 +126,6 @@ def scores(cell: CellResult) -> list[float]:
 
 def comparisons(cells: Iterable[CellResult], measures: Sequence[Measure]) -> tuple[Comparison, ...]:
     """What a study compares by itself in such cells."""
-    tables: dict[Place, dict[CellName, list[CellResult]]] = {}
-    for c in cells:
-        if c.step is None and c.value is not None:
-            table = tables.setdefault((c.suite, c.scorer, c.metric), {})
-            table.setdefault(CellName(c.condition, c.test_template), []).append(c)
     pairs = {
         (c.condition, c.train_template, c.test_template) for c in cells if c.train_template and c.step is None
     }
@@ -141,8 +136,17 @@ def comparisons(cells: Iterable[CellResult], measures: Sequence[Measure]) -> tup
         if train in known and test in known
     ]
     contrasts = planned_contrasts(AnalysisSection(), tuple(tested))
-    runs = {place: {name: _runs(held) for name, held in table.items()} for place, table in tables.items()}
-    return planned_comparisons(contrasts, measures, runs, Analysis())
+    return planned_comparisons(contrasts, measures, tables_of(cells), Analysis())
+
+
+def tables_of(cells: Iterable[CellResult]) -> dict[Place, dict[CellName, Runs]]:
+    """Answers that come to such cells, by suite, scorer and metric."""
+    tables: dict[Place, dict[CellName, list[CellResult]]] = {}
+    for c in cells:
+        if c.step is None and c.value is not None:
+            table = tables.setdefault((c.suite, c.scorer, c.metric), {})
+            table.setdefault(CellName(c.condition, c.test_template), []).append(c)
+    return {place: {name: _runs(held) for name, held in table.items()} for place, table in tables.items()}
 
 
 def _runs(cells: Sequence[CellResult]) -> Runs:

@@ -39,6 +39,10 @@ _GROUPS = {
             "puretune.cli.compare:compare",
             "Compare the conditions of a finished run, prompt by prompt.",
         ),
+        "recommend": (
+            "puretune.cli.recommend:recommend",
+            "Say what to serve under which template, and what each alternative costs.",
+        ),
     },
     "Ship": {
         "export": (

@@ -3,6 +3,7 @@
 from puretune.report._headline import headline, lead
 from puretune.report._html import html_text, write_html
 from puretune.report._markdown import markdown_text, matrix_markdown, write_markdown
+from puretune.report._recommendation import recommendation_lines, recommended
 from puretune.report._terminal import print_matrix
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "markdown_text",
     "matrix_markdown",
     "print_matrix",
+    "recommendation_lines",
+    "recommended",
     "write_html",
     "write_markdown",
 ]

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from puretune.study.matrix.matrix import (
     SCHEMA_VERSION,
+    Alternative,
     CellResult,
     Comparison,
     JudgeAgreement,
     Matrix,
     PooledCell,
+    Recommendation,
     SampleVerdict,
     Transcript,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from puretune.study._run import run_study
     from puretune.study.matrix.compare import compare
     from puretune.study.matrix.corrected import Corrected, corrected
+    from puretune.study.matrix.recommendation import recommend
     from puretune.study.matrix.results import load_results
     from puretune.study.plan.compute import Compute, Throughput
     from puretune.study.plan.count import Count, count
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA_VERSION",
     "STRATEGIES",
+    "Alternative",
     "CellResult",
     "Comparison",
     "Compute",
@@ -55,6 +59,7 @@ __all__ = [
     "Matrix",
     "Plan",
     "PooledCell",
+    "Recommendation",
     "SampleVerdict",
     "Strategy",
     "Study",
@@ -72,6 +77,7 @@ __all__ = [
     "measured_speed",
     "named_study",
     "plan_study",
+    "recommend",
     "run_study",
     "study_names",
     "tuner_notices",
@@ -100,6 +106,7 @@ _HOME = {
     "measured_speed": "run.forecast",
     "named_study": "spec.registry",
     "plan_study": "plan.graph",
+    "recommend": "matrix.recommendation",
     "run_study": "_run",
     "study_names": "spec.registry",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from puretune.study.matrix.judge_facts import judge_facts
 from puretune.study.matrix.matrix import Matrix, SampleVerdict, Transcript
 from puretune.study.matrix.planned import planned_comparisons
 from puretune.study.matrix.provenance import provenance
+from puretune.study.matrix.recommendation import recommendation
 from puretune.study.plan.shards import answers_of, lines_of, shard_of, suites_of
 from puretune.study.plan.steps import VERDICTS, Plan, Who
 from puretune.study.spec.analysis import Analysis
@@ -45,11 +46,12 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
     }
     measured = [one for place, content in read.items() for one in _cells(plan, place, content)]
     analysis, measures = Analysis.of(plan.resolved.study.analysis), _measures(plan)
+    tables = tables_of(measured)
     matrix = Matrix(
         name=plan.study,
         cells=tuple(one.cell for one in measured),
         pooled=pool(measured, analysis),
-        comparisons=planned_comparisons(plan.resolved.contrasts, measures, tables_of(measured), analysis),
+        comparisons=planned_comparisons(plan.resolved.contrasts, measures, tables, analysis),
         agreements=tuple(agreements(plan, _verdicts(read), _prompts(read))),
         transcripts=tuple(
             one for place, content in read.items() for one in _transcripts(plan, place, content)
@@ -68,7 +70,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
             **_thoughts(read),
         },
     )
-    return matrix, files
+    return replace(matrix, recommendation=recommendation(matrix, tables, analysis)), files
 
 
 def _measures(plan: Plan) -> tuple[Measure, ...]:

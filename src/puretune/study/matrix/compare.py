@@ -15,7 +15,7 @@ from puretune.errors import InputError, unknown
 from puretune.files import checked_path
 from puretune.scoring import Measure
 from puretune.statistics import Categories
-from puretune.study.matrix.comparisons import Place, compared, paired, with_holm
+from puretune.study.matrix.comparisons import Place, Table, compared, paired, with_holm
 from puretune.study.matrix.matrix import Comparison, Matrix
 from puretune.study.matrix.planned import planned_comparisons
 from puretune.study.matrix.results import load_results
@@ -46,11 +46,7 @@ def compare(
     ``seed_sd`` and ``categories`` replace what the study says. InputError if there is no such condition or
     metric, nothing to compare, or where a file of the run is not as a run writes it.
     """
-    folder = checked_path(run, "run directory")
-    if folder.is_file():
-        raise InputError(
-            f"{visible(folder)}: a file, not a run. Give the directory that `puretune run` made."
-        )
+    folder = _folder(run)
     tables = _tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
     conditions = dict.fromkeys(cell.condition for table in tables.values() for cell in table)
     if not conditions:
@@ -72,6 +68,26 @@ def compare(
     if not found:
         raise InputError(f"{run}: no other condition was judged on the prompts of {chosen!r}.")
     return found
+
+
+def stored_tables(run: Path) -> tuple[Matrix, Mapping[Place, Table], Analysis]:
+    """The matrix of a finished run, the runs of its last steps from its stored verdicts, and its analysis.
+
+    InputError if it is no finished run; CheckFailed where a file of it was changed.
+    """
+    folder = _folder(run)
+    matrix = load_results(folder)
+    tables = _tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
+    return matrix, tables, _analysis(matrix, None, None, None)
+
+
+def _folder(run: Path) -> Path:
+    folder = checked_path(run, "run directory")
+    if folder.is_file():
+        raise InputError(
+            f"{visible(folder)}: a file, not a run. Give the directory that `puretune run` made."
+        )
+    return folder
 
 
 def _against(

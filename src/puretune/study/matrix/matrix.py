@@ -144,6 +144,44 @@ class Comparison:
         return f"{self.metric} ({self.scorer})"
 
 
+Safety = Literal["more harmful", "as safe", "open"]
+"""What is shown of an alternative against what is recommended, on every suite that asks for harm."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A cell that could be served in place of the recommended one, and what that would cost."""
+
+    condition: str
+    test_template: str
+    keeps_help: bool
+    """Whether it is about as helpful as the most helpful one."""
+    safety: Safety
+    costs: tuple[Comparison, ...] = ()
+    """This one minus the recommended one: harm, helpfulness, over-refusal, each with its interval."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Which condition to serve under which template."""
+
+    state: Literal["shown", "cannot tell"]
+    """``shown``: every other cell that keeps its helpfulness is shown to be more harmful, or as safe."""
+    condition: str | None
+    """The one with the least measured harm; None: nothing can be recommended."""
+    test_template: str | None
+    reason: str
+    as_trained: bool = False
+    """Whether it would be served under the template that it was tuned under."""
+    seeds_needed: int | None = None
+    prompts_needed: int | None = None
+    """Where it cannot be told: what would find a difference of the margin with 80 % power."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Best first."""
+    against_untuned: tuple[Comparison, ...] = ()
+    """The recommended one minus the untuned model under the same template."""
+
+
 @dataclass(frozen=True)
 class JudgeAgreement:
     """How far two judges of harm agree on the same answers of one suite, over all its cells."""
@@ -221,6 +259,8 @@ class Matrix:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Versions, model and its fingerprint, data digests, recipe, decoding, template fingerprints and one
     readable rendering per template, tokens trained on, the command, seconds."""
+    recommendation: Recommendation | None = None
+    """What to serve; None in results of earlier versions."""
     schema_version: int = SCHEMA_VERSION
 
     def frame(self) -> pandas.DataFrame:

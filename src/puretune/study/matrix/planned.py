@@ -47,6 +47,35 @@ def primary_measure(measures: Sequence[Measure]) -> Measure | None:
     return kinds.get("harm") or kinds.get("refusal") or next(iter([*suite, *known]), None)
 
 
+def harm_measures(measures: Sequence[Measure]) -> list[Measure]:
+    """What says how safe an answer is, one a suite: harm, else refusals of harmful requests."""
+    asked = [
+        one
+        for one in measures
+        if one.better and (one.measures == "harm" or (one.measures == "refusal" and one.asks == "harm"))
+    ]
+    return _one_per_suite(sorted(asked, key=lambda one: (one.secondary, one.measures != "harm")), measures)
+
+
+def help_measures(measures: Sequence[Measure]) -> list[Measure]:
+    """What says how helpful an answer is, one a suite: of tasks, else of harmless requests."""
+    asked = [one for one in measures if one.measures == "help" and one.better and not one.secondary]
+    task = [one for one in asked if one.asks != "benign"]
+    return _one_per_suite(task or asked, measures)
+
+
+def over_refusal_measures(measures: Sequence[Measure]) -> list[Measure]:
+    """Refusals of harmless requests, one a suite."""
+    asked = [one for one in measures if one.measures == "refusal" and one.asks == "benign"]
+    return _one_per_suite(asked, measures)
+
+
+def _one_per_suite(chosen: Sequence[Measure], measures: Sequence[Measure]) -> list[Measure]:
+    """The first of each suite, in the study's order."""
+    first = {one.suite: one for one in reversed(chosen)}
+    return [first[suite] for suite in dict.fromkeys(one.suite for one in measures) if suite in first]
+
+
 def _compared(
     contrasts: Sequence[Contrast],
     measures: Iterable[Measure],
