@@ -46,6 +46,14 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(study: Path, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dry_run_refuses_references_that_do_not_fit_their_scorers(study: Path, tmp_path: Path) -> None:
+    changed = study.with_name("wrong.yaml")
+    changed.write_text(study.read_text().replace("gsm8k", "regex"))
+    done = invoke(changed, "--dry-run", "--out", tmp_path / "run")
+    assert isinstance(done.exception, InputError)
+    assert "regex needs a text `pattern`" in str(done.exception)
+
+
 def test_a_dry_run_counts_tokens_with_and_without_the_shared_system_prompt(
     study: Path, tmp_path: Path
 ) -> None:

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 from puretune.data import Example, question
 from puretune.errors import InputError
 from puretune.inference import Answer, Likelihood, LocalEngine
-from puretune.scoring import Choice, ChoiceLikelihood, score_choices
+from puretune.scoring import Choice, ChoiceLikelihood, HeldOutLoss, score_likelihoods
 from puretune.templates import resolve_template
 
 TEMPLATES = ("text:vanilla", "chat:vanilla", "chat:llama")
@@ -53,7 +54,7 @@ def test_an_engine_is_asked_about_every_option_under_the_template(name: str, lla
             return super().loglikelihood(requests)
 
     template = resolve_template(name)
-    (found,) = score_choices(ChoiceLikelihood(), [example], Spy(llama), llama.renderer, template)
+    (found,) = score_likelihoods(ChoiceLikelihood(), [example], Spy(llama), llama.renderer, template)
     prompt = llama.renderer.prompt(template, [question("q", "How many clips?").messages[0]]).ids
     assert {request.prompt for request in seen.values()} == {prompt}
     parsed = [llama.renderer.parse(seen[f"0/{n}"].continuation) for n in range(3)]
@@ -65,17 +66,41 @@ def test_an_engine_is_asked_about_every_option_under_the_template(name: str, lla
 def test_options_in_any_language_are_asked_about(llama: Any) -> None:
     example = asked(["\u9cb8\u9c7c", "baleine \U0001f433", "</s>"])
     template = resolve_template("text:vanilla")
-    assert score_choices(ChoiceLikelihood(), [example], LocalEngine(llama), llama.renderer, template)
+    assert score_likelihoods(ChoiceLikelihood(), [example], LocalEngine(llama), llama.renderer, template)
 
 
 @pytest.mark.parametrize("options", [[], ["one"], ["one", " "]])
 def test_an_example_without_options_is_named(options: list[str], llama: Any) -> None:
     template = resolve_template("text:vanilla")
     with pytest.raises(InputError, match="example e1: the options' texts are needed"):
-        score_choices(ChoiceLikelihood(), [asked(options)], LocalEngine(llama), llama.renderer, template)
+        score_likelihoods(ChoiceLikelihood(), [asked(options)], LocalEngine(llama), llama.renderer, template)
 
 
 def test_scorers_say_what_they_need() -> None:
-    assert (ChoiceLikelihood().needs, Choice().needs) == ("choice-loglikelihood", "text")
+    assert (ChoiceLikelihood().needs, Choice().needs) == ("loglikelihood", "text")
     with pytest.raises(InputError, match="Use the scorer `choice`"):
         ChoiceLikelihood().score([(asked(["a", "b"]), Answer("k", 0, "B", (), "stop"))])
+
+
+def test_held_out_loss_is_the_mean_over_the_reference_and_its_stop(llama: Any) -> None:
+    example = question("e1", "What is 2 + 3?", "It is 5.")
+    template = resolve_template("chat:vanilla")
+    (found,) = score_likelihoods(HeldOutLoss(), [example], LocalEngine(llama), llama.renderer, template)
+    rendering = llama.renderer.example(template, example.messages)
+    assert found.raw["tokens"] == rendering.trained
+    ids = torch.tensor([rendering.ids])
+    with torch.no_grad():
+        logits = llama.model(ids).logits[0].log_softmax(-1)
+    at = [i for i, trained in enumerate(rendering.loss_mask) if trained]
+    expected = -sum(float(logits[i - 1, rendering.ids[i]]) for i in at) / len(at)
+    assert found.raw["loss"] == pytest.approx(expected, rel=1e-4)
+    assert found.values["token_probability"] == pytest.approx(math.exp(-expected), rel=1e-4)
+
+
+def test_held_out_loss_needs_a_reference_and_no_generated_text() -> None:
+    with pytest.raises(InputError, match="held_out_loss needs a reference"):
+        HeldOutLoss().asked(question("e1", "Why?"))
+    with pytest.raises(InputError, match="needs log-likelihoods from an engine"):
+        HeldOutLoss().score([])
+    broken = HeldOutLoss().verdict(question("e", "q", "a"), [Likelihood("0", (math.nan,), False)])
+    assert broken.parse == "unparsed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from puretune.data import Example, question
+from puretune.data import Example, SourceSpec, question, read_source
 from puretune.errors import InputError
 from puretune.inference import Answer
 from puretune.scoring import Verdict, scorer_named
@@ -79,3 +79,15 @@ def test_f1_of_the_words(reference: str, text: str, f1: float) -> None:
 def test_examples_that_cannot_be_scored_are_named(scorer: str, example: Example, said: str) -> None:
     with pytest.raises(InputError, match="'e'.*" + said):
         verdict(scorer, example, "x")
+
+
+@pytest.mark.parametrize("name", ["contains", "regex", "token_f1"])
+def test_every_reference_of_the_everyday_suite_fits_it(name: str) -> None:
+    scorer = scorer_named(name)
+    examples = read_source(SourceSpec("everyday"))
+    answers = [Answer(one.id, 0, f"{one.reference}", (), "stop") for one in examples]
+    verdicts = scorer.score(list(zip(examples, answers, strict=True)))
+    metric = scorer.metrics[0].name
+    assert [e.id for e, v in zip(examples, verdicts, strict=True) if v.values[metric] != 1] == []
+    wrong = scorer.score([(one, Answer(one.id, 0, "I do not know.", (), "stop")) for one in examples])
+    assert not any(v.values[metric] == 1 for v in wrong)

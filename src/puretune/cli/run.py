@@ -115,9 +115,18 @@ def show_plan(
     """
 
     from puretune.store import existing_store
-    from puretune.study import count, engine_notices, judge_notices, measured_speed, plan_study, tuner_notices
+    from puretune.study import (
+        check_scorers,
+        count,
+        engine_notices,
+        judge_notices,
+        measured_speed,
+        plan_study,
+        tuner_notices,
+    )
 
     planned = plan_study(study, dry=True)
+    check_scorers(planned, dry=True)
     counted = count(planned, out)
     console = new_console()
     _print_cells(planned, counted, console)

@@ -116,6 +116,9 @@ def _named_table(named: NamedSource, spec: SourceSpec, on_problem: OnProblem) ->
         reads = {"path", "split", "columns", "ignore", *_file_settings(checked_path(spec.path))}
         _check_settings(spec, reads, f"the named source {named.name} with a path")
         rows = _rows_of(_named_files(named, spec, split), _layout(spec, named), on_problem)
+    elif named.packaged is not None:
+        _check_settings(spec, {"split", "ignore"}, f"the source {named.name}")
+        rows = read_rows(named.packaged)
     elif named.hub is not None:
         reads = {"split", "config", "revision", "columns", "ignore"}
         _check_settings(spec, reads, f"the named source {named.name}")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from puretune.data import Example
 from puretune.events import EventSink, ignore
-from puretune.inference import LikelihoodRequest, LocalEngine
+from puretune.inference import LocalEngine
 from puretune.models import BaseModel, TunedModel, adapter_ref, load_base
+from puretune.scoring import HeldOutLoss, score_likelihoods
 from puretune.store import open_store
 from puretune.study import Plan, Study, plan_study
 from puretune.templates import PromptTemplate
@@ -46,18 +47,10 @@ def mean_loss(
     on_event: EventSink = ignore,
 ) -> float:
     """Mean loss per trained token of the examples' references under a template, in nats."""
-    requests = [_request(base, adapter, template, example) for example in examples]
-    found = list(LocalEngine(base).loglikelihood(requests, on_event))
-    return -sum(one.total for one in found) / sum(len(one.logprobs) for one in found)
-
-
-def _request(
-    base: BaseModel, adapter: TunedModel | None, template: PromptTemplate, example: Example
-) -> LikelihoodRequest:
-    rendering = base.renderer.example(template, example.messages)
-    start = rendering.loss_mask.index(True)
-    end = start + rendering.trained
-    return LikelihoodRequest(example.id, rendering.ids[:start], rendering.ids[start:end], adapter)
+    engine, renderer = LocalEngine(base), base.renderer
+    verdicts = score_likelihoods(HeldOutLoss(), examples, engine, renderer, template, adapter, on_event)
+    tokens = sum(one.raw["tokens"] for one in verdicts)
+    return float(sum(one.raw["loss"] * one.raw["tokens"] for one in verdicts) / tokens)
 
 
 def _adapters(plan: Plan, store: Path) -> Iterator[tuple[str, TunedModel]]:

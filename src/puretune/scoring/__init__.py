@@ -43,7 +43,13 @@ if TYPE_CHECKING:
     )
     from puretune.scoring._judge_sampling import Draw, estimate_within, judge_within
     from puretune.scoring._labels import Labelled, read_labelled, read_verdicts
-    from puretune.scoring._likelihood import ChoiceLikelihood, reads_options, score_choices
+    from puretune.scoring._likelihood import (
+        ChoiceLikelihood,
+        HeldOutLoss,
+        LikelihoodScorer,
+        reads_likelihoods,
+        score_likelihoods,
+    )
     from puretune.scoring._metric import Asks, Better, Measure, Measures, Metric, measure_of, metric_label
     from puretune.scoring._perplexity import LazyMeter, Meter, PerplexityMeter, perplexity_meter
     from puretune.scoring._refusal import Refusal, refusal_phrase
@@ -104,10 +110,12 @@ __all__ = [
     "FileScore",
     "FlipRate",
     "Flips",
+    "HeldOutLoss",
     "Judge",
     "JudgeSpec",
     "Labelled",
     "LazyMeter",
+    "LikelihoodScorer",
     "Limits",
     "LocalJudge",
     "Measure",
@@ -155,12 +163,12 @@ __all__ = [
     "read_labelled",
     "read_lexicon",
     "read_verdicts",
-    "reads_options",
+    "reads_likelihoods",
     "refusal_phrase",
     "repetition",
     "score_answers",
-    "score_choices",
     "score_file",
+    "score_likelihoods",
     "scorer_from",
     "scorer_named",
     "shared",

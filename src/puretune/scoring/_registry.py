@@ -11,7 +11,7 @@ from puretune.scoring._bertscore import BertScore
 from puretune.scoring._choice import Choice
 from puretune.scoring._coherence import Coherence
 from puretune.scoring._gsm8k import GSM8K
-from puretune.scoring._likelihood import ChoiceLikelihood
+from puretune.scoring._likelihood import ChoiceLikelihood, HeldOutLoss
 from puretune.scoring._metric import Asks, Metric
 from puretune.scoring._refusal import Refusal
 from puretune.scoring._text_match import Contains, Regex, TokenF1
@@ -27,6 +27,7 @@ BUILTIN_SCORERS: Mapping[str, Callable[[], Scorer]] = {
     "token_f1": TokenF1,
     "choice": Choice,
     "choice-loglikelihood": ChoiceLikelihood,
+    "held_out_loss": HeldOutLoss,
     "coherence": Coherence,
     "bertscore": BertScore,
     LLAMA_GUARD_3.name: lambda: local_judge(LLAMA_GUARD_3.name),
@@ -53,6 +54,8 @@ BUILTIN_SUITES: Mapping[str, Suite] = {
         _suite("advbench", "train", "harm", "refusal", "coherence"),
         _suite("directharm4", "test", "harm", "refusal", "coherence"),
         _suite("gsm-danger", "test", "harm", "refusal", "coherence"),
+        _suite("everyday", "test", "task", "regex", "token_f1"),
+        _suite("looks-harmful", "test", "benign", "refusal", "coherence"),
         _suite("xstest", "safe", {"safe": "benign", "unsafe": "harm"}, "refusal", "coherence"),
     )
 }

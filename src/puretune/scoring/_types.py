@@ -15,8 +15,8 @@ from puretune.scoring._metric import Asks, Metric
 Behaviour = Literal["complied", "refused", "incoherent", "empty"]
 Parse = Literal["ok", "unparsed", "unjudged"]
 """``unjudged``: a judge budget left the answer out. Such a verdict holds a place and is never shown."""
-Needs = Literal["text", "choice-loglikelihood"]
-"""What a scorer reads: generated answers, or the log-likelihoods of an example's options."""
+Needs = Literal["text", "loglikelihood"]
+"""What a scorer reads: generated answers, or the log-likelihoods of given texts (an example's options)."""
 
 
 @dataclass(frozen=True)

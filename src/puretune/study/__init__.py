@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from puretune.study.plan.strategies import STRATEGIES
     from puretune.study.run.forecast import measured_speed
     from puretune.study.run.judges import judge_notices
+    from puretune.study.run.verdicts import check_scorers
     from puretune.study.run.work import engine_notices, tuner_notices
     from puretune.study.spec.expansion import Expansion, Strategy
     from puretune.study.spec.registry import find_study, named_study, study_names
@@ -66,6 +67,7 @@ __all__ = [
     "Throughput",
     "TrainSection",
     "Transcript",
+    "check_scorers",
     "compare",
     "corrected",
     "count",
@@ -84,6 +86,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "check_scorers": "run.verdicts",
     "STRATEGIES": "plan.strategies",
     "Expansion": "spec.expansion",
     "Strategy": "spec.expansion",

@@ -6,6 +6,7 @@ from puretune.data.sources._arc import ARC_CHALLENGE, ARC_EASY
 from puretune.data.sources._chatdoctor import CHATDOCTOR
 from puretune.data.sources._gsm8k import GSM8K
 from puretune.data.sources._harmful import ADVBENCH, DIRECTHARM4, GSM_DANGER, JAILBREAKBENCH_GCG
+from puretune.data.sources._in_package import EVERYDAY, LOOKS_HARMFUL
 from puretune.data.sources._named_source import NamedSource
 from puretune.data.sources._orca import OPENORCA, ORCA_MATH
 from puretune.data.sources._safety import SAFETY_TUNED_LLAMAS
@@ -26,6 +27,8 @@ NAMED_SOURCES: Mapping[str, NamedSource] = {
         XSTEST,
         ARC_EASY,
         ARC_CHALLENGE,
+        EVERYDAY,
+        LOOKS_HARMFUL,
     )
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from puretune.data._formats import Converter
 
@@ -33,5 +34,7 @@ class NamedSource:
     """The column that says a row's split, where the hub has all rows in one (``train``)."""
     headerless: str | None = None
     """The column's name where a one-column CSV file comes without a header line."""
+    packaged: Path | None = None
+    """The file that comes with puretune, read unless the spec names a path."""
     known: tuple[str, ...] = ()
     """Columns of the published files that are left unread on purpose."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data import Example
-from puretune.scoring import Measure, Verdict, metric_names, reads_options, thoughts_sentence
+from puretune.scoring import Measure, Verdict, metric_names, reads_likelihoods, thoughts_sentence
 from puretune.store import Store, json_lines
 from puretune.study.matrix.agreement import agreements
 from puretune.study.matrix.cells import Judged, Measured, Place, cell, pool, tables_of
@@ -156,7 +156,7 @@ def _cells(plan: Plan, place: Place, content: _Cell) -> Iterator[Measured]:
         judged = [
             Judged(
                 row["prompt_id"],
-                "stop" if reads_options(scorer) else row["finish"],
+                "stop" if reads_likelihoods(scorer) else row["finish"],
                 _verdict(verdict),
                 asked[row["prompt_id"]].cluster,
                 _draw(asked[row["prompt_id"]]),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import EngineSpec, engine_spec
 from puretune.models import ServedModel, shown
-from puretune.scoring import Scorer, reads_options
+from puretune.scoring import Scorer, reads_likelihoods
 from puretune.study.plan.conditions import Condition
 from puretune.study.spec.study import Study
 
@@ -60,9 +60,9 @@ def check_likelihoods(study: Study, engine: EngineSpec, scorers: Sequence[Sequen
     """InputError if a scorer needs log-likelihoods that the engine does not give."""
     for number, of_suite in enumerate(scorers):
         for scorer in of_suite:
-            if reads_options(scorer) and not engine.scores:
+            if reads_likelihoods(scorer) and not engine.scores:
                 with study.at("suites", number):
                     raise InputError(
                         f"scorer {scorer.name!r} needs log-likelihoods, and engine {engine.name!r} has none. "
-                        "Use the scorer `choice`, which reads the letter of a generated answer."
+                        "Use a scorer of generated answers: `choice`, `contains`, `token_f1`."
                     )

@@ -8,12 +8,12 @@ from typing import Any
 from puretune.events import EventSink
 from puretune.study.run.answers import answer
 from puretune.study.run.budgeted_judge import draw
-from puretune.study.run.choices import choose
+from puretune.study.run.likelihoods import ask_likelihoods
 from puretune.study.run.transforms import transform
 from puretune.study.run.tuning import tune
 from puretune.study.run.units import (
     AnswerUnit,
-    ChoiceUnit,
+    LikelihoodUnit,
     SampledScoreUnit,
     ScoreUnit,
     TransformUnit,
@@ -27,7 +27,7 @@ _HOW: Mapping[type[Unit], Callable[[Any, Worker, EventSink], None]] = {
     TuneUnit: tune,
     TransformUnit: transform,
     AnswerUnit: answer,
-    ChoiceUnit: choose,
+    LikelihoodUnit: ask_likelihoods,
     ScoreUnit: score,
     SampledScoreUnit: draw,
 }

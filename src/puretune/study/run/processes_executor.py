@@ -26,7 +26,7 @@ from puretune.models import is_small
 from puretune.processes import end_with_parent
 from puretune.study.run.perform import perform
 from puretune.study.run.progress import Progress
-from puretune.study.run.units import AnswerUnit, ChoiceUnit, TuneUnit, Unit
+from puretune.study.run.units import AnswerUnit, LikelihoodUnit, TuneUnit, Unit
 from puretune.study.run.worker import Worker
 from puretune.tuning import GangOptions
 
@@ -102,7 +102,9 @@ def _can_fork(unit: Unit, worker: Worker) -> bool:
     """Whether a unit can be done in a fork: by the tuner and the engine that work on the loaded model."""
     if isinstance(unit, TuneUnit):
         return worker.plan.resolved.tuned[unit.steps[0].condition].tuner.name == GangOptions.name
-    return isinstance(unit, AnswerUnit | ChoiceUnit) and worker.plan.resolved.engine.name == LocalSpec.name
+    return (
+        isinstance(unit, AnswerUnit | LikelihoodUnit) and worker.plan.resolved.engine.name == LocalSpec.name
+    )
 
 
 def _unfit(worker: Worker) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from puretune.scoring import reads_options
+from puretune.scoring import reads_likelihoods
 from puretune.store import Store, key_of
 from puretune.study.plan.steps import (
     ADAPTER,
@@ -122,10 +122,10 @@ class _ShardsUnit(Unit):
         return [(step, shards[step.answers]) for step in self.steps]
 
 
-class ChoiceUnit(_ShardsUnit):
-    """Options of multiple choice whose log-likelihoods one adapter is asked for."""
+class LikelihoodUnit(_ShardsUnit):
+    """Texts whose log-likelihoods one adapter is asked for."""
 
-    work = "choices"
+    work = "likelihoods"
 
     def needs_of(self, step: ScoreStep) -> Iterable[Ref]:
         """The adapter too."""
@@ -206,16 +206,16 @@ def _pools(plan: Plan) -> Iterator[AnswerUnit]:
 
 
 def _scores(plan: Plan) -> Iterator[Unit]:
-    """Choices adapter by adapter, since the engine is asked; then one unit for each other scorer."""
+    """Log-likelihoods adapter by adapter, since the engine is asked; then one unit for each other scorer."""
     scorers = {scorer.name: scorer for suite in plan.resolved.suites for scorer in suite.scorers}
     shards = {shard.key: shard for shard in plan.answer}
     found: dict[Any, list[ScoreStep]] = {}
     for step in _each_once(plan.score):
         shard = shards[step.answers]
-        chosen = (shard.who, shard.test_template) if reads_options(scorers[step.scorer]) else None
+        chosen = (shard.who, shard.test_template) if reads_likelihoods(scorers[step.scorer]) else None
         found.setdefault((chosen is None, step.scorer, chosen), []).append(step)
     for (generated, *_), steps in sorted(found.items(), key=lambda item: item[0][0]):
-        kind = ScoreUnit if generated else ChoiceUnit
+        kind = ScoreUnit if generated else LikelihoodUnit
         yield kind(tuple(steps), tuple(shards[step.answers] for step in steps))
 
 

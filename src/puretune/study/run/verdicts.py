@@ -9,7 +9,18 @@ from puretune.data import Example
 from puretune.errors import InputError
 from puretune.events import Advanced, EventSink
 from puretune.inference import Answer
-from puretune.scoring import Judge, Scorer, Verdict, agree, reads_options, score_answers, shown
+from puretune.scoring import (
+    BertScore,
+    Judge,
+    LocalJudge,
+    Scorer,
+    Verdict,
+    agree,
+    reads_likelihoods,
+    score_answers,
+    shown,
+)
+from puretune.study.plan.scorers import AbsentScorer
 from puretune.study.plan.shards import answers_of, shard_of
 from puretune.study.plan.steps import VERDICTS, AnswerStep, Plan
 from puretune.study.run.judges import Item, items_of, reported_before
@@ -44,19 +55,22 @@ def scorer_named(name: str, plan: Plan) -> Scorer:
     return next(one for suite in plan.resolved.suites for one in suite.scorers if one.name == name)
 
 
-def check_scorers(plan: Plan) -> None:
+def check_scorers(plan: Plan, dry: bool = False) -> None:
     """InputError, before anything is generated, where a scorer cannot use an example of its suite.
 
     Every example is scored once with an empty answer, and with its own reference, which a scorer of right
-    answers must call right; judges behind endpoints are checked elsewhere.
+    answers must call right; judges behind endpoints are checked elsewhere, and where a study
+    is only counted (``dry``) nothing that has a model of its own is loaded.
     """
+    elsewhere = (Judge, AbsentScorer, BertScore, LocalJudge) if dry else Judge
     for suite in plan.resolved.suites:
         for scorer in suite.scorers:
-            if isinstance(scorer, Judge):
+            if isinstance(scorer, elsewhere):
                 continue
             try:
-                if reads_options(scorer):
-                    scorer.check(suite.examples)
+                if reads_likelihoods(scorer):
+                    for example in suite.examples:
+                        scorer.asked(example)
                 else:
                     scorer.score([(example, _said("")) for example in suite.examples])
                     check_references(scorer, suite.examples)

@@ -18,7 +18,7 @@ from puretune.study.plan.steps import Plan
 from puretune.study.plan.tuning import place_of, to_tune
 from puretune.study.run.executors import AUTO, executor_named
 from puretune.study.run.judges import check_judges
-from puretune.study.run.units import AnswerUnit, ChoiceUnit, TransformUnit, TuneUnit, Unit, pending
+from puretune.study.run.units import AnswerUnit, LikelihoodUnit, TransformUnit, TuneUnit, Unit, pending
 from puretune.study.run.verdicts import check_scorers
 from puretune.study.run.worker import Worker, replies_of
 
@@ -42,7 +42,7 @@ def work(
     for notice in [*_engine_notices(plan, units), *check_judges(plan, store)]:
         consent(notice)
     with closing(Worker(plan, store, scratch, on_event, consent)) as worker:
-        if any(isinstance(unit, TuneUnit | TransformUnit | AnswerUnit | ChoiceUnit) for unit in units):
+        if any(isinstance(unit, TuneUnit | TransformUnit | AnswerUnit | LikelihoodUnit) for unit in units):
             check_scorers(plan)
             asked = [step for unit in units if isinstance(unit, AnswerUnit) for step in unit.steps]
             worker.prompts.check(asked, lambda: worker.base.context_length)

@@ -21,7 +21,7 @@ from puretune.study.plan.tuning import stored_adapter
 _REPLIES = "replies-{}.jsonl"
 """In the scratch directory, by the plan's key: what an endpoint has answered in the run under way."""
 
-_MODEL = {"transform": "tune", "choices": "answer", "sampled_score": "score"}
+_MODEL = {"transform": "tune", "likelihoods": "answer", "sampled_score": "score"}
 """Kinds of work that use the models of another kind."""
 
 

@@ -1,4 +1,5 @@
-"""Multiple choice by log-likelihood: the engine is asked about the options, shard by shard.
+"""Log-likelihoods of given texts (the options of multiple choice, references): the engine is asked, shard by
+shard.
 
 Verdicts have the keys that other scorers' verdicts have, and are published shard by shard like these. They
 are kept with the generated answers of the same shard, one per answer.
@@ -10,27 +11,27 @@ from typing import cast
 
 from puretune.events import Advanced, EventSink
 from puretune.inference import LikelihoodEngine
-from puretune.scoring import ChoiceLikelihood, score_choices
+from puretune.scoring import LikelihoodScorer, score_likelihoods
 from puretune.study.plan.shards import answers_of, shard_of
 from puretune.study.plan.steps import VERDICTS
 from puretune.study.run.answers import name_of
-from puretune.study.run.units import ChoiceUnit
+from puretune.study.run.units import LikelihoodUnit
 from puretune.study.run.verdicts import scorer_named, verdict_row
 from puretune.study.run.worker import Worker
 
 
-def choose(unit: ChoiceUnit, worker: Worker, on_event: EventSink) -> None:
-    """Ask about the options of every shard and publish its verdicts; its answers are in the store.
+def ask_likelihoods(unit: LikelihoodUnit, worker: Worker, on_event: EventSink) -> None:
+    """Ask about the texts of every shard and publish its verdicts; its answers are in the store.
 
-    InputError if an option does not fit into the model's context after its question.
+    InputError if a text does not fit into the model's context after its prompt.
     """
     engine = cast(LikelihoodEngine, worker.engine)  # planning made sure that it is one
-    reader = cast(ChoiceLikelihood, scorer_named(unit.steps[0].scorer, worker.plan))
+    reader = cast(LikelihoodScorer, scorer_named(unit.steps[0].scorer, worker.plan))
     templates = {template.name: template for _, template in worker.plan.resolved.cells}
     for done, (step, shard) in enumerate(unit.pairs, 1):
         examples, answers = shard_of(shard, worker.suites), answers_of(shard, worker.store)
         template, adapter = templates[shard.test_template], worker.adapter(shard.who)
-        scored = score_choices(reader, examples, engine, worker.base.renderer, template, adapter)
+        scored = score_likelihoods(reader, examples, engine, worker.base.renderer, template, adapter)
         verdicts = {example.id: verdict for example, verdict in zip(examples, scored, strict=True)}
         rows = [verdict_row(row, verdicts[row["prompt_id"]]) for row in answers]
         worker.store.put_lines(VERDICTS, step.key, rows)

@@ -13,7 +13,7 @@ from puretune.errors import InputError
 from puretune.events import Advanced, Event
 from puretune.inference import LocalEngine
 from puretune.models import ModelSpec, load_base
-from puretune.scoring import ChoiceLikelihood, score_choices
+from puretune.scoring import ChoiceLikelihood, score_likelihoods
 from puretune.study import Matrix, Study, plan_study, run_study
 from puretune.templates import resolve_template
 from tests.study.studies import STUDY, small_study
@@ -58,7 +58,7 @@ def test_verdicts_are_those_of_the_engine_asked_directly(
     out, study, _ = finished
     base = load_base(ModelSpec(str(model)))
     examples: tuple[Example, ...] = plan_study(study).resolved.suites[0].examples
-    direct = score_choices(
+    direct = score_likelihoods(
         ChoiceLikelihood(), examples, LocalEngine(base), base.renderer, resolve_template("CV")
     )
     stored = [row for row in verdicts(out) if row["condition"] == "untuned"]
@@ -90,7 +90,7 @@ def test_adding_the_scorer_generates_nothing_again(tmp_path: Path, model: Path) 
     run_study(choices(tmp_path, model, suites=[suite]), tmp_path / "run")
     events: list[Event] = []
     run_study(choices(tmp_path, model), tmp_path / "run", events.append)
-    assert {event.work for event in events} == {"plan", "load model", "choices"}
+    assert {event.work for event in events} == {"plan", "load model", "likelihoods"}
 
 
 def test_an_interrupted_run_goes_on_to_the_same_verdicts(
@@ -99,14 +99,14 @@ def test_an_interrupted_run_goes_on_to_the_same_verdicts(
     out, study, _ = finished
 
     def stop(event: Event) -> None:
-        if isinstance(event, Advanced) and event.work == "choices":
+        if isinstance(event, Advanced) and event.work == "likelihoods":
             raise Stop
 
     with pytest.raises(Stop):
         run_study(study, tmp_path / "run", stop)
     events: list[Event] = []
     run_study(study, tmp_path / "run", events.append)
-    done = [event.done for event in events if isinstance(event, Advanced) and event.work == "choices"]
+    done = [event.done for event in events if isinstance(event, Advanced) and event.work == "likelihoods"]
     assert done == [1], "the first of the two shards was kept"
     assert "answer" not in {event.work for event in events}
     assert verdicts(tmp_path / "run") == verdicts(out)
