@@ -87,7 +87,7 @@ def list_() -> None:
     """The sources that have a name: those of the paper and those of installed packages."""
     console = new_console()
     for named in NAMED_SOURCES.values():
-        where = named.hub or ("in the package" if named.packaged else f"{named.home} (give its path)")
+        where = named.hub or (named.home if named.packaged else f"{named.home} (give its path)")
         _print_source(console, named.name, (_row_counts(named), where, named.licence), named.what)
     for name, package in SOURCES.offered().items():
         _print_source(console, name, (f"offered by {package}",))

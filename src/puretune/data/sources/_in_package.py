@@ -12,7 +12,7 @@ from puretune.data._formats import Draft, single_turn, text_of
 from puretune.data._row import Row
 from puretune.data.sources._named_source import NamedSource
 
-_HOME = "comes with puretune"
+_HOME = "in the package"
 
 
 def _everyday(row: Row) -> Draft:
