@@ -97,6 +97,8 @@ def show_study(
         console.print(f"{finding}\n", style="bold")
     print_matrix(matrix, console)
     console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)
+    for effect in (one for one in matrix.controls if one.use == "neutral"):
+        say(effect.sentence())
     for suite, found in matrix.provenance.get("leakage", {}).items():
         say(f"leakage: suite {suite}: {found}")
     for name, record in matrix.provenance.get("templates", {}).items():
@@ -145,6 +147,8 @@ def show_plan(
         say(notice)
     if planned.resolved.allowance is not None:
         say(f"judge budget: {planned.resolved.allowance}, split across {len(planned.sampled_score):,} cells")
+    for control in planned.resolved.controls:
+        say(f"control {control}")
     for suite, found in planned.resolved.leakage.items():
         say(f"leakage: suite {suite}: {found}")
     for lacking in planned.resolved.lacking:

@@ -91,6 +91,7 @@ def _page(matrix: Matrix) -> dict[str, Any]:
     return {
         "matrix": matrix,
         "headline": headline(matrix),
+        "controls": [one.sentence() for one in matrix.controls],
         "size": _size(matrix, found),
         "primary": _side_by_side(primary),
         "secondary": secondary,

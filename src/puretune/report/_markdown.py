@@ -26,7 +26,9 @@ def write_markdown(matrix: Matrix, path: Path) -> None:
 
 def markdown_text(matrix: Matrix) -> str:
     """The report: the finding, the matrix, settings, templates, published numbers, how to reproduce."""
-    blocks = [f"# {_text(matrix.name)}", _text(headline(matrix)), *_matrix(matrix), *_behaviours(matrix)]
+    controls = (_text(one.sentence()) for one in matrix.controls)
+    blocks = [f"# {_text(matrix.name)}", _text(headline(matrix)), *controls, *_matrix(matrix)]
+    blocks += _behaviours(matrix)
     blocks += [
         *_agreements(matrix),
         *_published(),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from puretune.statistics._crossed import Components, SeedSpread, by_draw, seed_spread
     from puretune.statistics._estimate import Estimand, Estimate, share
     from puretune.statistics._intervals import Categories, Interval, clopper_pearson, mean, t_interval, wilson
+    from puretune.statistics._matched import Curve, MatchedDifference, common_helpfulness, matched_difference
     from puretune.statistics._paired import (
         Equivalence,
         McNemar,
@@ -57,12 +58,14 @@ __all__ = [
     "Categories",
     "Components",
     "Conclusion",
+    "Curve",
     "Design",
     "Difference",
     "Equivalence",
     "Estimand",
     "Estimate",
     "Interval",
+    "MatchedDifference",
     "McNemar",
     "Prompts",
     "SamplePlan",
@@ -75,6 +78,7 @@ __all__ = [
     "budgeted_mean",
     "by_draw",
     "clopper_pearson",
+    "common_helpfulness",
     "conclusion",
     "crossed_difference",
     "crossed_mean",
@@ -82,6 +86,7 @@ __all__ = [
     "equivalence_of_means",
     "equivalence_on_prompts",
     "holm",
+    "matched_difference",
     "mcnemar",
     "mean",
     "minimum_detectable",

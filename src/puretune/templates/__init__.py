@@ -12,6 +12,7 @@ from puretune.templates._builtin import (
 )
 from puretune.templates._chat_template import TokenizerMarkup, markup_named
 from puretune.templates._compare import Difference, chat_template_ids, differences, special_spellings
+from puretune.templates._controls import Control, ControlKind, control, without_system
 from puretune.templates._conversation_frame import (
     ConversationFrame,
     Step,
@@ -35,6 +36,8 @@ __all__ = [
     "BUILTIN_TEMPLATES",
     "MARKUPS",
     "RENDERING_VERSION",
+    "Control",
+    "ControlKind",
     "ConversationFrame",
     "DefaultSystem",
     "Difference",
@@ -56,6 +59,7 @@ __all__ = [
     "alias_of",
     "api_turns",
     "chat_template_ids",
+    "control",
     "conversation_frame",
     "cut",
     "differences",
@@ -70,5 +74,6 @@ __all__ = [
     "special_spellings",
     "spelled",
     "template_from",
+    "without_system",
     "without_thoughts",
 ]

@@ -13,6 +13,7 @@ from puretune.scoring import Measure, Verdict, metric_names, reads_likelihoods, 
 from puretune.store import Store, json_lines
 from puretune.study.matrix.agreement import agreements
 from puretune.study.matrix.cells import Judged, Measured, Place, cell, pool, tables_of
+from puretune.study.matrix.control_effects import control_effects
 from puretune.study.matrix.judge_facts import judge_facts
 from puretune.study.matrix.matrix import Matrix, SampleVerdict, Transcript
 from puretune.study.matrix.planned import planned_comparisons
@@ -52,6 +53,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
         cells=tuple(one.cell for one in measured),
         pooled=pool(measured, analysis),
         comparisons=planned_comparisons(plan.resolved.contrasts, measures, tables, analysis),
+        controls=control_effects(plan.resolved, measures, tables, analysis),
         agreements=tuple(agreements(plan, _verdicts(read), _prompts(read))),
         transcripts=tuple(
             one for place, content in read.items() for one in _transcripts(plan, place, content)
@@ -63,6 +65,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
         suites=tuple(suite.name for suite in plan.resolved.suites),
         provenance={
             **provenance(plan, store, out),
+            **_controls(plan),
             "analysis": _analysis(plan),
             **_judges(plan, read),
             **_budget(plan),
@@ -99,6 +102,12 @@ def _prompts(read: Mapping[Place, _Cell]) -> dict[str, list[str]]:
     for place, content in read.items():
         found.setdefault(place.suite, []).extend(row["prompt_id"] for row in content.answers)
     return found
+
+
+def _controls(plan: Plan) -> dict[str, Any]:
+    """The control templates, and why some could not be made."""
+    made = plan.resolved.controls
+    return {"controls": [one.facts() for one in made]} if made else {}
 
 
 def _budget(plan: Plan) -> dict[str, Any]:

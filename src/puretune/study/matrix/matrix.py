@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from puretune.store import write_text
 from puretune.study.matrix.reports import report_texts
 from puretune.study.spec.bounds import ConditionKind
+from puretune.templates import ControlKind
 
 if TYPE_CHECKING:
     import pandas
 
-    from puretune.scoring import Measure
+    from puretune.scoring import Better, Measure
     from puretune.statistics import Conclusion
 
 SCHEMA_VERSION = 3
@@ -182,6 +183,59 @@ class Recommendation:
     """The recommended one minus the untuned model under the same template."""
 
 
+ControlUse = Literal[ControlKind, "training template", "no system prompt"]
+"""What takes the place of a safety prompt at test."""
+
+
+@dataclass(frozen=True)
+class ControlEffect:
+    """A condition under a control minus the same condition under the safety prompt, prompt by prompt."""
+
+    use: ControlUse
+    comparison: Comparison
+    """``test_template`` is the control's, ``reference_template`` the one with the safety prompt."""
+    under_control: float
+    """The rate under the control; both in [0, 1]."""
+    under_safety: float
+    better: Better | None = "lower"
+    """Which direction of the metric is better."""
+
+    @property
+    def p(self) -> float:
+        """After Holm's correction, where there was one."""
+        return self.comparison.p if self.comparison.holm is None else self.comparison.holm
+
+    def sentence(self) -> str:
+        """What it says, with both rates and the difference in per cent and points."""
+        one = self.comparison
+        return (
+            f"{_OPENINGS.get(self.use, f'Against a {self.use} control')}, {one.condition}: {one.label} "
+            f"{100 * self.under_control:.1f} % under {one.test_template} and {100 * self.under_safety:.1f} % "
+            f"under {one.reference_template}, {100 * one.difference:+.1f} points (95 % interval "
+            f"{100 * one.low:+.1f} to {100 * one.high:+.1f}; "
+            f"{'p < 0.001' if self.p < 0.001 else f'p = {self.p:.3f}'} after Holm): {self._meaning()}."
+        )
+
+    def _meaning(self) -> str:
+        said = self.comparison.conclusion
+        if said == "equivalent":
+            return f"equivalent within {100 * self.comparison.margin:g} points"
+        if said == "inconclusive" or self.p > 0.05:
+            return "inconclusive"
+        if said == self.better:
+            return "safer than under the safety prompt"
+        leak = self.use in _OPENINGS and self.use != "neutral"
+        return "less safe there" if leak else "the safety prompt's words count, not only another template"
+
+
+_OPENINGS = {
+    "neutral": "Safety-prompt effect beyond shift",
+    "training template": "Leakage under the training template",
+    "no system prompt": "Leakage without a system prompt",
+    "paraphrase": "Leakage under a paraphrase of the training template",
+}
+
+
 @dataclass(frozen=True)
 class JudgeAgreement:
     """How far two judges of harm agree on the same answers of one suite, over all its cells."""
@@ -246,6 +300,8 @@ class Matrix:
     transcripts: tuple[Transcript, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     """The planned comparison on the primary metric, then on the other suites and metrics."""
+    controls: tuple[ControlEffect, ...] = ()
+    """What the safety prompt does beyond a change of template, and where what was tuned leaks."""
     agreements: tuple[JudgeAgreement, ...] = ()
     """Of every two judges of harm in one suite that saw all answers."""
     measures: tuple[Measure, ...] = ()

@@ -118,8 +118,10 @@ def _values(matrix: Matrix) -> _Values:
 
 
 def _cells(matrix: Matrix) -> list[CellName]:
-    """What could be served: everything that was tuned, or the untuned model where nothing was."""
-    cells = list(dict.fromkeys(CellName(c.condition, c.test_template) for c in matrix.pooled))
+    """What could be served: everything that was tuned, or the untuned model where nothing was; no control."""
+    controls = {one.get("name") for one in matrix.provenance.get("controls", ())}
+    tested = (c for c in matrix.pooled if c.test_template not in controls)
+    cells = list(dict.fromkeys(CellName(c.condition, c.test_template) for c in tested))
     return [cell for cell in cells if matrix.kinds.get(cell.condition) != "untuned"] or cells
 
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from puretune.errors import InputError
 from puretune.files import checked_path, read_json
-from puretune.scoring import Measure
+from puretune.scoring import Better, Measure
 from puretune.statistics import Conclusion
 from puretune.store import json_text
 from puretune.study.matrix.matrix import SCHEMA_VERSION, Matrix
@@ -74,5 +74,5 @@ def matrix_from(content: Any, where: str) -> Matrix:
 def _reader() -> TypeAdapter[Matrix]:
     """Checks every field of every dataclass in a matrix."""
     made: TypeAdapter[Matrix] = TypeAdapter(Matrix)
-    made.rebuild(_types_namespace={"Measure": Measure, "Conclusion": Conclusion})
+    made.rebuild(_types_namespace={"Better": Better, "Measure": Measure, "Conclusion": Conclusion})
     return made

@@ -42,6 +42,12 @@ class Runs:
         return prompts_of(draws, [answer.category for answer in self.answers], population)
 
     @property
+    def rate(self) -> float:
+        """The mean score; a verdict that could not be read counts as 0."""
+        scores = [0.0 if math.isnan(score) else score for row in self.scores for score in row]
+        return math.fsum(scores) / len(scores)
+
+    @property
     def tuned(self) -> bool:
         """Whether another training run could have another result."""
         return self.seeds != (None,)

@@ -42,7 +42,7 @@ from puretune.tuning import kept_steps
 SHARD = 256
 """Prompts per shard of answers: what is published, and at most lost, at once."""
 
-CELLS_VERSION = "6"
+CELLS_VERSION = "7"
 """Changes whenever the same verdicts could make other cells or another ``results.json``."""
 
 

@@ -29,6 +29,7 @@ from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_nam
 from puretune.study.plan.base import Base, check_adapters, check_tuning
 from puretune.study.plan.conditions import Condition, Training, conditions, entry_of, plain
 from puretune.study.plan.contrasts import planned_contrasts
+from puretune.study.plan.controls import controls_of, with_controls
 from puretune.study.plan.data import Data, Place, leakage, read_data
 from puretune.study.plan.engine import check_conditions, check_likelihoods, engine_of
 from puretune.study.plan.judge_budget import Allowance, allowance
@@ -40,7 +41,7 @@ from puretune.study.plan.test_pairs import Cells, cells_of
 from puretune.study.spec.analysis import Contrast
 from puretune.study.spec.sections import DataSection, ModelSection, SuiteSection
 from puretune.study.spec.study import Study
-from puretune.templates import Renderer
+from puretune.templates import Control, Renderer
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Resolved:
     """The judge budget, where the study has one."""
     contrasts: tuple[Contrast, ...] = ()
     """The planned comparisons."""
+    controls: tuple[Control, ...] = ()
+    """The control templates that were made, and why some could not be."""
 
     @property
     def tuned(self) -> dict[str, Training]:
@@ -94,7 +97,7 @@ class Resolved:
     def renderer(self) -> Renderer:
         """Renders prompts with the model's tokenizer; where only an endpoint has the model, into readable
         turns with an estimate of their tokens."""
-        return renderer_for(self.base.spec) if self.base.directory else MessagesRenderer()
+        return _renderer(self.base)
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -114,8 +117,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     listed = {one.name: one for one in conditions(study, defined)}
     cells = cells_of(study, listed.values(), defined)
     needed = _with_upstream(listed, [one for one, _ in cells])
-    with study.at("analysis", "contrast"):
-        contrasts = planned_contrasts(study.analysis, cells)
+    contrasts = () if study.controls else _contrasts(study, cells)
     suites = [_suite(study, number) for number in range(len(study.suites))]
     distinct(study, "suites", [suite.name for suite in suites])
     sources = [suite.source for suite in suites]
@@ -129,6 +131,8 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     check_conditions(study, engine, needed.values())
     base = _base(study, engine, dry)
     scorers = on_base(scorers, base.spec, base.fingerprint, base.directory)
+    controls = controls_of(study, cells, defined, lambda: _renderer(base))
+    cells = with_controls(study, cells, controls, defined)
     unchecked = check_adapters(study, needed.values(), base, engine)
     check_tuning(study, needed, base)
     read, parts = early or read_data(study, sources, mixes, base.directory, defined)
@@ -153,8 +157,18 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
             [part for mix in parts.values() for part in mix],
         ),
         allowance=allowance(study, dict(zip((suite.name for suite in suites), scorers, strict=True))),
-        contrasts=contrasts,
+        contrasts=contrasts or _contrasts(study, cells),
+        controls=controls,
     )
+
+
+def _contrasts(study: Study, cells: Cells) -> tuple[Contrast, ...]:
+    with study.at("analysis", "contrast"):
+        return planned_contrasts(study.analysis, cells)
+
+
+def _renderer(base: Base) -> Renderer:
+    return renderer_for(base.spec) if base.directory else MessagesRenderer()
 
 
 def _needs_model(mixes: Iterable[Data], suites: Sequence[Suite]) -> bool:

@@ -186,7 +186,8 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan as it is stored in ``plan.json``: every step by its kind, with the keys that it needs."""
         graph = {kind: [_row(step) for step in getattr(self, kind)] for kind in KINDS}
-        return {"schema_version": PLAN_VERSION, "study": self.study, "key": self.key, **graph}
+        made = {"controls": [one.facts() for one in self.resolved.controls]} if self.resolved.controls else {}
+        return {"schema_version": PLAN_VERSION, "study": self.study, "key": self.key, **made, **graph}
 
 
 def _row(step: Any) -> dict[str, Any]:

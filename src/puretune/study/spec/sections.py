@@ -43,6 +43,7 @@ from puretune.study.spec.bounds import (
     WeightDecay,
 )
 from puretune.study.spec.judges import BudgetSection, JudgeSection
+from puretune.templates import ControlKind
 from puretune.tuning import DEFAULT_TUNER, Recipe, Schedule
 
 UNTUNED = "untuned"
@@ -272,6 +273,27 @@ class StrategySection(BaseModel):
 
 StrategyMapping = Annotated[StrategySection, Tag("#mapping")]
 _Tuner = Annotated[TunerSection, Tag("#mapping")]
+
+
+class ControlsSection(BaseModel):
+    """Control templates: tested beside a safety template, as long as it and without safety instructions."""
+
+    model_config = FORBID
+    kinds: Annotated[tuple[ControlKind, ...], Field(min_length=1)]
+    """``neutral``: a system prompt that has no bearing on safety; ``shuffled``: the safety prompt's words in
+    another order; ``random-prefix``: random words; ``paraphrase``: each training template in other words."""
+    of: str | None = None
+    """The safety template that they are controls of; None: every one that is tested under."""
+    seed: Seed = 0
+    """Seed of the words and their order."""
+
+
+Controls = Annotated[
+    Annotated[ControlKind, Tag("#name")]
+    | Annotated[tuple[ControlKind, ...], Field(min_length=1), Tag("#list")]
+    | Annotated[ControlsSection, Tag("#mapping")],
+    Discriminator(named_or_mapping),
+]
 
 
 class Changes(BaseModel):

@@ -37,6 +37,8 @@ from puretune.study.spec.positions import Origin, read_yaml
 from puretune.study.spec.sections import (
     FORBID,
     BudgetMapping,
+    Controls,
+    ControlsSection,
     DecodingSection,
     EngineMapping,
     ModelMapping,
@@ -80,8 +82,12 @@ class Study(BaseModel):
     """Published ways to tune and serve, by name or as mappings with options (``puretune strategies list``):
     each adds its conditions, templates and pairs."""
     test_leakage: bool = True
-    """Whether conditions of strategies are also tested under the template they were tuned under and without a
-    safety prompt, where behaviour that was tuned in may come back."""
+    """Whether conditions of strategies, and with ``controls`` all that are tuned here, are also tested under
+    the template they were tuned under and without a system prompt, where behaviour that was tuned in may come
+    back."""
+    controls: Controls | None = None
+    """Test templates made for the model's tokenizer, as long as the safety prompt: ``[neutral, shuffled,
+    random-prefix, paraphrase]``, or a mapping with ``kinds``, ``of`` (one safety template) and ``seed``."""
     suites: Annotated[
         tuple[Annotated[Name | SuiteMapping, Discriminator(named_or_mapping)], ...], Field(min_length=1)
     ]
@@ -146,6 +152,14 @@ class Study(BaseModel):
         changed = self.model_copy(update={"model": replace(held, model="", path=path)})
         changed._origin = self._origin
         return changed
+
+    @property
+    def control_settings(self) -> ControlsSection | None:
+        """``controls`` as a section, however they are written; None: there are none."""
+        said = self.controls
+        if said is None or isinstance(said, ControlsSection):
+            return said
+        return ControlsSection(kinds=(said,) if isinstance(said, str) else said)
 
     def at(self, *place: str | int) -> Placed:
         """A block whose InputErrors say where in the study they come from."""
