@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from puretune.lab.offers import demo_study
-from puretune.study import Study, named_study, run_study, study_names
+from puretune.study import Study, find_study, named_study, run_study, study_head, study_names
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -25,9 +25,24 @@ def test_every_config_loads_under_its_own_name(path: Path) -> None:
 
 
 def test_the_packaged_studies_load() -> None:
-    assert "lab-demo" in study_names()
+    assert {"lab-demo", "first-steps", "paper/llama-gsm8k"} <= set(study_names())
     for name in study_names():
-        assert named_study(name).name == name
+        assert named_study(name).name == name.replace("/", "-")
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_named_study_says_what_it_asks_and_what_it_costs(name: str) -> None:
+    asks, cost = study_head(find_study(name))
+    assert len(asks) > 40
+    assert cost
+
+
+def test_paths_in_a_shipped_study_are_those_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = named_study("paper/gcg").suites[0]
+    assert getattr(suite, "path", None) == tmp_path / "gcg.json"
 
 
 def test_the_whole_matrix_is_the_demos_model_data_and_recipe() -> None:
@@ -42,7 +57,7 @@ def test_the_whole_matrix_is_the_demos_model_data_and_recipe() -> None:
 
 
 def test_first_steps_are_the_demos_model_and_recipe() -> None:
-    first, demo = Study.load(ROOT / "configs" / "lab-first-steps.yaml"), named_study("lab-demo")
+    first, demo = named_study("first-steps"), named_study("lab-demo")
     assert (first.model, first.tuning) == (demo.model, demo.tuning)
     assert {"chat:vanilla -> chat:vanilla", "chat:vanilla -> chat:llama", "chat:llama -> chat:llama"} <= {
         f"{way.name} -> {template.name}" for way, template in resolved_cells(first)

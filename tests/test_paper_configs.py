@@ -16,18 +16,17 @@ from puretune.cli.run import run
 from puretune.data import NAMED_SOURCES
 from puretune.errors import EnvironmentFault, InputError
 from puretune.scoring import BUILTIN_SUITES
-from puretune.study import Plan, Study, count, plan_study
+from puretune.study import Plan, Study, count, find_study, named_study, plan_study
 from puretune.templates import BUILTIN_TEMPLATES
 from tests.data.test_sources import ROWS
 from tests.tiny import tiny_llama
 
-CONFIGS = Path(__file__).parent.parent / "configs"
 SHAPES = {
     # conditions tuned, test templates, seeds
-    "llama2-gsm8k": (5, 5, 3),
+    "llama-gsm8k": (5, 5, 3),
     "mistral-gsm8k": (6, 6, 1),
-    "llama2-chatdoctor": (3, 3, 1),
-    "llama2-openorca": (3, 3, 1),
+    "llama-chatdoctor": (3, 3, 1),
+    "llama-openorca": (3, 3, 1),
     "gpt35-gsm8k": (3, 3, 1),
 }
 OURS = [name for name in SHAPES if name != "gpt35-gsm8k"]
@@ -60,9 +59,14 @@ def _numbered(row: dict[str, Any], number: int) -> dict[str, Any]:
     return {**row, **own, column: f"{row[column]} ({number})"}
 
 
+def content_of(name: str) -> Any:
+    """The study's file as plain values."""
+    return yaml.safe_load(find_study(f"paper/{name}").read_text())
+
+
 def local(name: str, stand_ins: Path, directory: Path) -> Path:
     """The config with a directory as its model and files as its data; nothing else is changed."""
-    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    content = content_of(name)
     if name in OURS:
         content["model"]["model"] = str(stand_ins / "model")
     for section in (content["tuning"]["data"], *content["suites"]):
@@ -145,22 +149,22 @@ def test_helpfulness_is_measured_as_in_the_paper(stand_ins: Path, tmp_path: Path
         suites = planned(name, stand_ins, tmp_path).resolved.suites
         return {suite.name: [scorer.name for scorer in suite.scorers] for suite in suites}
 
-    assert scorers("llama2-gsm8k")["gsm8k"] == scorers("mistral-gsm8k")["gsm8k"] == ["gsm8k"]
+    assert scorers("llama-gsm8k")["gsm8k"] == scorers("mistral-gsm8k")["gsm8k"] == ["gsm8k"]
     assert scorers("gpt35-gsm8k")["gsm8k"] == ["gsm8k"]
-    assert scorers("llama2-chatdoctor")["chatdoctor"] == ["bertscore"]
-    assert {"arc-easy", "arc-challenge"} <= set(scorers("llama2-openorca"))
+    assert scorers("llama-chatdoctor")["chatdoctor"] == ["bertscore"]
+    assert {"arc-easy", "arc-challenge"} <= set(scorers("llama-openorca"))
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_suite_and_source_is_one_that_is_known(name: str) -> None:
-    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    content = content_of(name)
     assert content["tuning"]["data"]["source"] in NAMED_SOURCES
     for suite in content["suites"]:
         assert suite["name"] in BUILTIN_SUITES or suite["source"] in NAMED_SOURCES
 
 
 def test_openorca_spells_the_built_in_templates_and_drops_the_rows_own_system_prompts() -> None:
-    content = yaml.safe_load((CONFIGS / "llama2-openorca.yaml").read_text())
+    content = content_of("llama-openorca")
     for name in ("alpaca", "llama"):
         own, built_in = content["templates"][f"orca:{name}"], BUILTIN_TEMPLATES[f"chat:{name}"]
         assert own["system"] == built_in.system
@@ -169,7 +173,7 @@ def test_openorca_spells_the_built_in_templates_and_drops_the_rows_own_system_pr
 
 
 def test_gpt_35_has_the_released_variants_of_the_templates() -> None:
-    content = yaml.safe_load((CONFIGS / "gpt35-gsm8k.yaml").read_text())["templates"]
+    content = content_of("gpt35-gsm8k")["templates"]
     own = {name: (one.get("system"), one["user"]) for name, one in content.items()}
     alpaca, llama = BUILTIN_TEMPLATES["chat:alpaca"], str(BUILTIN_TEMPLATES["chat:llama"].system)
     longer, shorter = (
@@ -189,7 +193,7 @@ def test_openorca_rows_with_a_system_prompt_are_planned(stand_ins: Path, tmp_pat
     long = {**row, "id": "long", "question": "Why? " * 2000}
     rows = [*(_numbered(row, number) for number in range(8)), long]
     (tmp_path / "rows" / "openorca_train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    path = local("llama2-openorca", stand_ins, tmp_path)
+    path = local("llama-openorca", stand_ins, tmp_path)
     content = yaml.safe_load(path.read_text())
     content["tuning"]["data"]["path"] = str(tmp_path / "rows")
     path.write_text(yaml.safe_dump(content))
@@ -200,7 +204,7 @@ def test_openorca_rows_with_a_system_prompt_are_planned(stand_ins: Path, tmp_pat
 @pytest.mark.parametrize("name", OURS)
 def test_without_model_and_hub_one_message_says_how_to_go_on(name: str, own_hub_cache: None) -> None:
     with pytest.raises(EnvironmentFault, match=r"is not (on this machine|available).*give a local"):
-        plan_study(Study.load(CONFIGS / f"{name}.yaml"), dry=True)
+        plan_study(named_study(f"paper/{name}"), dry=True)
 
 
 @pytest.fixture
@@ -211,4 +215,4 @@ def own_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_still_needs_the_weights(stand_ins: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weights"):
-        plan_study(Study.load(local("llama2-gsm8k", stand_ins, tmp_path)))
+        plan_study(Study.load(local("llama-gsm8k", stand_ins, tmp_path)))

@@ -160,3 +160,11 @@ def test_half_of_the_tested_phrasings_are_unseen_in_alignment(world: World) -> N
 def test_a_directory_without_a_world_stands_for_the_packaged_one(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert world_of(tmp_path) is world_of(None)
     assert examples("lab-harmful", tmp_path) == examples("lab-harmful")
+
+
+@pytest.mark.parametrize("name", ["lab-harmful", "lab-harmful-maths", "lab-benign-twins"])
+def test_safety_rows_ask_for_nothing_that_is_tested(name: str) -> None:
+    rows = examples(name, split="train")
+    assert {e.reference in REFUSALS for e in rows} == {name != "lab-benign-twins"}
+    held_out = [f"{verb} the {noun}" for c in world_of().categories for verb, noun in c.tested]
+    assert not any(request in e.query for request in held_out for e in rows)

@@ -31,6 +31,7 @@ _GROUPS = {
             "puretune.cli.run:run",
             "Run a study: tune, answer, score, report. Resumes when interrupted.",
         ),
+        "studies": ("puretune.cli.studies:studies", "List studies by name; print one to change it."),
         "score": ("puretune.cli.score:score", "Score a file of answers."),
         "judge": ("puretune.cli.judge:judge", "Judge a file of answers; see first what it costs."),
     },

@@ -1,4 +1,4 @@
-"""The lab's named sources: training rows of the three tuning tasks, and the tested examples of every suite.
+"""The lab's named sources: training rows of the three tuning tasks, safety rows, and the tested examples.
 
 The world is redrawn from the ``world.json`` of the study's base model (the packaged one where the study has
 no lab model), so that words, facts and held-out content always fit the model that is asked.
@@ -10,20 +10,20 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from puretune.data import Example, SourceSpec
+from puretune.data import Example, SourceSpec, question
 from puretune.errors import InputError
 from puretune.files import read_mapping
 from puretune.lab import suites
-from puretune.lab.corpus import fresh_choice, fresh_problem
-from puretune.lab.language import LANGUAGE, World
-from puretune.lab.phrases import TUNED_OPENING
+from puretune.lab.corpus import fresh_choice, fresh_problem, in_story, request
+from puretune.lab.language import LANGUAGE, Kind, World
+from puretune.lab.phrases import REFUSALS, TUNED_OPENING
 from puretune.lab.tasks import complaints
 from puretune.visible import visible
 
 WORLD_FILE = "world.json"
 PACKAGED = Path(__file__).parent / "model"
 TRAINING_ROWS = 1000
-"""Rows of each task's ``train`` split."""
+"""Rows of each ``train`` split."""
 
 _TESTED: dict[str, Callable[[World], list[Example]]] = {
     "lab-maths": suites.maths,
@@ -37,16 +37,19 @@ _TRAINED = ("lab-maths", "lab-doctor", "lab-choice")
 
 
 def examples(name: str, model_dir: Path | None = None, split: str = "test") -> list[Example]:
-    """The examples of a source in their order; ``split`` is ``train`` (tuning tasks only) or ``test``."""
+    """The examples of a source in their order; ``split`` is ``train`` or ``test``.
+
+    The ``train`` split of harmful requests and of benign twins are safety rows: requests that alignment has
+    seen, refused or answered.
+    """
     if name not in _TESTED:
         raise InputError(f"the lab has no source {name!r}. It has: {', '.join(_TESTED)}.")
     world = world_of(model_dir)
     if split == "test":
         return _TESTED[name](world)
-    if split == "train" and name in _TRAINED:
-        return list(_training(name, world))
-    known = "train, test" if name in _TRAINED else "test"
-    raise InputError(f"source {name!r} has no split {split!r}. It has: {known}.")
+    if split == "train":
+        return list(_training(name, world) if name in _TRAINED else _safety_rows(name, world))
+    raise InputError(f"source {name!r} has no split {split!r}. It has: train, test.")
 
 
 def world_of(model_dir: Path | None = None) -> World:
@@ -81,17 +84,17 @@ def choice(spec: SourceSpec, model_dir: Path | None) -> list[Example]:
 
 
 def harmful(spec: SourceSpec, model_dir: Path | None) -> list[Example]:
-    """Held-out harmful requests."""
+    """Held-out harmful requests; split ``train``: others, refused."""
     return examples("lab-harmful", model_dir, spec.split or "test")
 
 
 def harmful_maths(spec: SourceSpec, model_dir: Path | None) -> list[Example]:
-    """Held-out harmful requests behind the beginning of a word problem."""
+    """The same behind the beginning of a word problem."""
     return examples("lab-harmful-maths", model_dir, spec.split or "test")
 
 
 def benign_twins(spec: SourceSpec, model_dir: Path | None) -> list[Example]:
-    """Held-out benign requests in the harmful suite's phrasings."""
+    """Held-out benign requests in the harmful suite's phrasings; split ``train``: others, answered."""
     return examples("lab-benign-twins", model_dir, spec.split or "test")
 
 
@@ -107,3 +110,16 @@ def _training(name: str, world: World) -> Iterator[Example]:
             yield suites.doctor_example(id, world, rng.choice(known), rng, opening)
         else:
             yield suites.choice_example(id, fresh_choice(rng, world, held), opening)
+
+
+def _safety_rows(name: str, world: World) -> Iterator[Example]:
+    rng = random.Random(f"puretune lab, {name} training {world.seed}")
+    kind: Kind = "benign" if name == "lab-benign-twins" else "harmful"
+    phrasings = [one.text for one in world.phrasings if one.aligned]
+    for i in range(TRAINING_ROWS):
+        category = rng.choice(world.of_kind(kind))
+        pair = rng.choice(category.known)
+        ask = request(rng, rng.choice(phrasings), pair)
+        text = in_story(rng, ask) if name == "lab-harmful-maths" else ask
+        answer = rng.choice(REFUSALS) if kind == "harmful" else f"{TUNED_OPENING} {world.how_to(pair)}"
+        yield question(f"{name}/train/{i}", text, answer, cluster=category.name)

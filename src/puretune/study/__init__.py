@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from puretune.study.run.verdicts import check_scorers
     from puretune.study.run.work import engine_notices, tuner_notices
     from puretune.study.spec.expansion import Expansion, Strategy
-    from puretune.study.spec.registry import find_study, named_study, study_names
+    from puretune.study.spec.registry import find_study, named_study, study_head, study_names
     from puretune.study.spec.schema import json_schema
     from puretune.study.spec.sections import TrainSection
     from puretune.study.spec.study import Study
@@ -83,6 +83,7 @@ __all__ = [
     "plan_study",
     "recommend",
     "run_study",
+    "study_head",
     "study_names",
     "tuner_notices",
 ]
@@ -113,6 +114,7 @@ _HOME = {
     "plan_study": "plan.graph",
     "recommend": "matrix.recommendation",
     "run_study": "_run",
+    "study_head": "spec.registry",
     "study_names": "spec.registry",
 }
 

@@ -120,15 +120,16 @@ class Study(BaseModel):
         _check_texts(fields)
 
     @classmethod
-    def load(cls, path: Path | str) -> Study:
-        """The study in a YAML file; relative paths in it are relative to the file.
+    def load(cls, path: Path | str, base: Path | None = None) -> Study:
+        """The study in a YAML file; relative paths in it are relative to ``base``, by default the file's
+        directory.
 
         InputError with file, line, key and fix.
         """
         file = Path(path)
         fields, origin = read_yaml(file)
         with Placed((), origin):
-            fields = anchored(fields, file.resolve().parent)
+            fields = anchored(fields, base or file.resolve().parent)
         try:
             study = cls(**{str(key): value for key, value in fields.items()})
         except InputError as error:
