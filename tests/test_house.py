@@ -38,6 +38,7 @@ ORDER = [
     "scoring",
     "study",
     "strategies",
+    "mechanism",
     "report",
     "deploy",
     "lab",

@@ -44,6 +44,10 @@ _GROUPS = {
             "puretune.cli.recommend:recommend",
             "Say what to serve under which template, and what each alternative costs.",
         ),
+        "mechanism": (
+            "puretune.cli.mechanism:mechanism",
+            "Where tuning moved the models of a finished run.",
+        ),
     },
     "Ship": {
         "export": (

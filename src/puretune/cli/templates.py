@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from puretune.cli import _tokens as draw
-from puretune.cli._output import new_console
+from puretune.cli._output import new_console, say
 from puretune.cli._parameters import FILE
 from puretune.cli.show import QUERY, RESPONSE, print_sides, side_of
 from puretune.templates import (
@@ -24,12 +25,15 @@ from puretune.templates import (
     resolve_template,
 )
 
+if TYPE_CHECKING:
+    from puretune.mechanism import Rates, TemplateDistance
+
 _FILE = click.option("--file", "file", type=FILE, help="YAML file with your own templates.")
 
 
 @click.group()
 def templates() -> None:
-    """List prompt templates; show one with all its fields."""
+    """List prompt templates; show one with all its fields; how far those of a study are apart."""
 
 
 @templates.command("list")
@@ -75,6 +79,50 @@ def show(name: str, file: Path | None, model: str, markup: str, query: str, resp
     console.print()
     print_sides(console, [side], messages)
     return 2 if side.problem else 0
+
+
+@templates.command("distance")
+@click.argument("study", metavar="STUDY.yaml|NAME|RUN")
+@click.option(
+    "--prompts", type=click.IntRange(1, 100_000), default=24, show_default=True, help="The first N prompts."
+)
+def distance(study: str, prompts: int) -> None:
+    """How far a study's test templates are from those it tunes under, for its untuned model.
+
+    edits: tokens to insert, delete or replace. KL: of the answer's first token, train || test, in nats.
+    hidden: 1 - cosine of the last layer's states. Means over prompts. Of a finished RUN, what was measured
+    there is shown too.
+    """
+    from puretune.mechanism import measured_beside, separations, template_distances
+    from puretune.study import load_results, named_study, plan_study
+
+    run = Path(study) if (Path(study) / "results.json").is_file() else None
+    plan = plan_study(named_study(run / "study.yaml" if run else study))
+    found = template_distances(plan, prompts)
+    beside = measured_beside(load_results(run)) if run else {}
+    console = new_console()
+    console.print(_distances(found, beside))
+    for one in separations(found, beside):
+        say(
+            f"{one.rate} of {alias_of(one.train_template)}, distance in {one.distance}: rank correlation "
+            f"{one.without:+.2f} without and {one.among_safe:+.2f} with a safety prompt; a safety prompt "
+            f"at the same rank {100 * one.safety_prompt:+.0f} points"
+        )
+
+
+def _distances(found: Sequence[TemplateDistance], beside: Rates) -> Table:
+    titles = list(dict.fromkeys(title for values in beside.values() for title in values))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("tuned -> tested", overflow="fold")
+    for column in ("safety", "edits", "KL", "hidden", *titles):
+        table.add_column(column, justify="right")
+    for one in found:
+        name = f"{alias_of(one.train_template)} -> {alias_of(one.test_template)}"
+        values = beside.get((one.train_template, one.test_template), {})
+        rates = (f"{100 * values[title]:.0f} %" if title in values else "-" for title in titles)
+        numbers = (f"{one.edits:.1f}", f"{one.divergence:.3f}", f"{one.hidden:.3f}")
+        table.add_row(name, "yes" if one.safety else "no", *numbers, *rates)
+    return table
 
 
 def _own(file: Path | None) -> dict[str, PromptTemplate]:
