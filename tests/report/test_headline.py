@@ -45,7 +45,8 @@ def test_the_planned_difference_leads_with_its_interval_p_and_conclusion() -> No
 def test_the_lead_is_the_planned_difference_in_one_sentence_and_empty_without_one() -> None:
     said = lead(pairs({SAME: (0.34, 0.62), PTST: (0.04, 0.55)}))
     assert said.startswith(
-        "Attack success rate (judge), same template (CL -> CL) minus PTST (CV -> CL): +30.0 points (95 %"
+        "Attack success rate (judge) on lab-harmful, same template (CL -> CL) minus PTST (CV -> CL): "
+        "+30.0 points (95 %"
     )
     assert "; 1 training run each), p < 0.001: " in said
     assert said.endswith("chat:vanilla -> chat:llama is better than chat:llama -> chat:llama.")
@@ -64,8 +65,7 @@ def test_a_small_difference_is_inconclusive_and_it_says_what_would_decide() -> N
         for train, rate in (("chat:llama", 0.1), ("chat:vanilla", 0.02))
     ]
     said = headline(matrix(cells))
-    assert "inconclusive, neither a difference nor equivalence within 5 points is shown" in said
-    assert re.search(r"to find a difference of 5 points: about [\d,]+ prompts", said)
+    assert re.search(r": cannot tell \(n = 50; about [\d,]+0 prompts would\)\.", said)
 
 
 def test_a_reversed_effect_is_told_as_it_is() -> None:
@@ -84,7 +84,7 @@ def test_no_difference_is_equivalent_only_where_the_study_is_large_enough() -> N
         )
 
     assert "equivalent within 5 points" in said(400)
-    assert "inconclusive" in said(30)
+    assert "cannot tell (n = 30" in said(30)
     assert "absent" not in said(400) + said(30)
 
 

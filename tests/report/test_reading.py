@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puretune.report._metrics import Family, reading
-from puretune.report._palette import INK, INK_DARK, contrast, scale_top, shade
+from puretune.report._metrics import Reading, reading
+from puretune.report._palette import INK, INK_DARK, LEVELS, contrast, scale_top, shade, steps, tone
 from puretune.report._view import grids
 from puretune.scoring import Asks, Refusal, measure_of
 from tests.report.matrices import SCORERS, matrix, one_cell
@@ -72,19 +70,19 @@ def test_two_judges_metrics_carry_the_judges_names() -> None:
     assert [grid.label for grid in grids(study)] == ["asr (first)", "asr (second)"]
 
 
-@given(st.sampled_from(get_args(Family)), st.floats(0, 1))
-def test_ink_is_legible_on_every_shade(family: Family, share: float) -> None:
-    assert contrast(INK, shade(family, share)) >= 4.5
-    assert contrast(INK_DARK, shade(family, share, dark=True)) >= 4.5
+@pytest.mark.parametrize("step", steps())
+def test_ink_is_legible_on_every_step(step: str) -> None:
+    assert contrast(INK, shade(step)) >= 4.5
+    assert contrast(INK_DARK, shade(step, dark=True)) >= 4.5
 
 
-@pytest.mark.parametrize("family", get_args(Family))
-def test_more_is_darker_on_light_paper_and_lighter_on_dark(family: Family) -> None:
-    steps = [k / 10 for k in range(11)]
-    light = [contrast("#ffffff", shade(family, share)) for share in steps]
-    dark = [contrast("#000000", shade(family, share, dark=True)) for share in steps]
-    assert light == sorted(light)
-    assert dark == sorted(dark)
+@given(st.floats(0, 1))
+def test_colour_says_good_or_bad_by_the_metrics_direction(share: float) -> None:
+    low, high, none = (Reading("m", "other", better) for better in ("lower", "higher", None))
+    assert int(tone(high, share)[1:]) == round(share * LEVELS)
+    assert int(tone(low, share)[1:]) == round((1 - share) * LEVELS)
+    assert tone(low, 0) == tone(high, 1) == f"g{LEVELS}"
+    assert tone(none, share)[0] == "n"
 
 
 def test_contrast_is_that_of_the_standard() -> None:

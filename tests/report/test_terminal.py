@@ -39,7 +39,7 @@ def test_untuned_comes_first_then_the_studys_order(shown: Show) -> None:
 def test_a_constant_matrix_is_one_line(shown: Show) -> None:
     tested = [("chat:llama", "chat:llama"), (None, "chat:llama"), (None, "chat:vanilla")]
     text = shown(matrix([one_cell(*pair, "lab-harmful", "asr", 0.0) for pair in tested]))
-    assert "0.0 in all 3 cells (95 % intervals within 0.0 to" in text
+    assert "0.0 % in all 3 cells (95 % intervals within 0.0 to" in text
     assert "train \\ test" not in text
     differs = one_cell("chat:vanilla", "chat:llama", "lab-harmful", "asr", 0.01)
     text = shown(matrix([*(one_cell(*pair, "lab-harmful", "asr", 0.0) for pair in tested), differs]))

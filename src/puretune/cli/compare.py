@@ -11,6 +11,7 @@ import click
 
 from puretune.cli._output import new_console
 from puretune.cli._parameters import FILE, PATH, FiniteRange
+from puretune.report import concluded
 from puretune.study import Comparison, Corrected
 from puretune.study import compare as compared
 from puretune.study import corrected as corrected_by
@@ -135,7 +136,7 @@ def _figures(one: Comparison) -> Text:
     p = one.p if one.holm is None else one.holm
     interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
     text = Text(f"      {100 * one.difference:+6.1f}  ({interval})  {_p(p)}  ")
-    return text.append(one.conclusion, style="bold" if one.conclusion in ("lower", "higher") else "")
+    return text.append(concluded(one), style="bold" if one.conclusion in ("lower", "higher") else "")
 
 
 def _p(value: float) -> str:

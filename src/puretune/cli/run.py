@@ -86,19 +86,20 @@ def show_study(
     study: Study, out: Path, quiet: bool = False, yes: bool = False, executor: str = "auto"
 ) -> None:
     """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
-    from puretune.report import headline, lead, print_matrix
+    from puretune.report import print_finding, print_matrix, remarks
     from puretune.study import run_study
 
     consents = Consents(yes)
     with progress(quiet) as sink, consents.over(sink):
         matrix = run_study(study, out, sink, consents.ask, executor=executor)
     console = new_console()
-    if finding := lead(matrix):
-        console.print(f"{finding}\n", style="bold")
+    print_finding(matrix, console)
     print_matrix(matrix, console)
-    console.print(f"\n{headline(matrix)}\n", markup=False, highlight=False)
+    for line in remarks(matrix):
+        console.print(line)
     for effect in (one for one in matrix.controls if one.use == "neutral"):
         say(effect.sentence())
+    console.print()
     for suite, found in matrix.provenance.get("leakage", {}).items():
         say(f"leakage: suite {suite}: {found}")
     for name, record in matrix.provenance.get("templates", {}).items():

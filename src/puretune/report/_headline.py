@@ -4,8 +4,9 @@ tell."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from puretune.report._conclusion import concluded
 from puretune.report._metrics import measure, reading
 from puretune.report._number_words import listed, percent, plural, points, span
 from puretune.report._safety_prompts import mark_of, safety_prompt
@@ -34,26 +35,55 @@ def headline(matrix: Matrix) -> str:
         return "No cell of this study has a value yet."
     planned, asked = [one for one in matrix.comparisons if one.role == "planned"], _about_harm(measured)
     if planned:
-        said = [_finding(one, matrix) for one in planned]
-        silent = [] if asked else [_NO_HARM]
-        return " ".join([*said, *silent, _training_runs(planned[0]), *_exploratory(planned[0], matrix)])
+        return " ".join([*(_finding(one, matrix) for one in planned), *remarks(matrix)])
     return " ".join([*_gap(asked, matrix), _range((asked or measured)[0])])
+
+
+def remarks(matrix: Matrix) -> list[str]:
+    """What belongs to the planned comparison: its training runs, and the same two cells in other metrics."""
+    planned = next((one for one in matrix.comparisons if one.role == "planned"), None)
+    if planned is None:
+        return []
+    silent = [] if _about_harm(grids(matrix)) else [_NO_HARM]
+    return [*silent, _training_runs(planned), *_exploratory(planned, matrix)]
+
+
+class ContrastLine(NamedTuple):
+    """A planned comparison, taken apart for a page."""
+
+    what: str
+    """``Attack success rate (judge) on advbench``."""
+    sides: str
+    """``same template (CL -> CL) minus PTST (CV -> CL)``."""
+    comparison: Comparison
+    p: str
+    conclusion: str
+
+
+def contrasts(matrix: Matrix) -> list[ContrastLine]:
+    """The planned comparisons, in the study's order."""
+    planned = [one for one in matrix.comparisons if one.role == "planned"]
+    return [_contrast_line(one, matrix) for one in planned]
+
+
+def _contrast_line(one: Comparison, matrix: Matrix) -> ContrastLine:
+    what = f"{reading(one.suite, one.scorer, one.metric, matrix).title} on {one.suite}"
+    sides = " minus ".join(_side_name(one, *cell, matrix) for cell in _cells(one))
+    p = one.p if one.holm is None else one.holm
+    return ContrastLine(what, sides, one, _p(p), _concluded(one, matrix))
 
 
 def lead(matrix: Matrix) -> str:
     """The planned comparison in one sentence, to stand above the matrix; "" if there is none."""
-    planned = [one for one in matrix.comparisons if one.role == "planned"]
-    return "\n".join(_lead(one, matrix) for one in planned)
+    return "\n".join(map(_lead, contrasts(matrix)))
 
 
-def _lead(one: Comparison, matrix: Matrix) -> str:
-    sides = " minus ".join(_side_name(one, *cell, matrix) for cell in _cells(one))
+def _lead(line: ContrastLine) -> str:
+    one = line.comparison
     runs = f"; {plural(one.seeds, 'training run')} each" if one.seeds else ""
-    what = reading(one.suite, one.scorer, one.metric, matrix).title
-    p = one.p if one.holm is None else one.holm
     return (
-        f"{what}, {sides}: {points(one.difference)} points "
-        f"(95 % interval {points(one.low)} to {points(one.high)}{runs}), {_p(p)}: {_concluded(one, matrix)}."
+        f"{line.what}, {line.sides}: {points(one.difference)} points "
+        f"(95 % interval {points(one.low)} to {points(one.high)}{runs}), {line.p}: {line.conclusion}."
     )
 
 
@@ -111,17 +141,15 @@ def _difference(one: Comparison) -> str:
 
 
 def _concluded(one: Comparison, matrix: Matrix) -> str:
-    margin = f"{100 * one.margin:g} points"
-    if one.conclusion == "equivalent":
-        return f"equivalent within {margin}"
-    if one.conclusion == "inconclusive":
-        return f"inconclusive, neither a difference nor equivalence within {margin} is shown{_needed(one)}"
+    said = concluded(one)
+    if one.conclusion in ("equivalent", "inconclusive"):
+        return said
     first, second = (_short(one, *cell, matrix) for cell in _cells(one))
     better = _better(one, matrix)
     if better is None:
-        return f"{first} is {one.conclusion} than {second}"
+        return said
     winner, loser = (first, second) if one.conclusion == better else (second, first)
-    return f"{winner} is better than {loser}"
+    return f"{said}: {winner} is better than {loser}"
 
 
 def _short(one: Comparison, condition: str, template: str, matrix: Matrix) -> str:
@@ -138,17 +166,6 @@ def _better(one: Comparison, matrix: Matrix) -> str | None:
     """Which direction is better in this metric."""
     found: Measure | None = measure(one.suite, one.scorer, one.metric, matrix)
     return found.better if found else None
-
-
-def _needed(one: Comparison) -> str:
-    """What would decide, where that can be said."""
-    needed = [f"{one.seeds_needed} seeds"] if one.seeds_needed else []
-    factor = one.prompts_factor or 0.0
-    if factor > 1 and "new categories" in one.estimand:
-        needed.append(f"{factor:.1f} times as many categories")
-    elif factor > 1:
-        needed.append(f"{factor * (one.prompts or one.n):,.0f} prompts")
-    return f" (to find a difference of {100 * one.margin:g} points: about {listed(needed)})" if needed else ""
 
 
 def _training_runs(one: Comparison) -> str:
@@ -176,7 +193,7 @@ def _exploratory(planned: Comparison, matrix: Matrix) -> Iterator[str]:
     if others:
         said = [
             f"{_title(o, matrix)} on {o.suite} {points(o.difference)} ({points(o.low)} to {points(o.high)}), "
-            f"{o.conclusion}"
+            f"{concluded(o)}"
             for o in others[:_MOST]
         ]
         yield f"Exploratory, differences of the same two cells in points: {'; '.join(said)}."

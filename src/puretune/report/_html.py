@@ -1,35 +1,39 @@
-"""The report as one HTML file: no script, nothing loaded from elsewhere, every text escaped."""
+"""The report as one HTML file: nothing loaded from elsewhere, every text escaped, styles by their hash."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import base64
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from puretune.report import _agreement, _palette, _paper_numbers
+from puretune.report import _agreement, _curves, _frontier, _palette, _paper_numbers
+from puretune.report._category_tables import category_tables
 from puretune.report._facts import command, interval_notes, note, settings, template_sheets
-from puretune.report._headline import headline
-from puretune.report._metrics import Family
+from puretune.report._headline import contrasts, headline
+from puretune.report._metrics import Family, Reading
 from puretune.report._number_words import bounds, percent, plural, span, visible
-from puretune.report._palette import scale_top, shade
-from puretune.report._view import BEHAVIOURS, Grid, Row, Square, behaviour_grids, grids
+from puretune.report._palette import scale_top, tone
+from puretune.report._verdict import verdict
+from puretune.report._view import BEHAVIOURS, Grid, Row, Square, behaviour_grids, grids, told_by
 from puretune.store import write_text
 from puretune.study import CellResult, Matrix, SampleVerdict, Transcript
+from puretune.templates import alias_of
 
 _FAMILIES: tuple[Family, ...] = ("help", "harm", "over-refusal", "refusal", "other")
 _TAGS = {"same": "same", "ptst": "PTST"}
 
 
 class HeatCell(NamedTuple):
-    """What one square of a heat map shows; ``light`` and ``dark`` are its background colours."""
+    """What one square of a heat map shows; ``step`` is its colour on the scale."""
 
     value: str
     interval: str
     mark: str
     tag: str
-    light: str
-    dark: str
+    step: str
     hover: str
 
 
@@ -40,12 +44,19 @@ class HeatMap(NamedTuple):
     lines: list[tuple[Row, list[HeatCell | None]]]
     top: str
     family: Family
+    brief: str
+    """One line in its place: all cells are the same, or another map tells it; "": it is shown."""
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The colour steps of 0 and of the top of the scale."""
+        return tone(self.grid.reading, 0), tone(self.grid.reading, 1)
 
 
 class Bar(NamedTuple):
-    """One stacked bar: (behaviour, count, share in per cent); the rest has no behaviour."""
+    """One stacked bar: (behaviour, count, start and width in per cent); the rest has no behaviour."""
 
-    parts: list[tuple[str, int, float]]
+    parts: list[tuple[str, int, float, float]]
     n: int
     words: str
 
@@ -67,8 +78,8 @@ def write_html(matrix: Matrix, path: Path) -> None:
 def html_text(matrix: Matrix) -> str:
     """The report as one self-contained page, readable without a network and without scripts.
 
-    Model output, names and settings are escaped; a content security policy in the page allows no script at
-    all.
+    Model output, names and settings are escaped; a content security policy in the page allows its own style
+    sheet and nothing else.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -80,23 +91,38 @@ def html_text(matrix: Matrix) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, behaviour=_behaviour)
-    return visible(environment.get_template("report.html.j2").render(_page(matrix)))
+    css = environment.get_template("report.css.j2").render(palette=_palette)
+    page = environment.get_template("report.html.j2")
+    return visible(page.render(_page(matrix) | {"css": css, "css_hash": _hash(css)}))
+
+
+def _hash(text: str) -> str:
+    """How a content security policy names an inline style or script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _page(matrix: Matrix) -> dict[str, Any]:
     found = grids(matrix)
-    primary, secondary = (
-        _heat_maps(g for g in found if g.reading.secondary is flag) for flag in (False, True)
-    )
+    primary, secondary = (_heat_maps(found, flag) for flag in (False, True))
+    frontier = _frontier.frontier(matrix)
     return {
         "matrix": matrix,
+        "verdict": verdict(matrix),
+        "contrasts": contrasts(matrix),
         "headline": headline(matrix),
         "controls": [one.sentence() for one in matrix.controls],
         "size": _size(matrix, found),
         "primary": _side_by_side(primary),
         "secondary": secondary,
         "marks": {square.mark for grid in found for square in grid.squares},
-        "behaviours": [(grid, _bars(grid)) for grid in behaviour_grids(matrix)],
+        "codes": _codes(matrix),
+        "behaviours": [(grid, _classes(grid.reading), _bars(grid)) for grid in behaviour_grids(matrix)],
+        "frontier": frontier,
+        "points": _frontier.placed(frontier) if frontier else [],
+        "plot": _frontier,
+        "plots": _curves.plots(matrix),
+        "curve": _curves,
+        "categories": category_tables(matrix),
         "agreement": _agreement,
         "agreements": _agreement.rows(matrix),
         "shelves": _shelves(matrix),
@@ -107,8 +133,30 @@ def _page(matrix: Matrix) -> dict[str, Any]:
         "note": note(matrix),
         "command": command(matrix),
         "published": _paper_numbers,
-        "palette": _palette,
-        "scales": {f: [(shade(f, end), shade(f, end, dark=True)) for end in (0, 1)] for f in _FAMILIES},
+        "alias_of": alias_of,
+        "span": span,
+    }
+
+
+def _codes(matrix: Matrix) -> list[tuple[str, str]]:
+    """Short names with the templates that they stand for."""
+    names = [cell.train_template for cell in matrix.pooled if cell.train_template]
+    every = dict.fromkeys([*names, *(cell.test_template for cell in matrix.pooled)])
+    return [(alias_of(name), name) for name in every if alias_of(name) != name]
+
+
+def _classes(reading: Reading) -> dict[str, str]:
+    """Which behaviour is good: refusing what is harmful, doing what is not."""
+    good = {"harm": "refused", "benign": "complied", "task": "complied"}.get(reading.asks or "")
+    return {
+        name: name
+        if name in ("incoherent", "empty")
+        else "plain"
+        if good is None
+        else "good"
+        if name == good
+        else "bad"
+        for name in BEHAVIOURS
     }
 
 
@@ -132,33 +180,39 @@ def _side_by_side(maps: list[HeatMap]) -> list[HeatMap]:
     return [*pairs, *helps[both:], *harms[both:], *(m for m in maps if m.family not in ("help", "harm"))]
 
 
-def _heat_maps(found: Iterable[Grid]) -> list[HeatMap]:
+def _heat_maps(found: list[Grid], secondary: bool) -> list[HeatMap]:
     """Heat maps of one family share one scale, so that their colours compare."""
-    held = list(found)
+    held = [grid for grid in found if grid.reading.secondary is secondary]
     tops = {
         family: scale_top(value for grid in held if grid.reading.family == family for value in grid.values())
         for family in _FAMILIES
     }
-    return [_heat_map(grid, tops[grid.reading.family]) for grid in held]
+    return [_heat_map(grid, tops[grid.reading.family], _brief(grid, found)) for grid in held]
 
 
-def _heat_map(grid: Grid, top: float) -> HeatMap:
-    family = grid.reading.family
-    lines = [(row, [_heat_cell(grid.at(row, c), family, top) for c in grid.columns]) for row in grid.rows]
-    return HeatMap(grid, lines, f"{100 * top:.0f}", family)
+def _brief(grid: Grid, found: list[Grid]) -> str:
+    """One line in place of a map that says nothing more."""
+    other = told_by(grid, found[: found.index(grid)])
+    if grid.constant:
+        return grid.constant
+    return f"100 % minus {other.reading.title} in every cell" if other else ""
 
 
-def _heat_cell(square: Square | None, family: Family, top: float) -> HeatCell | None:
+def _heat_map(grid: Grid, top: float, brief: str) -> HeatMap:
+    lines = [(row, [_heat_cell(grid.at(row, c), grid, top) for c in grid.columns]) for row in grid.rows]
+    return HeatMap(grid, lines, f"{100 * top:.0f}", grid.reading.family, brief)
+
+
+def _heat_cell(square: Square | None, grid: Grid, top: float) -> HeatCell | None:
     if square is None:
         return None
-    cell, share = square.pooled, (square.pooled.value or 0.0) / top
+    cell = square.pooled
     return HeatCell(
         value=percent(cell.value),
         interval=span(cell.low, cell.high, "–"),
         mark=square.mark or "",
         tag=_TAGS.get(square.mark or "", ""),
-        light=shade(family, share),
-        dark=shade(family, share, dark=True),
+        step="" if cell.value is None else tone(grid.reading, cell.value / top),
         hover="\n".join([f"{square.row.label} → {square.column}", *map(_line, square.runs)]),
     )
 
@@ -180,9 +234,12 @@ def _bar(square: Square | None) -> Bar | None:
     n = sum(run.n for run in square.runs) if square else 0
     if square is None or n == 0:
         return None
-    counts = square.counts
-    parts = [(name, counts[name], 100 * counts[name] / n) for name in BEHAVIOURS]
-    words = ", ".join(f"{count:,} {name}" for name, count, _ in parts if count) or "no behaviour judged"
+    counts, parts, start = square.counts, [], 0.0
+    for name in BEHAVIOURS:
+        width = 100 * counts[name] / n
+        parts.append((name, counts[name], start, width))
+        start += width
+    words = ", ".join(f"{count:,} {name}" for name, count, *_ in parts if count) or "no behaviour judged"
     return Bar(parts, n, f"{words}; {plural(n, 'answer')}")
 
 

@@ -11,6 +11,7 @@ from puretune.report._facts import command, interval_notes, note, settings, temp
 from puretune.report._headline import headline
 from puretune.report._number_words import percent, span, visible
 from puretune.report._paper_numbers import PUBLISHED, SOURCE, TITLE
+from puretune.report._verdict import verdict
 from puretune.report._view import BEHAVIOURS, Grid, Square, behaviour_grids, grids
 from puretune.store import write_text
 from puretune.study import Matrix
@@ -26,8 +27,10 @@ def write_markdown(matrix: Matrix, path: Path) -> None:
 
 def markdown_text(matrix: Matrix) -> str:
     """The report: the finding, the matrix, settings, templates, published numbers, how to reproduce."""
+    found = verdict(matrix)
+    says = [_text(" ".join(found.sentences))] if found else []
     controls = (_text(one.sentence()) for one in matrix.controls)
-    blocks = [f"# {_text(matrix.name)}", _text(headline(matrix)), *controls, *_matrix(matrix)]
+    blocks = [f"# {_text(matrix.name)}", *says, _text(headline(matrix)), *controls, *_matrix(matrix)]
     blocks += _behaviours(matrix)
     blocks += [
         *_agreements(matrix),
@@ -55,6 +58,9 @@ def _matrix(matrix: Matrix) -> Iterator[str]:
     for grid in grids(matrix):
         better = f" ({grid.direction})" if grid.direction else ""
         yield f"### {_text(grid.reading.title)} on {_text(grid.suite)}{better}"
+        if grid.constant:
+            yield f"{grid.constant}. {_text(grid.caption)}"
+            continue
         rows = [[row.label, *(_value(grid.at(row, c)) for c in grid.columns)] for row in grid.rows]
         yield _table(["train \\ test", *grid.columns], rows)
         yield _text(grid.caption)

@@ -23,6 +23,8 @@ class Reading:
     """None: the metric has no good or bad direction that was declared."""
     asks: Asks | None = None
     """What the suite asks for."""
+    graded: bool = False
+    """Whether an answer has a degree, not a yes or a no."""
     secondary: bool = False
     """Shown in the reports after the primary ones, and not in the terminal."""
 
@@ -37,7 +39,7 @@ def reading(suite: str, scorer: str, metric: str, matrix: Matrix) -> Reading:
         return Reading(f"{metric} ({scorer})", "other", None)
     title = f"{_title(found)} ({scorer})"
     behind = found.secondary or _behind(found, matrix)
-    return Reading(title, _family(found), found.better, found.asks, behind)
+    return Reading(title, _family(found), found.better, found.asks, found.graded, behind)
 
 
 def measure(suite: str, scorer: str, metric: str, matrix: Matrix) -> Measure | None:

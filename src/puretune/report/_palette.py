@@ -1,29 +1,25 @@
-"""Colours of the heat maps: one soft sequential scale per family, for light and for dark paper.
+"""Colours of the heat maps: one scale from bad to good by the metric's direction, for light and dark paper.
 
-Teal for help and vermilion for harm stay apart for colour-blind readers; lightness alone carries the value,
-and the ink stays readable (contrast at least 4.5) over a whole scale.
+Vermilion for bad and teal for good stay apart for colour-blind readers; a metric without a direction is
+grey. The ink stays readable (contrast at least 4.5) over a whole scale.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from puretune.report._metrics import Family
+from puretune.report._metrics import Reading
 
 INK = "#1d1c1a"
 INK_DARK = "#f1eee8"
 PAPER = "#fbfaf7"
 PAPER_DARK = "#191a1c"
 
-# Family -> the full end of the scale on (light, dark) paper; the empty end is the paper itself, nearly.
-_FULL: dict[Family, tuple[str, str]] = {
-    "help": ("#6fbfa9", "#1b6b58"),
-    "harm": ("#f08f66", "#9a3d1a"),
-    "over-refusal": ("#b9a3e0", "#5d4796"),
-    "refusal": ("#8db4e2", "#2c5a8f"),
-    "other": ("#b3bac2", "#505a66"),
-}
-_EMPTY, _EMPTY_DARK = "#f4f2ec", "#232527"
+# Full ends of the scales on (light, dark) paper; the middle, or the empty end, is nearly the paper.
+_GOOD, _BAD, _PLAIN = ("#6fbfa9", "#1b6b58"), ("#f08f66", "#9a3d1a"), ("#b3bac2", "#505a66")
+_EMPTY = ("#f4f2ec", "#232527")
+LEVELS = 20
+"""Steps of a scale: the page has a class for each."""
 
 
 def scale_top(values: Iterable[float | None]) -> float:
@@ -32,10 +28,29 @@ def scale_top(values: Iterable[float | None]) -> float:
     return next((top for top in (0.1, 0.25, 0.5) if highest <= top), 1.0)
 
 
-def shade(family: Family, share: float, dark: bool = False) -> str:
-    """The colour at ``share`` (0 to 1; beyond is clipped) of the family's scale, as ``#rrggbb``."""
-    empty, full = (_EMPTY_DARK, _FULL[family][1]) if dark else (_EMPTY, _FULL[family][0])
+def tone(reading: Reading, share: float) -> str:
+    """The step of a value at ``share`` (0 to 1; beyond is clipped) of its scale: ``g0`` (bad) to ``g20``
+    (good), or ``n0`` to ``n20`` where neither end is good."""
     part = min(max(share, 0.0), 1.0)
+    if reading.better is None:
+        return f"n{round(part * LEVELS)}"
+    return f"g{round((part if reading.better == 'higher' else 1 - part) * LEVELS)}"
+
+
+def shade(step: str, dark: bool = False) -> str:
+    """The colour of a step, as ``#rrggbb``."""
+    part, empty = int(step[1:]) / LEVELS, _EMPTY[dark]
+    if step[0] == "n":
+        return _mixed(empty, _PLAIN[dark], part)
+    return _mixed(empty, (_GOOD if part > 0.5 else _BAD)[dark], abs(2 * part - 1))
+
+
+def steps() -> list[str]:
+    """All steps of both scales."""
+    return [f"{scale}{level}" for scale in "gn" for level in range(LEVELS + 1)]
+
+
+def _mixed(empty: str, full: str, part: float) -> str:
     mixed = (round(a + (b - a) * part) for a, b in zip(_channels(empty), _channels(full), strict=True))
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 

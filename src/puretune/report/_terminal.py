@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from puretune.report._agreement import lines
+from puretune.report._headline import headline, lead
 from puretune.report._number_words import listed, percent, span
-from puretune.report._palette import INK, scale_top, shade
+from puretune.report._palette import INK, scale_top, shade, tone
+from puretune.report._verdict import verdict
 from puretune.report._view import Grid, Row, Square, grids
 from puretune.study import Matrix
 from puretune.templates import alias_of
@@ -24,6 +26,18 @@ _LEGEND = {
 }
 _PADDING = 3  # between two columns
 _LONGEST = 16  # characters of a template's name on one line; a longer one is folded
+
+
+def print_finding(matrix: Matrix, console: Console) -> None:
+    """Print what to serve, then the planned comparison; where there is neither, what the matrix can say."""
+    found, planned = verdict(matrix), lead(matrix)
+    if found is not None:
+        first, *rest = found.sentences
+        console.print(first, style="bold", markup=False, highlight=False)
+        for line in rest:
+            console.print(line, markup=False, highlight=False)
+        console.print()
+    console.print(f"{planned or headline(matrix)}\n", markup=False, highlight=False)
 
 
 def print_matrix(matrix: Matrix, console: Console) -> None:
@@ -54,23 +68,12 @@ def _print_grid(grid: Grid, console: Console) -> None:
     console.print(
         Text(f"{grid.reading.title} in %{better}", style="bold").append(f"  {grid.suite}", "not bold")
     )
-    if said := _constant(grid):
+    if said := grid.constant:
         console.print(said)
     for columns in () if said else _blocks(grid, console):
         console.print(_table(grid, columns, console))
     console.print(grid.caption, style="dim", markup=False, highlight=False)
     console.print()
-
-
-def _constant(grid: Grid) -> str:
-    """One line in place of a matrix whose cells all have the same value; "" for any other."""
-    values = set(grid.values())
-    if len(grid.squares) < 2 or len(values) > 1 or None in values:
-        return ""
-    ends = [(s.pooled.low, s.pooled.high) for s in grid.squares]
-    lows, highs = ([end for end in side if end is not None] for side in zip(*ends, strict=True))
-    interval = f" (95 % intervals within {span(min(lows), max(highs))})" if lows and highs else ""
-    return f"{percent(grid.squares[0].pooled.value)} in all {len(grid.squares)} cells{interval}"
 
 
 def _table(grid: Grid, columns: tuple[str, ...], console: Console) -> Table:
@@ -103,7 +106,7 @@ def _cell(grid: Grid, square: Square | None, top: float, width: int, console: Co
     first = f"{percent(cell.value)}{_SIGNS.get(square.mark or '', ' ')}".rjust(width)
     text = Text(f"{first}\n{span(cell.low, cell.high, dash):>{width}}")
     if cell.value is not None:
-        text.stylize(f"{INK} on {shade(grid.reading.family, cell.value / top)}")
+        text.stylize(f"{INK} on {shade(tone(grid.reading, cell.value / top))}")
     if square.mark:
         text.stylize("bold", 0, len(first))
     return text

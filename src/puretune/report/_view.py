@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from puretune.report._metrics import Reading, reading
-from puretune.report._number_words import bounds, listed, plural
+from puretune.report._number_words import bounds, listed, percent, plural, span
 from puretune.report._safety_prompts import Mark, mark_of
 from puretune.study import CellResult, Matrix, PooledCell
 from puretune.templates import alias_of
@@ -81,6 +81,22 @@ class Grid:
         """Whether answering is what was asked for: complying is then no alarm."""
         return self.reading.asks in ("task", "benign")
 
+    @property
+    def graded(self) -> bool:
+        """Whether an answer has a degree, not a yes or a no."""
+        return self.reading.graded
+
+    @property
+    def constant(self) -> str:
+        """One line in place of a matrix whose cells all have the same value; "" for any other."""
+        values = set(self.values())
+        if len(self.squares) < 2 or len(values) > 1 or None in values:
+            return ""
+        ends = [(s.pooled.low, s.pooled.high) for s in self.squares]
+        lows, highs = ([end for end in side if end is not None] for side in zip(*ends, strict=True))
+        interval = f" (95 % intervals within {span(min(lows), max(highs))})" if lows and highs else ""
+        return f"{percent(self.squares[0].pooled.value)} % in all {len(self.squares)} cells{interval}"
+
     def at(self, row: Row, column: str) -> Square | None:
         """The square at that place, or None if nothing was measured."""
         return next((s for s in self.squares if s.row == row and s.column == column), None)
@@ -153,6 +169,22 @@ def grids(matrix: Matrix) -> list[Grid]:
         return kind.secondary, _FAMILIES.index(kind.family), suites.index(grid.suite)
 
     return sorted(found, key=place)
+
+
+def told_by(grid: Grid, others: Iterable[Grid]) -> Grid | None:
+    """The matrix of the same suite of which this one is the rest to 100 % in every cell, if there is one."""
+    mine = {(s.row, s.column): s.pooled.value for s in grid.squares}
+    for other in others:
+        if other.suite != grid.suite or other is grid or len(mine) != len(other.squares):
+            continue
+        sums = [_sum(mine.get((s.row, s.column)), s.pooled.value) for s in other.squares]
+        if all(total is not None and abs(total - 1) < 1e-9 for total in sums):
+            return other
+    return None
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 def behaviour_grids(matrix: Matrix) -> list[Grid]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from puretune.study.matrix.matrix import (
     SCHEMA_VERSION,
     Alternative,
+    CategoryRate,
     CellResult,
     Comparison,
     ControlEffect,
@@ -50,6 +51,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "STRATEGIES",
     "Alternative",
+    "CategoryRate",
     "CellResult",
     "Comparison",
     "Compute",

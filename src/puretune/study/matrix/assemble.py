@@ -12,6 +12,7 @@ from puretune.data import Example
 from puretune.scoring import Measure, Verdict, metric_names, reads_likelihoods, thoughts_sentence
 from puretune.store import Store, json_lines
 from puretune.study.matrix.agreement import agreements
+from puretune.study.matrix.categories import category_rates
 from puretune.study.matrix.cells import Judged, Measured, Place, cell, pool, tables_of
 from puretune.study.matrix.control_effects import control_effects
 from puretune.study.matrix.judge_facts import judge_facts
@@ -53,6 +54,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
         cells=tuple(one.cell for one in measured),
         pooled=pool(measured, analysis),
         comparisons=planned_comparisons(plan.resolved.contrasts, measures, tables, analysis),
+        categories=tuple(category_rates(measures, tables, analysis)),
         controls=control_effects(plan.resolved, measures, tables, analysis),
         agreements=tuple(agreements(plan, _verdicts(read), _prompts(read))),
         transcripts=tuple(

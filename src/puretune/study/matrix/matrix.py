@@ -237,6 +237,24 @@ _OPENINGS = {
 
 
 @dataclass(frozen=True)
+class CategoryRate:
+    """One cell at the end of training, over the prompts of one category; the mean over seeds."""
+
+    suite: str
+    scorer: str
+    metric: str
+    condition: str
+    test_template: str
+    category: str
+    n: int
+    """Answers over all seeds."""
+    value: float
+    low: float
+    high: float
+    """95 % interval, for new prompts of this category (and new training runs, over several seeds)."""
+
+
+@dataclass(frozen=True)
 class JudgeAgreement:
     """How far two judges of harm agree on the same answers of one suite, over all its cells."""
 
@@ -304,6 +322,8 @@ class Matrix:
     """What the safety prompt does beyond a change of template, and where what was tuned leaks."""
     agreements: tuple[JudgeAgreement, ...] = ()
     """Of every two judges of harm in one suite that saw all answers."""
+    categories: tuple[CategoryRate, ...] = ()
+    """Of every cell at the end of training in the primary metrics of suites with categories."""
     measures: tuple[Measure, ...] = ()
     """How to read each scorer's metric on each suite: title, what it measures, which direction is better."""
     kinds: Mapping[str, ConditionKind] = field(default_factory=dict)
