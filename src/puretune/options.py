@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +24,11 @@ def validated(
     """
     from pydantic import TypeAdapter, ValidationError
 
-    fields = {name.removesuffix("_"): name for name in getattr(kind, "__dataclass_fields__", ())}
+    known = {one.name.removesuffix("_"): one.name for one in fields(kind)}  # type: ignore[arg-type]
     for name in given:
-        if name not in fields:
-            raise unknown(word, name, [*fields, *also], where)
-    given = {fields[name]: value for name, value in given.items()}
+        if name not in known:
+            raise unknown(word, name, [*known, *also], where)
+    given = {known[name]: value for name, value in given.items()}
     try:
         return TypeAdapter(kind).validate_json(_as_json(given, where), strict=True)
     except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from puretune.errors import CheckFailed, InputError
 from puretune.events import Advanced, Event, Finished, Started
 from puretune.models import AdapterRef, ModelSpec, adapter_ref, load_base, new_lora, read_manifest
 from puretune.tuning import LoopTuner, learning_rate, render_rows, rows_of_step, steps_per_epoch
-from puretune.tuning._rows import batch
 from puretune.tuning._schedule import stream
 from puretune.tuning.loop import token_losses
 from tests.tiny import FAMILIES, tiny_base, tiny_gpt2
@@ -101,14 +101,13 @@ def test_training_equals_a_plain_loop_over_peft(
 def test_the_loss_is_the_plain_loss(family: str, tmp_path: Path) -> None:
     base = tiny_base(FAMILIES[family](tmp_path / family))
     data = render_rows(task(tmp_path), base.renderer, 256)
-    part = batch(data, base.device)
     expected = 0.0
     with torch.no_grad():
         for row in data:
             ids = torch.tensor([row.ids])
             labels = ids.masked_fill(~torch.tensor([row.loss_mask]), -100)
             expected += float(base.model(input_ids=ids, labels=labels).loss) * row.trained
-        assert float(token_losses(base.model, part).sum()) == pytest.approx(expected, rel=1e-5)
+        assert float(token_losses(base.model, data, nullcontext()).sum()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_accumulation_equals_a_larger_batch(llama: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from puretune.lazily import lazy
 if TYPE_CHECKING:
     from puretune.decoder._attention import Attended, attention, attention_gradients
     from puretune.decoder._decoder import Attend, Decoder, Layer
-    from puretune.decoder._families import FAMILIES, decoder_of, in_detail, window_of
+    from puretune.decoder._families import FAMILIES, Join, decoder_of, in_detail, window_of
     from puretune.decoder._linear import Linears, joined, separate
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Attend",
     "Attended",
     "Decoder",
+    "Join",
     "Layer",
     "Linears",
     "attention",

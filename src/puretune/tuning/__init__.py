@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from puretune.tuning._types import Recipe, Schedule, TrainingRow, Tuner, TuningTask
     from puretune.tuning.gang import GangOptions, GangTuner
     from puretune.tuning.loop import LoopTuner
+    from puretune.tuning.losses import LOSSES, Loss, OwnLoss, loss_named
 
 __all__ = [
     "BUILTIN_TUNERS",
     "DEFAULT_TUNER",
+    "LOSSES",
     "TUNERS",
     "GangOptions",
     "GangTuner",
     "LocalTuner",
     "LoopTuner",
+    "Loss",
+    "OwnLoss",
     "Recipe",
     "Row",
     "Schedule",
@@ -37,6 +41,7 @@ __all__ = [
     "inputs_digest",
     "kept_steps",
     "learning_rate",
+    "loss_named",
     "plan_steps",
     "render_rows",
     "rows_of_step",

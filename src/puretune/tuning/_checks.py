@@ -13,6 +13,8 @@ from puretune.tuning._types import Recipe, TuningTask
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from puretune.tuning._spec import TunerSpec
+
 _TUNERS = ("gang", "loop", "trainer")
 
 
@@ -25,6 +27,13 @@ def check_number_format(tuner: str, dtype: str, device: str, processes: bool = F
             f"tuner {tuner!r} does not scale its loss here, so in float16 small gradients would become zero. "
             "Tune with the model's `dtype: bfloat16` or `float32`; on one GPU `tuner: trainer` takes float16."
         )
+
+
+def check_losses(tuner: TunerSpec, task: TuningTask) -> None:
+    """InputError if a tuner cannot minimise the losses of a task."""
+    losses = dict.fromkeys(row.loss or task.recipe.loss for row in task.rows)
+    if why := tuner.unable(task.recipe, losses):
+        raise InputError(f"condition {task.name!r}: {why}")
 
 
 def check_start(start: TunedModel, recipe: Recipe, all_weights: bool = False) -> None:

@@ -14,3 +14,4 @@ class LoopOptions(LocalTuner):
     name = "loop"
     version = "2"
     opens = "puretune.tuning.loop:LoopTuner"
+    any_loss = True

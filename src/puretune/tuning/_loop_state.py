@@ -14,13 +14,19 @@ from torch.optim import Optimizer
 
 from puretune.errors import InputError
 from puretune.events import EventSink
+from puretune.tuning._average import Average
 from puretune.tuning._resume_points import read_state, write_state
 
 _NAME = "state.safetensors"
 
 
 def save_state(
-    directory: Path, parameters: list[Parameter], optimizer: Optimizer, step: int, inputs: str
+    directory: Path,
+    parameters: list[Parameter],
+    optimizer: Optimizer,
+    average: Average,
+    step: int,
+    inputs: str,
 ) -> None:
     """Publishes the state after ``step`` optimiser steps, in place of the one before."""
     tensors: dict[str, Any] = {}
@@ -29,6 +35,7 @@ def save_state(
         tensors[f"{i}.weight"] = parameter
         tensors[f"{i}.first"] = state["exp_avg"]
         tensors[f"{i}.second"] = state["exp_avg_sq"]
+    tensors |= {f"{i}.average": one for i, one in enumerate(average.held)}
     write_state(directory / _NAME, tensors, {"step": step, "inputs": inputs})
 
 
@@ -36,11 +43,12 @@ def load_state(
     directory: Path,
     parameters: list[Parameter],
     optimizer: Optimizer,
+    average: Average,
     inputs: str,
     before: int,
     on_event: EventSink,
 ) -> int:
-    """Puts a saved state into parameters and optimiser; returns its step, 0 if there is none.
+    """Puts a saved state into parameters, optimiser and average; returns its step, 0 if there is none.
 
     A state that is not ``before`` the step wanted next is of no use and left alone; a damaged one is set
     aside. InputError if the state belongs to another training.
@@ -65,4 +73,6 @@ def load_state(
                 "exp_avg": tensors[f"{i}.first"].to(parameter.device),
                 "exp_avg_sq": tensors[f"{i}.second"].to(parameter.device),
             }
+        for i, one in enumerate(average.held):
+            one.copy_(tensors[f"{i}.average"])
     return step

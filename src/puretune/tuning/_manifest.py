@@ -15,7 +15,7 @@ from puretune.store import key_of
 from puretune.templates import api_turns
 from puretune.tuning._rows import Row, readable
 from puretune.tuning._schedule import plan_steps, rows_of_step
-from puretune.tuning._types import TuningTask
+from puretune.tuning._types import TrainingRow, TuningTask
 
 _PACKAGES = ("puretune", "torch", "transformers", "peft", "tokenizers", "accelerate", "trl")
 
@@ -29,12 +29,17 @@ def inputs_digest(task: TuningTask, base: BaseModel | RemoteBase, tuner: str) ->
             "renderer": base.renderer.fingerprint,
             "dtype": base.dtype_name,
             "device": base.device_type,
-            "rows": [[r.template.fingerprint, [asdict(m) for m in r.example.messages]] for r in task.rows],
+            "rows": [_row(row) for row in task.rows],
             "recipe": task.recipe.decisive(),
             "seed": task.seed,
             "start": task.start.digest if task.start else None,
         }
     )
+
+
+def _row(row: TrainingRow) -> list[Any]:
+    said = [row.template.fingerprint, [asdict(message) for message in row.example.messages]]
+    return [*said, row.loss.identity()] if row.loss is not None else said
 
 
 def manifest(
@@ -55,7 +60,7 @@ def manifest(
         renderer=base.renderer.fingerprint,
         data_digest=data_digest(row.example for row in task.rows),
         rows=len(rows),
-        recipe=asdict(task.recipe),
+        recipe={**asdict(task.recipe), "loss": task.recipe.loss.said()},
         seed=task.seed,
         start=task.start.digest if task.start else None,
         step=step,

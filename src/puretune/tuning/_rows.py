@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from puretune.errors import InputError
 from puretune.templates import Renderer, show_tokens
 from puretune.tuning._types import TuningTask
+from puretune.tuning.losses import CROSS_ENTROPY, Loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +24,22 @@ class Row:
     loss_mask: tuple[bool, ...]
     shared: int
     """Leading tokens that all rows of the same template have in common and that predict no trained one."""
+    loss: Loss = CROSS_ENTROPY
 
     @property
     def trained(self) -> int:
         return sum(self.loss_mask)
+
+    @property
+    def places(self) -> list[int]:
+        """Where its trained tokens are."""
+        return [place for place in range(1, len(self.ids)) if self.loss_mask[place]]
+
+    @property
+    def positions(self) -> list[int]:
+        """Of each trained token, its place in its response, from 0."""
+        counted = accumulate(self.loss_mask, lambda before, on: before + 1 if on else 0, initial=0)
+        return [number - 1 for number in counted if number]
 
     @property
     def prompt(self) -> int:
@@ -41,8 +55,6 @@ class Batch:
     """[rows, length - 1]: the last token of a row predicts nothing."""
     places: Tensor
     """[trained]: where, in the flattened ``ids``, the next token is trained."""
-    targets: Tensor
-    """[trained]: these next tokens."""
 
 
 def render_rows(task: TuningTask, renderer: Renderer, longest: int) -> tuple[Row, ...]:
@@ -76,13 +88,11 @@ def batch(rows: Sequence[Row], device: Any, at_least: int = 0) -> Batch:
 
     width = max(at_least, max(len(row.ids) for row in rows) - 1)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
-    places, targets = [], []
+    places = []
     for i, row in enumerate(rows):
         ids[i, : len(row.ids) - 1] = torch.tensor(row.ids[:-1])
-        trained = [t for t in range(1, len(row.ids)) if row.loss_mask[t]]
-        places += [i * width + t - 1 for t in trained]
-        targets += [row.ids[t] for t in trained]
-    return Batch(ids.to(device), torch.tensor(places, device=device), torch.tensor(targets, device=device))
+        places += [i * width + place - 1 for place in row.places]
+    return Batch(ids.to(device), torch.tensor(places, dtype=torch.long, device=device))
 
 
 def readable(row: Row, tokenizer: Any) -> str:
@@ -109,7 +119,7 @@ def _with_shared(task: TuningTask, rows: list[Row]) -> tuple[Row, ...]:
         groups.setdefault(source.template.fingerprint, []).append(row)
     shared = {key: _shared(group) for key, group in groups.items()}
     return tuple(
-        Row(row.ids, row.loss_mask, shared[source.template.fingerprint])
+        Row(row.ids, row.loss_mask, shared[source.template.fingerprint], source.loss or task.recipe.loss)
         for source, row in zip(task.rows, rows, strict=True)
     )
 

@@ -11,6 +11,7 @@ from puretune.data import Example
 from puretune.events import EventSink
 from puretune.models import TunedModel
 from puretune.templates import PromptTemplate
+from puretune.tuning.losses import CROSS_ENTROPY, LossField, OwnLoss
 
 Schedule = Literal["constant", "linear", "cosine", "step"]
 
@@ -39,6 +40,12 @@ class Recipe:
     weight_decay: float = 0.0
     clip: float | None = 1.0
     """Largest gradient norm; None: no clipping."""
+    loss: LossField = CROSS_ENTROPY
+    """What is minimised for each trained token: ``cross-entropy``, ``constrained-sft``, ``kl-anchor``,
+    ``logit-replay``, or one that an installed package offers; a mapping gives it options."""
+    ema: float | None = None
+    """Keep the exponential moving average of the adapter's weights over the steps, with this decay, in place
+    of the weights; it begins at the start of training. None: the weights as they are."""
     max_length: int | None = None
     """Longest row in tokens; a longer one is an error, never cut. None: the model's context."""
     keep: tuple[int, ...] = ()
@@ -52,8 +59,10 @@ class Recipe:
 
     def decisive(self) -> dict[str, Any]:
         """The fields that determine the trained weights: not what is kept on the way."""
-        left_out = ("keep", "keep_every", "checkpoint_every", "checkpoint_minutes")
-        return {name: value for name, value in asdict(self).items() if name not in left_out}
+        left_out = ("keep", "keep_every", "checkpoint_every", "checkpoint_minutes", "loss", "ema")
+        said = {name: value for name, value in asdict(self).items() if name not in left_out}
+        loss = {"loss": self.loss.identity()} if self.loss != CROSS_ENTROPY else {}
+        return {**said, **loss, **({"ema": self.ema} if self.ema is not None else {})}
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class TrainingRow:
 
     example: Example
     template: PromptTemplate
+    loss: OwnLoss = None
+    """None: the recipe's."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The reference tuner: one LoRA adapter after the other, in a plain loop that specifies what training means.
 
 - Rows of a step: the next ``batch_size * accumulation`` of the epoch's shuffled order.
-- Loss: the mean over all trained tokens of the step, however it is cut into micro-batches.
+- Loss: the mean over all trained tokens of the step, however it is cut into micro-batches; of each token
+  what its row's loss says (``losses.py``), cross-entropy if nothing else is asked for.
 - AdamW (0.9, 0.999, 1e-8) on A and B in float32, gradient norm clipped over the whole adapter.
 - Initial weights, data order and dropout are functions of the task's seed and the step alone. Dropout is
   drawn row by row, and once a step for the tokens that all rows of a template share (``_dropout.py``).
@@ -11,16 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from puretune.events import Advanced, EventSink, Finished, Started, ignore
-from puretune.models import BaseModel, Lora, TunedModel, at_least_float32, attached
+from puretune.models import BaseModel, Lora, TunedModel, attached
 from puretune.store import remove_sound, sweep
+from puretune.tuning._average import Average
 from puretune.tuning._checks import check_number_format, require_finite, require_finite_loss
 from puretune.tuning._disk_space import warn_of_space
 from puretune.tuning._dropout import DropoutStreams
@@ -29,8 +31,9 @@ from puretune.tuning._loop_options import LoopOptions
 from puretune.tuning._loop_state import load_state, save_state
 from puretune.tuning._memory import in_pieces, require_room, telling
 from puretune.tuning._resume_points import Pace
-from puretune.tuning._rows import Batch, batch
+from puretune.tuning._rows import Batch, Row, batch
 from puretune.tuning._schedule import learning_rate, plan_steps, rows_of_step, steps_per_epoch
+from puretune.tuning._token_losses import Reference, TokenLosses, referring
 from puretune.tuning._types import TuningTask
 
 
@@ -66,19 +69,22 @@ def _run(job: Job, base: BaseModel, on_event: EventSink) -> Iterator[tuple[Tunin
     if job.lora is None:
         return
     sweep(job.task.out)
-    for step, loss in _train(job, base, job.lora, on_event):
+    average = Average(job.lora.parameters, job.task.recipe.ema)
+    for step, loss in _train(job, base, job.lora, average, on_event):
         if step in job.missing:
-            yield job.task, step, publish(job, base, job.lora, step, loss)
+            yield job.task, step, publish(job, base, average.of(job.lora), step, loss)
     remove_sound(job.resume)
 
 
-def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterator[tuple[int, float]]:
+def _train(
+    job: Job, base: BaseModel, lora: Lora, average: Average, on_event: EventSink
+) -> Iterator[tuple[int, float]]:
     """Yields (step, loss) after each optimiser step, counted from 1; steps done earlier are not yielded."""
     recipe, work = job.task.recipe, f"tune {job.task.name}"
     last = max(job.missing)
     optimizer = torch.optim.AdamW(lora.parameters, weight_decay=recipe.weight_decay)
     before, pace = min(job.missing), Pace([recipe])
-    done = load_state(job.resume, lora.parameters, optimizer, job.inputs, before, on_event)
+    done = load_state(job.resume, lora.parameters, optimizer, average, job.inputs, before, on_event)
     on_event(Started(work, last))
     meter = Meter()
     loss, fits = math.nan, recipe.batch_size
@@ -90,10 +96,11 @@ def _train(job: Job, base: BaseModel, lora: Lora, on_event: EventSink) -> Iterat
 
     for step in range(done, last):
         loss = in_pieces(attempt, fits, telling(on_event, work, step))
+        average.add()
         yield step + 1, loss
         if step + 1 < last and pace.due(step + 1):
             require_finite(job.task, _numbers(optimizer), step + 1)
-            save_state(job.resume, lora.parameters, optimizer, step + 1, job.inputs)
+            save_state(job.resume, lora.parameters, optimizer, average, step + 1, job.inputs)
             pace.saved()
         on_event(Advanced(work, step + 1, f"loss {loss:.3f}, {meter.rate:,.0f} tokens/s"))
     on_event(Finished(work, f"loss {loss:.3f}, {meter.tokens:,} tokens in {meter.seconds:.1f} s"))
@@ -114,9 +121,8 @@ def _step(
     optimizer.zero_grad(set_to_none=True)  # what an attempt without enough memory may have left
     for start in range(0, len(rows), rows_at_once):
         chosen = rows[start : start + rows_at_once]
-        part = batch(chosen, base.device)
-        with attached(base.model, lora, streams.on_padded(chosen, start)):
-            part_loss = token_losses(base.model, part).sum() / trained
+        adapted = attached(base.model, lora, streams.on_padded(chosen, start))
+        part_loss = token_losses(base.model, chosen, adapted).sum() / trained
         part_loss.backward()  # type: ignore[no-untyped-call]
         loss += part_loss.item()
     require_finite_loss(job.task, loss, step + 1)
@@ -134,8 +140,27 @@ def _numbers(optimizer: Optimizer) -> Iterator[Tensor]:
         yield from (parameter, *optimizer.state[parameter].values())
 
 
-def token_losses(model: Any, part: Batch) -> Tensor:
-    """Cross-entropy, in float32 at least, of each trained token; the head of the model sees no others."""
+def token_losses(
+    model: Any, rows: Sequence[Row], adapted: AbstractContextManager[Any], at_least: int = 0
+) -> Tensor:
+    """The loss of each trained token, row by row, of the model while it is ``adapted``; rows whose loss
+    looks at the untuned model are put to it before. ``at_least``: the width of the batch."""
+    reference = _reference(model, referring(rows))
+    losses = TokenLosses(rows, model.device, reference)
+    with adapted:
+        return losses(_trained_logits(model, batch(rows, model.device, at_least)))
+
+
+def _reference(model: Any, rows: tuple[Row, ...]) -> Reference | None:
+    if not rows:
+        return None
+    with torch.no_grad():
+        logits = _trained_logits(model, batch(rows, model.device))
+    return Reference(rows, logits.__getitem__)
+
+
+def _trained_logits(model: Any, part: Batch) -> Tensor:
+    """[trained, vocabulary]; the head of the model sees no other tokens."""
 
     def choose(head: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         hidden = arguments[0]
@@ -145,9 +170,8 @@ def token_losses(model: Any, part: Batch) -> Tensor:
 
     handle = model.get_output_embeddings().register_forward_pre_hook(choose)
     try:
-        logits = model(input_ids=part.ids, use_cache=False).logits.flatten(0, 1)
+        logits: Tensor = model(input_ids=part.ids, use_cache=False).logits.flatten(0, 1)
     finally:
         handle.remove()
-    if len(logits) != len(part.places):  # a model that does not call its head as a module
-        logits = logits[part.places]
-    return cross_entropy(at_least_float32(logits), part.targets, reduction="none")
+    # a model that does not call its head as a module has logits of all tokens
+    return logits if len(logits) == len(part.places) else logits[part.places]

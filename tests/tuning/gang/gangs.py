@@ -13,7 +13,6 @@ from puretune.models import AdapterRef, Lora, attached
 from puretune.tuning import LoopTuner, TuningTask
 from puretune.tuning._dropout import DropoutStreams
 from puretune.tuning._jobs import Job, prepare
-from puretune.tuning._rows import batch
 from puretune.tuning._schedule import rows_of_step
 from puretune.tuning.gang import GangOptions, GangTuner
 from puretune.tuning.gang._packing import Part
@@ -106,7 +105,7 @@ def loop_gradients(base: Any, jobs: Sequence[Job]) -> tuple[list[float], torch.T
 
 def _alone(base: Any, part: Part, lora: Lora | None) -> tuple[float, torch.Tensor]:
     assert lora is not None
-    with attached(base.model, lora, part.streams.on_padded(part.rows, part.first)):
-        loss = token_losses(base.model, batch(part.rows, base.device)).sum() * part.weight
+    adapted = attached(base.model, lora, part.streams.on_padded(part.rows, part.first))
+    loss = token_losses(base.model, part.rows, adapted).sum() * part.weight
     found = torch.autograd.grad(loss, lora.parameters)
     return loss.item(), torch.cat([gradient.flatten() for gradient in found])

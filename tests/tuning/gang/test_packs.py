@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puretune.tuning._dropout import DropoutStreams
-from puretune.tuning._rows import Row, batch
+from puretune.tuning._rows import Row
 from puretune.tuning.gang._buckets import layout_of
 from puretune.tuning.gang._options import GangOptions
 from puretune.tuning.gang._packed import PackedRoute
@@ -41,7 +42,7 @@ def parts(draw: st.DrawFn) -> list[Part]:
 
 
 def losses_alone(model: Any, made: list[Part]) -> torch.Tensor:
-    return torch.cat([token_losses(model, batch([row], model.device)) for part in made for row in part.rows])
+    return torch.cat([token_losses(model, [row], nullcontext()) for part in made for row in part.rows])
 
 
 @settings(max_examples=25)
@@ -89,10 +90,8 @@ def test_masks_show_each_query_its_own_past_and_no_more(made: list[Part], traine
 @given(made=parts())
 def test_every_trained_token_is_there_once_and_shared_tokens_are_not_repeated(made: list[Part]) -> None:
     pack = packed(made, torch.device("cpu"))
-    expected = [
-        id for part in made for row in part.rows for id, on in zip(row.ids, row.loss_mask, strict=True) if on
-    ]
-    assert pack.targets.tolist() == expected
+    before = [row.ids[place - 1] for part in made for row in part.rows for place in row.places]
+    assert pack.ids[pack.places].tolist() == before
     prefixes = sum(len(prefix) for part in made for prefix in {row.ids[: row.shared] for row in part.rows})
     own = sum(len(row.ids) - 1 - row.shared for part in made for row in part.rows)
     assert len(pack.ids) == prefixes + own

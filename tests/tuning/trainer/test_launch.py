@@ -13,6 +13,7 @@ from puretune.events import Advanced
 from puretune.models import read_manifest
 from puretune.tuning.trainer._launch import listen
 from tests.tuning.tasks import last, task
+from tests.tuning.test_losses import made
 from tests.tuning.trainer.training import apart, train
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "accelerate"
@@ -44,6 +45,14 @@ def test_two_processes_make_the_adapter_of_one(llama: Any, tmp_path: Path) -> No
     losses = [found.loss for ref in (alone, shared[-1][2]) if (found := read_manifest(ref.path))]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["step-2", "step-4"]
+
+
+def test_two_processes_have_the_losses_and_the_average_of_one(llama: Any, tmp_path: Path) -> None:
+    recipe = {"dropout": 0.0, "accumulation": 2, "steps": 3, "ema": 0.5}
+    alone = last(llama, made(tmp_path / "alone", "all", **recipe))
+    launch = str(CONFIGS / "cpu.yaml")
+    ((_, _, shared),) = train(llama, made(tmp_path / "shared", "all", **recipe), launch=launch)
+    assert apart(alone, shared) < 1e-4
 
 
 def test_processes_that_fail_are_quoted() -> None:

@@ -71,6 +71,17 @@ def check_tuning(study: Study, conditions: Mapping[str, Condition], base: Base) 
             _check_start(how, conditions)
 
 
+def check_losses(study: Study, conditions: Iterable[Condition]) -> None:
+    """InputError where a tuner cannot minimise a loss of its condition."""
+    for condition in conditions:
+        how = condition.training
+        if how is not None:
+            losses = dict.fromkeys(part.loss or how.recipe.loss for part in how.mix)
+            with study.at(*condition.place):
+                if why := how.tuner.unable(how.recipe, losses):
+                    raise InputError(f"condition {condition.name!r}: {why}")
+
+
 def _place_of_targets(study: Study, condition: Condition) -> tuple[str | int, ...]:
     own = entry_of(study, condition).recipe
     place = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from puretune.errors import InputError, unknown
 from puretune.models import AdapterRef, TunedModel, adapter_ref, served_model, shown
@@ -177,7 +177,7 @@ def _transforms(study: Study, place: _Place, entry: TrainSection) -> tuple[Trans
 
 def _training(study: Study, template: PromptTemplate, place: _Place, entry: TrainSection) -> Training:
     usual = study.tuning or Tuning(data=entry.data or "")
-    changes: dict[str, Any] = entry.recipe.model_dump(exclude_unset=True) if entry.recipe is not None else {}
+    changes = {name: getattr(entry.recipe, name) for name in getattr(entry.recipe, "model_fields_set", ())}
     own = entry.tuner is not None
     said = entry.tuner if entry.tuner is not None else usual.tuner
     with study.at(*((*place, "tuner") if own else ("tuning", "tuner"))):

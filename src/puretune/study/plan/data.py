@@ -121,4 +121,4 @@ def _check_answered(study: Study, place: Place, examples: Examples) -> None:
 def _part(study: Study, place: Place, section: DataSection, rows: Examples, defined: Templates) -> Part:
     with study.at(*place):
         template = template_named(section.template, defined) if section.template else None
-    return Part(weighted(rows, section.weight, section.seed), template)
+    return Part(weighted(rows, section.weight, section.seed), template, section.loss)

@@ -168,7 +168,11 @@ class _Digests:
     def rows(self, training: Training) -> list[dict[str, Any]]:
         """Data and template of each part of a mix."""
         return [
-            {"data": self._digest(part), "template": (part.template or training.template).fingerprint}
+            {
+                "data": self._digest(part),
+                "template": (part.template or training.template).fingerprint,
+                **({"loss": part.loss.identity()} if part.loss else {}),
+            }
             for part in training.mix
         ]
 

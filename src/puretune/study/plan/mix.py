@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from puretune.data import Example
 from puretune.errors import InputError
 from puretune.templates import PromptTemplate
-from puretune.tuning import TrainingRow
+from puretune.tuning import Loss, TrainingRow
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Part:
     examples: tuple[Example, ...]
     template: PromptTemplate | None = None
     """The part's own template; None: the condition's."""
+    loss: Loss | None = None
+    """The part's own loss; None: the recipe's."""
 
 
 MOST_ROWS = 20_000_000
@@ -50,5 +52,7 @@ def weighted(examples: Sequence[Example], weight: float, seed: int) -> tuple[Exa
 def rows_under(parts: Sequence[Part], template: PromptTemplate) -> tuple[TrainingRow, ...]:
     """The rows that a condition is trained on, part by part (the tuner shuffles)."""
     return tuple(
-        TrainingRow(example, part.template or template) for part in parts for example in part.examples
+        TrainingRow(example, part.template or template, part.loss)
+        for part in parts
+        for example in part.examples
     )

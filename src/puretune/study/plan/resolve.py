@@ -26,7 +26,7 @@ from puretune.models import (
     resolved_dtype,
 )
 from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_named
-from puretune.study.plan.base import Base, check_adapters, check_tuning
+from puretune.study.plan.base import Base, check_adapters, check_losses, check_tuning
 from puretune.study.plan.conditions import Condition, Training, conditions, entry_of, plain
 from puretune.study.plan.contrasts import planned_contrasts
 from puretune.study.plan.controls import controls_of, with_controls
@@ -139,6 +139,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
     needed = {
         name: _with_mix(one, parts[data[name][0]]) if name in data else one for name, one in needed.items()
     }
+    check_losses(study, needed.values())
     return Resolved(
         study=study,
         base=base,

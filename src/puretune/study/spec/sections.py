@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -44,7 +44,7 @@ from puretune.study.spec.bounds import (
 )
 from puretune.study.spec.judges import BudgetSection, JudgeSection
 from puretune.templates import ControlKind
-from puretune.tuning import DEFAULT_TUNER, Recipe, Schedule
+from puretune.tuning import DEFAULT_TUNER, OwnLoss, Recipe, Schedule
 
 UNTUNED = "untuned"
 """The name of the condition of the untuned base model."""
@@ -80,6 +80,7 @@ class RecipeSection(Recipe):
     weight_decay: WeightDecay = Recipe.weight_decay
     """AdamW's decoupled weight decay."""
     clip: Clip | None = Recipe.clip
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Recipe.ema
     max_length: Count | None = Recipe.max_length
     keep: tuple[Count, ...] = Recipe.keep
     keep_every: Count | None = Recipe.keep_every
@@ -174,6 +175,8 @@ class DataSection(_SourceSection):
     """The template for this part under every condition; None: the condition's."""
     weight: Weight = 1.0
     """How often each row is used: 2 is twice, 0.5 is half of the rows, drawn with ``seed``."""
+    loss: OwnLoss = None
+    """The loss of this part's rows (``kl-anchor``, ``logit-replay``, ...); None: the recipe's."""
 
 
 def named_or_mapping(value: Any) -> str:
@@ -218,7 +221,9 @@ class EngineSection(BaseModel):
 
 def fields_of(value: Any) -> Any:
     """Accept the parent's instances (``Recipe(...)`` for a recipe section) from Python."""
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    return {one.name: getattr(value, one.name) for one in fields(value)}
 
 
 def _kinds(section: type) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from puretune.files import working_directory
 from puretune.study.spec.paths import anchored
 from puretune.study.spec.sections import Changes
 from puretune.study.spec.study import Study
+from puretune.tuning import Loss
 
 _LINE_ENDS = frozenset("\r\x85\u2028\u2029")
 
@@ -41,6 +42,8 @@ def plain_values(value: Any) -> Any:
     """Mappings, lists, text and numbers."""
     if isinstance(value, BaseModel):
         return {name: plain_values(item) for name, item in _of_model(value)}
+    if isinstance(value, Loss):
+        return value.said()
     if is_dataclass(value) and not isinstance(value, type):
         return {name: plain_values(item) for name, item in _of_dataclass(value)}
     if isinstance(value, Mapping):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from puretune.models import Lora, attached
-from puretune.tuning._rows import Batch, Row, batch
+from puretune.tuning._rows import Row
 from puretune.tuning.gang._adapted import lora_added
 from puretune.tuning.gang._packing import Part, ends_of
 from puretune.tuning.gang._stack import Leaves
@@ -45,9 +45,9 @@ class HookedRoute:
     def losses(self, parts: Sequence[Part], leaves: Leaves, recompute: bool) -> Tensor:
         """The loss of every trained token, in the order of the parts; differentiable in ``leaves``."""
         rows = [row for part in parts for row in part.rows]
-        whole = batch(rows, self.model.device, at_least=_distinct_width(rows))
-        with _stacked(self.model, parts, leaves, whole):
-            return token_losses(self.model, whole)
+        width = _distinct_width(rows)
+        stacked = _stacked(self.model, parts, leaves, (len(rows), width))
+        return token_losses(self.model, rows, stacked, at_least=width)
 
 
 class AloneRoute:
@@ -64,8 +64,7 @@ class AloneRoute:
         pairs: Any = {name: (a[0], b[0]) for name, (a, b) in leaves.pairs.items()}
         lora = Lora(0, 0.0, (), pairs, leaves.scaling)
         drop = part.streams.on_padded(part.rows, part.first)
-        with attached(self.model, lora, drop):
-            return token_losses(self.model, batch(part.rows, self.model.device))
+        return token_losses(self.model, part.rows, attached(self.model, lora, drop))
 
 
 def _distinct_width(rows: Sequence[Row]) -> int:
@@ -75,11 +74,10 @@ def _distinct_width(rows: Sequence[Row]) -> int:
 
 
 @contextmanager
-def _stacked(model: Any, parts: Sequence[Part], leaves: Leaves, whole: Batch) -> Iterator[None]:
+def _stacked(model: Any, parts: Sequence[Part], leaves: Leaves, shape: Sequence[int]) -> Iterator[None]:
     modules = dict(model.named_modules())
     handles = [
-        modules[name].register_forward_hook(_hook(name, parts, leaves, whole.ids.shape))
-        for name in leaves.pairs
+        modules[name].register_forward_hook(_hook(name, parts, leaves, shape)) for name in leaves.pairs
     ]
     try:
         yield

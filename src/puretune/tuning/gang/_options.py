@@ -40,6 +40,7 @@ class GangOptions(LocalTuner):
     name = "gang"
     version = "2"
     opens = "puretune.tuning.gang._tuner:GangTuner"
+    any_loss = True
 
     def inputs(self) -> dict[str, Any]:
         """The options that are not at their defaults: sums in another order round otherwise."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from puretune.decoder import Attend, Decoder, decoder_of, in_detail
-from puretune.models import at_least_float32
+from puretune.decoder import Attend, Decoder, Join, decoder_of, in_detail, separate
+from puretune.tuning._dropout import DropoutStreams
+from puretune.tuning._rows import Row
+from puretune.tuning._token_losses import Reference, TokenLosses, referring
 from puretune.tuning.gang._adapted import Adapted
 from puretune.tuning.gang._attention import attended
 from puretune.tuning.gang._buckets import layout_of
@@ -42,17 +43,35 @@ class PackedRoute:
 
     def losses(self, parts: Sequence[Part], leaves: Leaves, recompute: bool) -> Tensor:
         """The loss of every trained token, in the order of the parts; differentiable in ``leaves``."""
-        options = self.options
-        pack = packed(parts, self.model.device, options.share_prefix, options.pack)
-        decoder = decoder_of(self.model, pack.longest, partial(Adapted, pack, leaves))
-        wanted = pack.places if options.last_layer else None
+        rows = [row for part in parts for row in part.rows]
+        losses = TokenLosses(rows, self.model.device, self._reference(referring(rows)))
+        pack = self._packed(parts)
+        hidden, decoder = self._hidden(pack, partial(Adapted, pack, leaves), recompute)
+        if self.options.head:
+            chunk = max(1, _LOGITS // len(decoder.embedding))
+            head = partial(_output, decoder)
+            return _ChunkedLosses.apply(hidden, losses, head, chunk)  # type: ignore[no-untyped-call, no-any-return]
+        everywhere = hidden.new_zeros(len(pack.ids), hidden.shape[1]).index_copy(0, pack.places, hidden)
+        return losses(_output(decoder, everywhere)[pack.places])
+
+    def _reference(self, rows: tuple[Row, ...]) -> Reference | None:
+        """What the base says to rows, no adapter on it; logits are made when they are asked for."""
+        if not rows:
+            return None
+        pack = self._packed([Part(rows, 0, DropoutStreams(0, 0, 0.0), 1.0)])
+        with torch.no_grad():
+            hidden, decoder = self._hidden(pack, separate, recompute=False)
+        return Reference(rows, lambda tokens: _output(decoder, hidden[tokens]))
+
+    def _packed(self, parts: Sequence[Part]) -> Pack:
+        return packed(parts, self.model.device, self.options.share_prefix, self.options.pack)
+
+    def _hidden(self, pack: Pack, join: Join, recompute: bool) -> tuple[Tensor, Decoder]:
+        """[trained, size] of the tokens that predict a trained one, and the decoder that made them."""
+        decoder, only = decoder_of(self.model, pack.longest, join), self.options.last_layer
+        wanted = pack.places if only else None
         hidden = decoder.hidden(pack.ids, pack.positions, self._attend(decoder, pack), wanted, recompute)
-        if options.head:
-            asked = hidden if options.last_layer else hidden[pack.places]
-            return _chunked_losses(asked, pack.targets, decoder)
-        if options.last_layer:
-            hidden = hidden.new_zeros(len(pack.ids), hidden.shape[1]).index_copy(0, pack.places, hidden)
-        return _losses(decoder.output(hidden, None)[0][pack.places], pack.targets)
+        return hidden if only else hidden[pack.places], decoder
 
     def _attend(self, decoder: Decoder, pack: Pack) -> Attend:
         windows = {layer.window for layer in decoder.layers}
@@ -72,32 +91,27 @@ class PackedRoute:
         return attend
 
 
-def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each token, in float32 at least."""
-    return cross_entropy(at_least_float32(logits), targets, reduction="none")
-
-
-def _chunked_losses(hidden: Tensor, targets: Tensor, decoder: Decoder) -> Tensor:
-    """From hidden [tokens, size]. Logits are made some tokens at a time and not kept."""
-    chunk = max(1, _LOGITS // len(decoder.embedding))
-    result: Tensor = _ChunkedLosses.apply(  # type: ignore[no-untyped-call]
-        hidden, targets, lambda x: decoder.output(x, None)[0], chunk
-    )
-    return result
+def _output(decoder: Decoder, hidden: Tensor) -> Tensor:
+    """Logits [tokens, vocabulary] from hidden [tokens, size]."""
+    return decoder.output(hidden, None)[0]
 
 
 class _ChunkedLosses(torch.autograd.Function):
+    """From hidden [tokens, size]. Logits are made some tokens at a time and not kept."""
+
     @staticmethod
-    def forward(ctx: Any, hidden: Any, targets: Any, head: Callable[[Tensor], Tensor], chunk: int) -> Any:
-        losses, slopes = [], []
-        for part, wanted in zip(hidden.split(chunk), targets.split(chunk), strict=True):
+    def forward(
+        ctx: Any, hidden: Any, losses: TokenLosses, head: Callable[[Tensor], Tensor], chunk: int
+    ) -> Any:
+        found, slopes = [], []
+        for number, part in enumerate(hidden.split(chunk)):
             with torch.enable_grad():
                 part = part.detach().requires_grad_(True)
-                loss = _losses(head(part), wanted)
+                loss = losses(head(part), number * chunk)
                 slopes += torch.autograd.grad(loss.sum(), part)
-            losses.append(loss.detach())
+            found.append(loss.detach())
         ctx.save_for_backward(torch.cat(slopes))
-        return torch.cat(losses)
+        return torch.cat(found)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:

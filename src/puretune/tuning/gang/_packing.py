@@ -45,8 +45,6 @@ class Run:
     """Number of the run that comes before this one in the sequence."""
     trained: tuple[int, ...]
     """Places in the run at which the next token is trained."""
-    targets: tuple[int, ...]
-    """These next tokens."""
     spans: tuple[Span, ...]
     """The dropout streams of the tokens."""
 
@@ -74,8 +72,6 @@ class Pack:
     """Where the tokens of each adapter end."""
     places: Tensor
     """[trained] places of the tokens that predict a trained one, adapter by adapter."""
-    targets: Tensor
-    """[trained]"""
     trained_ends: tuple[int, ...]
     """Where the trained tokens of each adapter end."""
     parts: tuple[Part, ...]
@@ -116,7 +112,6 @@ def packed(parts: Sequence[Part], device: Any, share: bool = True, pack: bool = 
         positions=tensor([position for run in runs for position in run.positions]),
         ends=tuple(ends),
         places=tensor([run.start + i for run in runs for i in run.trained]),
-        targets=tensor([target for run in runs for target in run.targets]),
         trained_ends=tuple(trained_ends),
         parts=tuple(parts),
     )
@@ -131,7 +126,7 @@ def _add(runs: list[Run], part: Part, share: bool, pack: bool) -> None:
         ids = row.ids[: row.shared]
         if ids and ids not in shared:
             shared[ids] = len(runs)
-            runs.append(Run(ids, start, 0, None, (), (), (Span(shared_stream(row), len(ids)),)))
+            runs.append(Run(ids, start, 0, None, (), (Span(shared_stream(row), len(ids)),)))
             start += len(ids)
     for place, row in enumerate(part.rows, part.first):
         runs.append(_own(row, place, start, shared.get(row.ids[: row.shared]), width))
@@ -144,7 +139,6 @@ def _end(runs: list[Run]) -> int:
 
 def _own(row: Row, place: int, start: int, after: int | None, width: int | None) -> Run:
     skip = row.shared if after is not None else 0
-    trained = [t for t in range(1, len(row.ids)) if row.loss_mask[t]]
     padding = width - len(row.ids) + 1 if width else 0
     spans = spans_of(row, place)[1 if skip else 0 :]
     return Run(
@@ -152,8 +146,7 @@ def _own(row: Row, place: int, start: int, after: int | None, width: int | None)
         start=start,
         position=skip,
         after=after,
-        trained=tuple(t - 1 - skip for t in trained),
-        targets=tuple(row.ids[t] for t in trained),
+        trained=tuple(place - 1 - skip for place in row.places),
         spans=(*spans, Span("padding", padding)),
     )
 

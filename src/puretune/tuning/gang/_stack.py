@@ -35,12 +35,17 @@ class Stack:
     AdamW as ``torch.optim.AdamW`` computes it, gradients clipped as by ``clip_grad_norm_``, row by row.
     """
 
-    def __init__(self, loras: Sequence[Lora]) -> None:
+    def __init__(self, loras: Sequence[Lora], decays: Sequence[float | None] = ()) -> None:
+        """``decays``: of the moving average of each adapter's weights, where it is kept in place of them."""
         self.like = loras[0]
         flat = [torch.cat([p.detach().flatten() for p in lora.parameters]) for lora in loras]
         self.weights = torch.stack(flat)
         self.first = torch.zeros_like(self.weights)
         self.second = torch.zeros_like(self.weights)
+        self.average: Tensor | None = None
+        if any(decays):
+            self.average = self.weights.clone()
+        self._decays = self.weights.new_tensor([decay or 0.0 for decay in decays]).unsqueeze(-1)
         self.done = 0
         """Optimiser steps so far."""
 
@@ -62,7 +67,8 @@ class Stack:
 
     def lora(self, number: int) -> Lora:
         """One adapter, as it can be saved."""
-        pieces = self._pieces(self.weights[number : number + 1])
+        weights = self.weights if self.average is None else self.average
+        pieces = self._pieces(weights[number : number + 1])
         pairs = {name: (Parameter(a[0]), Parameter(b[0])) for name, (a, b) in pieces.items()}
         return Lora(self.like.rank, self.like.alpha, self.like.targets, pairs, self.like.scaling)
 
@@ -79,6 +85,8 @@ class Stack:
         self.second.mul_(_BETAS[1]).addcmul_(gradients, gradients, value=1 - _BETAS[1])
         root = self.second.sqrt().div_(math.sqrt(1 - _BETAS[1] ** self.done)).add_(_EPSILON)
         self.weights.sub_(self.first.div(root).mul_(rate / (1 - _BETAS[0] ** self.done)))
+        if self.average is not None:
+            self.average.lerp_(self.weights, 1 - self._decays)
 
     def _pieces(self, weights: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         pieces, start = {}, 0

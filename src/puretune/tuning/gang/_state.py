@@ -21,6 +21,8 @@ def save_state(jobs: Sequence[Job], stack: Stack, limits: Any) -> None:
     """Publishes the state after ``stack.done`` steps, in place of the one before."""
     facts = {"step": stack.done, "members": [job.inputs for job in jobs], "limits": limits}
     tensors = {"weights": stack.weights, "first": stack.first, "second": stack.second}
+    if stack.average is not None:
+        tensors["average"] = stack.average
     write_state(jobs[0].resume / _NAME, tensors, facts)
 
 

@@ -104,7 +104,8 @@ class _Gang:
     def __init__(self, jobs: Sequence[Job], base: BaseModel, options: GangOptions) -> None:
         self.jobs, self.base = jobs, base
         self.recipes = [job.task.recipe for job in jobs]
-        self.stack = Stack([job.lora for job in jobs if job.lora is not None])
+        loras = [job.lora for job in jobs if job.lora is not None]
+        self.stack = Stack(loras, [recipe.ema for recipe in self.recipes])
         rows = [row for job in jobs for row in job.rows]
         limits = limits_for(base, rows, self.recipes[0].batch_size, options)
         self.passes = Passes(base, self.stack, options, limits)

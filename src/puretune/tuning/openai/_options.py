@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,7 +18,9 @@ from puretune.endpoints import (
 )
 from puretune.lazily import load
 from puretune.models import BaseModel, LazyBase, ModelSpec
-from puretune.tuning._types import TuningTask
+from puretune.tuning._spec import beyond_cross_entropy
+from puretune.tuning._types import Recipe, TuningTask
+from puretune.tuning.losses import Loss
 
 if TYPE_CHECKING:
     from puretune.tuning.openai._price import TuningNotice
@@ -66,6 +68,10 @@ class OpenAIOptions:
     def identity(self) -> dict[str, Any]:
         """What a key says about the tuner."""
         return {"name": self.name, "version": self.version, **self.inputs()}
+
+    def unable(self, recipe: Recipe, losses: Collection[Loss]) -> str:
+        """The provider's loss is cross-entropy."""
+        return beyond_cross_entropy(self.name, recipe, losses)
 
     def notice(self, model: ModelSpec, tasks: Sequence[TuningTask]) -> TuningNotice:
         """What tuning these would send where, and at what price. InputError if they cannot be tuned."""

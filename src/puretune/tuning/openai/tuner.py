@@ -21,6 +21,7 @@ from puretune.models import (
     shown,
 )
 from puretune.store import make_directory, write_text
+from puretune.tuning._checks import check_losses
 from puretune.tuning._jobs import Job, existing, publish_files
 from puretune.tuning._manifest import inputs_digest
 from puretune.tuning._schedule import plan_steps
@@ -73,6 +74,8 @@ class OpenAITuner:
         by its id or at the provider. InputError for templates, recipes and prices that will not do or where
         nobody agrees, EnvironmentFault if the endpoint fails or a job does.
         """
+        for task in tasks:
+            check_losses(self.options, task)
         jobs = [self._prepared(task) for task in tasks]
         self._agreed([job for job in jobs if job.missing])
         for job in jobs:

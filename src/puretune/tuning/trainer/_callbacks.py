@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from puretune.events import Advanced, EventSink, Warned
+from puretune.store import write_bytes
 from puretune.tuning._checks import require_finite, require_finite_loss
 from puretune.tuning._jobs import Job, Meter
 from puretune.tuning._resume_points import Pace
 from puretune.tuning._schedule import rows_of_step
 from puretune.tuning.trainer._resume import mark_whole
 from puretune.tuning.trainer._sft import checkpoint_directory
+
+_AVERAGE = "average.safetensors"
+"""In a resume point: the moving average of the weights, where one is kept."""
 
 Keep = Callable[[dict[str, Any], int, float], None]
 """Given the trained weights by name, the step and its loss, writes what is kept of them."""
@@ -36,6 +41,15 @@ class Watch:
         self._on_event = on_event
         self._parts: list[Tensor] = []
         self._pace = Pace([job.task.recipe])
+        self._average: dict[str, Tensor] = {}
+
+    def began(self, step: int) -> None:
+        if self._job.task.recipe.ema is None:
+            return
+        weights = _gathered(self.trainer)
+        if step:
+            weights = load_file(checkpoint_directory(Path(self.trainer.args.output_dir), step) / _AVERAGE)
+        self._average = {name: one.float().cpu() for name, one in weights.items()}
 
     def lost(self, loss: Tensor) -> None:
         self._parts.append(loss.detach())
@@ -50,8 +64,8 @@ class Watch:
         largest = accelerator.reduce(_largest(self.trainer), reduction="sum")
         require_finite(self._job.task, [largest], step)
         self._tell_if_skipped(step)
+        weights = self._weights(step)
         if step in self._job.missing:
-            weights = _gathered(self.trainer)
             if accelerator.is_main_process:
                 self._keep(weights, step, self.loss)
             accelerator.wait_for_everyone()
@@ -64,7 +78,19 @@ class Watch:
         self._pace.saved()
         self.trainer.accelerator.wait_for_everyone()  # each process writes its own part
         if self.trainer.accelerator.is_main_process:
-            mark_whole(checkpoint_directory(Path(self.trainer.args.output_dir), step), self._job.inputs)
+            place = checkpoint_directory(Path(self.trainer.args.output_dir), step)
+            if self._average:
+                write_bytes(place / _AVERAGE, save(self._average))
+            mark_whole(place, self._job.inputs)
+
+    def _weights(self, step: int) -> dict[str, Tensor]:
+        """What is kept after a step, if it is kept: the weights, or their moving average."""
+        ema = self._job.task.recipe.ema
+        if ema is None:
+            return _gathered(self.trainer) if step in self._job.missing else {}
+        for name, one in _gathered(self.trainer).items():
+            self._average[name].lerp_(one.float().cpu(), 1 - ema)
+        return self._average
 
     def _tell_if_skipped(self, step: int) -> None:
         """In float16 a step whose scaled gradients overflow changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from puretune.errors import EnvironmentFault, InputError
-from puretune.tuning._spec import LocalTuner
+from puretune.tuning._spec import LocalTuner, beyond_cross_entropy
+from puretune.tuning._types import Recipe
+from puretune.tuning.losses import Loss
 
 Method = Literal["lora", "qlora", "full"]
 
@@ -42,11 +45,26 @@ class TrainerOptions(LocalTuner):
     name = "trainer"
     version = "1"
     opens = "puretune.tuning.trainer.tuner:TrainerTuner"
+    any_loss = True
 
     @property
     def whole(self) -> bool:
         """Whether all weights are tuned."""
         return self.method == "full"
+
+    def unable(self, recipe: Recipe, losses: Collection[Loss]) -> str:
+        """Where all weights are tuned there is no untuned model left to compare with; liger's kernels keep no
+        logits."""
+        if self.liger or (self.whole and recipe.ema is not None):
+            why = beyond_cross_entropy(self.name, recipe, losses)
+            return why and f"{why[:-1]} without `{'liger' if self.liger else 'method: full'}`."
+        compares = [loss.name for loss in losses if loss.reference and self.whole]
+        if not compares:
+            return ""
+        return (
+            f"loss {compares[0]!r} compares with the untuned model, and method full leaves none. Use method "
+            "lora or qlora."
+        )
 
     def inputs(self) -> dict[str, Any]:
         """What can change a weight: also the libraries, and how many processes share a step."""

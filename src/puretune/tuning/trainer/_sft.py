@@ -11,6 +11,8 @@ from transformers import PrinterCallback, TrainerCallback
 
 from puretune.models import BaseModel
 from puretune.tuning._schedule import learning_rate, plan_steps, steps_per_epoch, stream
+from puretune.tuning.losses import CROSS_ENTROPY
+from puretune.tuning.trainer._losses import STRAND, with_own_losses
 from puretune.tuning.trainer._options import TrainerOptions
 from puretune.tuning.trainer._steps import Steps
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 class Observer(Protocol):
     """Told what happens in training."""
+
+    def began(self, step: int) -> None:
+        """Training begins, or resumes after an optimiser step."""
+        ...
 
     def lost(self, loss: Tensor) -> None:
         """A forward pass had this loss, already divided by the step's trained tokens."""
@@ -44,10 +50,14 @@ def sft_trainer(
     """
     from datasets import Dataset
 
-    trainer = _class(job, data, observer)(
+    kind, items = _class(job, data, observer), data.items
+    if any(row.loss != CROSS_ENTROPY for row in job.rows):
+        kind = with_own_losses(kind, data)
+        items = [{**item, STRAND: number} for number, item in enumerate(items)]
+    trainer = kind(
         model=model,
         args=_arguments(job, base, data, options, cpu),
-        train_dataset=Dataset.from_list(data.items),
+        train_dataset=Dataset.from_list(items),
         processing_class=_own_tokenizer(base),
         callbacks=[_callback(observer)],
     )
@@ -134,6 +144,9 @@ def _arguments(job: Job, base: BaseModel, data: Steps, options: TrainerOptions, 
 
 def _callback(observer: Observer) -> Any:
     class Callback(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            observer.began(state.global_step)
+
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             if observer.stepped(state.global_step) and state.global_step < state.max_steps:
                 control.should_save = True

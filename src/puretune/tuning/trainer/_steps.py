@@ -44,12 +44,17 @@ def labels_of(row: Row) -> list[int]:
 class Steps:
     """A training's data: sequences, and for every place of every step the number of its sequence."""
 
-    items: list[dict[str, Any]]
+    strands: list[Strand]
     order: list[int]
     micro: int
     """Sequences per forward pass on one process."""
     accumulation: int
     """Forward passes per step on one process."""
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The sequences as the data set holds them."""
+        return [one.item() for one in self.strands]
 
 
 def plan_data(
@@ -82,7 +87,7 @@ def _steps(sequences: Sequence[Strand], chosen: Sequence[Sequence[int]], micro: 
     first = sequences[0].rows[0].ids[0]
     blank = Strand((Row((first, first), (False, False), shared=0),))
     order = [place for step in chosen for place in [*step, *[filler] * (places - len(step))]]
-    return Steps([one.item() for one in (*sequences, blank)], order, micro, accumulation)
+    return Steps([*sequences, blank], order, micro, accumulation)
 
 
 def _numbered(packed: Iterable[Sequence[Strand]]) -> list[range]:

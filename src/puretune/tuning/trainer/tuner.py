@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from puretune.events import EventSink, ignore
 from puretune.models import BaseModel, TunedModel, adapter_ref
 from puretune.store import remove_sound
-from puretune.tuning._checks import check_number_format
+from puretune.tuning._checks import check_losses, check_number_format
 from puretune.tuning._jobs import Job, initial_lora, prepare
 from puretune.tuning._types import TuningTask
 from puretune.tuning.trainer._launch import train_on_several
@@ -42,6 +42,8 @@ class TrainerTuner:
         CheckFailed if the loss or a weight is not finite.
         """
         check_machine(self.options)
+        for task in tasks:
+            check_losses(self.options, task)
         several = self.options.launch is not None
         check_number_format(self.name, self.base.dtype_name, self.base.device_type, several)
         described = json.dumps(self.options.inputs(), sort_keys=True)
