@@ -46,6 +46,31 @@ def test_a_strategy_is_its_conditions_and_where_they_are_tested(said: object, pa
     assert list(expanded(study(said)).pairs) == pairs
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "loss"),
+    [
+        ("kl-anchor", {"weight": 0.5}, {"name": "kl-anchor", "weight": 0.5}),
+        ("logit-replay", {"answers": 0.0}, {"name": "logit-replay", "logits": 0.5, "answers": 0.0}),
+        ("safety-mix", {}, None),
+    ],
+)
+def test_safety_rows_may_have_a_loss_of_their_own(
+    tmp_path: Path, name: str, options: dict[str, float], loss: dict[str, Any] | None
+) -> None:
+    plan = plan_study(study({"name": name, "source": rows(tmp_path), "rows": 5, **options}))
+    task, safety = plan.resolved.tuned[name].mix
+    assert (task.loss, safety.loss and safety.loss.said(), len(safety.examples)) == (None, loss, 5)
+    assert ("loss" in plan.tune[0].inputs["rows"][1]) == (loss is not None)
+
+
+def test_a_recipe_may_have_another_loss_or_average_its_weights() -> None:
+    plan = plan_study(study({"name": "constrained-sft", "early": 3.0}, {"name": "ema", "decays": [0.5]}))
+    recipes = {name: training.recipe for name, training in plan.resolved.tuned.items()}
+    assert recipes["constrained-sft"].loss.said()["early"] == 3.0
+    assert recipes["ema 0.5"].ema == 0.5
+    assert len({tune.key for tune in plan.tune}) == 2
+
+
 def test_leakage_tests_can_be_left_out() -> None:
     assert expanded(study("ptst", test_leakage=False)).pairs == ("ptst -> CL",)
 
@@ -135,6 +160,10 @@ def test_a_template_mixture_gives_each_template_its_share(tmp_path: Path) -> Non
         ({"name": "template-mixture", "templates": ["CV"]}, "two or more"),
         ({"name": "template-mixture", "templates": ["CV", "CL"]}, "Leave it out"),
         ({"name": "tuned-learning-rate", "factors": []}, "factors"),
+        ({"name": "ema", "decays": [1]}, "decays: give one or more numbers between 0 and 1"),
+        ({"name": "constrained-sft", "erly": 1.0}, "unknown option 'erly'. Did you mean 'early'"),
+        ({"name": "constrained-sft", "early": -1.0}, "early is -1.0. Give a number of 0 or more"),
+        ({"name": "kl-anchor", "weight": -1.0}, "weight is -1.0. Give a number of 0 or more"),
         ({"name": "inoculation", "where": "nowhere"}, "where"),
         ({"name": "adapter-scaling", "alphas": []}, "alphas"),
         ("interpolation", "other: name a condition"),

@@ -64,5 +64,7 @@ def test_an_interrupted_training_goes_on_with_its_average(name: str, llama: Any,
 
 
 def test_where_all_weights_are_tuned_there_is_none(llama: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no recipe.ema. Use the tuner gang, loop or trainer without `method"):
+    with pytest.raises(
+        InputError, match=r"no recipe\.ema\. Use the tuner gang, loop or trainer without `method"
+    ):
         list(tuner_named("trainer", {"method": "full"}).open(llama).tune([task(tmp_path, ema=0.9)], ignore))

@@ -33,6 +33,10 @@ class SafetyMix(Options):
     format: str = "task"
     """``task``: safety rows are worded like the task's (in the same user wrapper); ``plain``: as they are."""
 
+    def part(self, rows: DataSection) -> DataSection:
+        """The safety rows as a part of the mix."""
+        return rows
+
     def expand(self, study: Study) -> Expansion:
         """One condition with its own mix."""
         if self.rows < 1:
@@ -42,10 +46,10 @@ class SafetyMix(Options):
         under = self.template or self.plain
         bare = f"{self.title} rows"
         own = self.format == "plain"
-        safety = DataSection(
+        said = DataSection(
             source=self.source, path=self.path, limit=self.rows, template=bare if own else None
         )
-        condition = tuned(self.title, under, data=(*task_data(study), safety))
+        condition = tuned(self.title, under, data=(*task_data(study), self.part(said)))
         templates = {bare: variant(known(study, under), user="%s")} if own else {}
         return self.expansion([(self.title, self.safe)], (condition,), templates)
 
