@@ -13,6 +13,7 @@ import torch
 from puretune.errors import CheckFailed, InputError
 from puretune.models import adapter_ref, save_lora
 from puretune.tuning import TunerSpec, check_number_format, check_start, loop, tuner_named
+from puretune.tuning._average import Average
 from puretune.tuning._checks import require_finite
 from puretune.tuning._loop_state import save_state
 from puretune.tuning.gang import _tuner as gang_tuner
@@ -76,7 +77,7 @@ def test_what_the_optimiser_remembers_must_be_finite_too(tmp_path: Path) -> None
     optimizer = torch.optim.AdamW([weight])
     weight.grad = torch.tensor([1.0, 1e30, 1.0])
     optimizer.step()
-    save_state(tmp_path, [weight], optimizer, 1, "x")
+    save_state(tmp_path, [weight], optimizer, Average([weight], None), 1, "x")
     with pytest.raises(CheckFailed, match="after step 1"):
         require_finite(task(tmp_path / "a"), [weight, *optimizer.state[weight].values()], 1)
 

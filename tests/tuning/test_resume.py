@@ -210,7 +210,7 @@ def test_resume_points_come_by_time_too(llama: Any, tmp_path: Path, monkeypatch:
 
     clock, saved = [0.0], list[int]()
     monkeypatch.setattr("puretune.tuning._resume_points.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(loop, "save_state", lambda *given: saved.append(given[3]))
+    monkeypatch.setattr(loop, "save_state", lambda *given: saved.append(given[4]))
 
     def tick(event: Event) -> None:
         if isinstance(event, Advanced):
