@@ -14,7 +14,8 @@ from puretune.store._files import (
 from puretune.store._json import json_lines, json_text
 from puretune.store._keys import canonical, key_of, sha256_file
 from puretune.store._lease import Lease, lease
-from puretune.store._objects import Store, Stored, existing_store, open_store
+from puretune.store._objects import Store, Stored
+from puretune.store._opening import existing_store, open_store
 
 __all__ = [
     "Lease",

@@ -11,15 +11,15 @@ The last one is the digest of the manifest's own other entries.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
-from puretune.files import checked_path, read_mapping
+from puretune.files import read_mapping
 from puretune.store._damage import Say, set_aside, was_set_aside
 from puretune.store._files import (
     encoded,
@@ -63,7 +63,7 @@ class Stored:
         return self.path / _CONTENT
 
 
-def _silent(text: str) -> None:
+def silent(text: str) -> None:
     """For callers that ignore messages."""
 
 
@@ -74,7 +74,7 @@ class Store:
     again. ``say`` None: the store is only read, and nothing in it is touched.
     """
 
-    def __init__(self, root: Path, say: Say | None = _silent) -> None:
+    def __init__(self, root: Path, say: Say | None = silent) -> None:
         """Open (and make) the store; EnvironmentFault if ``root`` cannot be written."""
         self.root = Path(root) if say is None else make_directory(Path(root))
         self._say = say
@@ -96,10 +96,10 @@ class Store:
         EnvironmentFault if this user may not read it.
         """
         path = self.path(kind, key)
-        if not _is_there(path):
+        if not is_there(path):
             return None
         try:
-            return Stored(kind, key, path, _verified(path, kind, key))
+            return verified(path, kind, key)
         except CheckFailed as damage:
             if self._say is not None:
                 set_aside(path, str(damage), self._say)
@@ -108,7 +108,16 @@ class Store:
     def is_damaged(self, kind: str, key: str) -> bool:
         """Whether the object is there but damaged, or was damaged and has not been made again since."""
         path = self.path(kind, key)
-        return self.get(kind, key) is None if _is_there(path) else was_set_aside(path)
+        return self.get(kind, key) is None if is_there(path) else was_set_aside(path)
+
+    @contextmanager
+    def held(self, plan: str) -> Iterator[Self]:
+        """The store, with a plan's key held while the block runs where machines share it and it can say who
+        has the plan."""
+        yield self
+
+    def check(self) -> None:
+        """EnvironmentFault if another process has taken over what :meth:`held` holds."""
 
     def put_json(self, kind: str, key: str, value: Any, about: Mapping[str, Any] | None = None) -> Stored:
         """Publish one JSON value."""
@@ -144,31 +153,18 @@ class Store:
             with faults(final):
                 _fill(temporary, content)
                 _write_manifest(temporary, kind, key, dict(about or {}))
-            publish_directory(temporary, final, replace=False)
+            return self._publish(Stored(kind, key, temporary, dict(about or {})))
         finally:
             remove(temporary)
-        return Stored(kind, key, final, dict(about or {}))
+
+    def _publish(self, made: Stored) -> Stored:
+        """Give an object that lies in a temporary directory its place."""
+        final = self.path(made.kind, made.key)
+        publish_directory(made.path, final, replace=False)
+        return replace(made, path=final)
 
 
-def open_store(run: Path, say: Say = _silent) -> Store:
-    """The store of a run directory: inside it, unless ``PURETUNE_STORE`` names another place.
-
-    ``say`` is told what was damaged and has been set aside.
-    """
-    return Store(_root(run), say)
-
-
-def existing_store(run: Path) -> Store | None:
-    """The store of a run directory, read-only, or None if nothing has been kept yet."""
-    return Store(_root(run), None) if _root(run).is_dir() else None
-
-
-def _root(run: Path) -> Path:
-    elsewhere = os.environ.get("PURETUNE_STORE")
-    return checked_path(elsewhere, "PURETUNE_STORE") if elsewhere else run / "store"
-
-
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
@@ -192,22 +188,38 @@ def _write_manifest(directory: Path, kind: str, key: str, about: dict[str, Any])
     (directory / MANIFEST).write_text(text, encoding="utf-8")
 
 
-def _verified(path: Path, kind: str, key: str) -> dict[str, Any]:
-    """What the maker of the object in ``path`` noted; CheckFailed, saying what, where anything is damaged."""
+def verified(path: Path, kind: str, key: str) -> Stored:
+    """The object in ``path``; CheckFailed, saying what, where anything of it is damaged."""
+    manifest = manifest_in(path, kind, key)
+    for name, facts in manifest.files.items():
+        _verify(path / name, facts.get("sha256") if isinstance(facts, dict) else None)
+    return Stored(kind, key, path, manifest.about)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an object's manifest says."""
+
+    about: dict[str, Any]
+    files: dict[str, Any]
+    digest: str
+
+
+def manifest_in(path: Path, kind: str, key: str) -> Manifest:
+    """The manifest in ``path``; CheckFailed, saying why, where it is damaged or another's."""
     try:
         manifest = read_mapping(path / MANIFEST, "manifest")
     except InputError as error:
         raise CheckFailed(f"its {MANIFEST} cannot be read: {error}".removesuffix(".")) from None
     if (manifest.get("kind"), manifest.get("key")) != (kind, key):
         raise CheckFailed(f"its {MANIFEST} describes something else")
-    if manifest.pop("sha256", None) != key_of(manifest):
+    digest = manifest.pop("sha256", None)
+    if digest != key_of(manifest):
         raise CheckFailed(f"its {MANIFEST} is not what was published")
     files, about = manifest.get("files"), manifest.get("about")
     if not isinstance(files, dict) or not files or not isinstance(about, dict):
         raise CheckFailed(f"its {MANIFEST} lists no files")
-    for name, facts in files.items():
-        _verify(path / name, facts.get("sha256") if isinstance(facts, dict) else None)
-    return about
+    return Manifest(about, files, digest)
 
 
 def _verify(file: Path, digest: object) -> None:

@@ -45,7 +45,8 @@ def run_study(
     raises where the data may not leave this machine (``puretune.scoring.agree`` does not).
 
     InputError for a wrong study, before anything is computed, and where ``out`` holds another study's run;
-    EnvironmentFault if ``out`` cannot be written or another process is at work in it.
+    EnvironmentFault if ``out`` cannot be written, or another process is at work in it or on the same study in
+    a shared store.
     """
     study = study if isinstance(study, Study) else named_study(study)
     out = Path(out) if out is not None else Path("runs") / study.name
@@ -57,15 +58,15 @@ def run_study(
     def warn(text: str) -> None:
         on_event(Warned(text))
 
-    with lease(make_directory(out)) as held:
+    with lease(make_directory(out)) as held, open_store(store or out, warn).held(planned.key) as kept:
         directory = RunDirectory(out, study.name, warn)
-        kept = open_store(store or out, warn)
         whole = _mended(kept, _adapters(planned))
         if not (whole and directory.finished(planned.key, FILES)):
             _mended(kept, _shards(planned))
             forecast(planned, store or out, on_event)
             work(planned, kept, out / "scratch", on_event, consent, executor)
             held.check()
+            kept.check()
             matrix, files = assemble(planned, kept, out)
             plan_text = json_text(planned.to_json(), indent=1) + "\n"
             files |= {"study.yaml": said, "plan.json": plan_text, "results.json": results_text(matrix)}
