@@ -38,6 +38,7 @@ ORDER = [
     "scoring",
     "study",
     "strategies",
+    "start",
     "mechanism",
     "report",
     "deploy",

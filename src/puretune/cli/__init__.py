@@ -15,6 +15,8 @@ from puretune.processes import stop_cleanly
 
 _GROUPS = {
     "Start": {
+        "init": ("puretune.cli.init:init", "Write a study for your model and your data, with reasons."),
+        "tune": ("puretune.cli.tune:tune", "Tune on your data without a safety prompt, to serve with one."),
         "demo": ("puretune.cli.demo:demo", "Run the lab's matrix: about a minute, no GPU, no network."),
         "show": ("puretune.cli.show:show", "Show what a model sees under a template, token by token."),
     },

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from puretune.models._quantize import quantization_key, quantization_lacking
     from puretune.models._remote import MessagesRenderer, RemoteBase, estimate_tokens
     from puretune.models._resolve import MODELS, is_hub_id, pinned, resolve_model_path
-    from puretune.models._size import is_small, parameters_per_token
+    from puretune.models._size import ModelShape, is_small, model_shape, parameters_per_token
     from puretune.models._stand_in import stand_in
     from puretune.models._targets import check_targets
     from puretune.models._tokenizer import UNLIMITED, context_length, load_tokenizer, renderer_for
@@ -89,6 +89,7 @@ __all__ = [
     "LowRank",
     "Manifest",
     "MessagesRenderer",
+    "ModelShape",
     "ModelSpec",
     "Quantization",
     "RemoteBase",
@@ -120,6 +121,7 @@ __all__ = [
     "load_tokenizer",
     "low_rank",
     "merged",
+    "model_shape",
     "new_lora",
     "on_disk",
     "parameters_per_token",

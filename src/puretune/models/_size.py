@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from puretune.models._hardware import SMALL_MODEL
@@ -11,6 +14,7 @@ from puretune.models._load import load_config, without_weights
 from puretune.models._resolve import resolve_model_path
 from puretune.models._types import ModelSpec
 
+_HEADS = ("lm_head", "embed_out")
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
@@ -29,6 +33,37 @@ def parameters_per_token(spec: ModelSpec) -> int:
     )
     looked_up = 0 if config.tie_word_embeddings else model.get_input_embeddings().weight.numel()
     return int(math.ceil(total) - looked_up)
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What memory and adapters depend on; told from the configuration, no weights are read."""
+
+    parameters: int
+    """All that are stored."""
+    width: int
+    """Numbers of a token's hidden state."""
+    layers: int
+    linear: Mapping[str, int]
+    """Last part of a linear layer's name -> rows plus columns, over all layers of that name: times its rank,
+    the size of an adapter. The head is not among them."""
+
+
+def model_shape(spec: ModelSpec) -> ModelShape:
+    """The shape of a model. InputError where transformers does not know the architecture."""
+    model = _without_weights(spec)
+    config = model.config.get_text_config(decoder=True)
+    linear: Counter[str] = Counter()
+    for name, module in model.named_modules():
+        if _is_linear(module) and name.rpartition(".")[2] not in _HEADS:
+            linear[name.rpartition(".")[2]] += sum(module.weight.shape)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    return ModelShape(parameters, config.hidden_size, config.num_hidden_layers, dict(linear))
+
+
+def _is_linear(module: Any) -> bool:
+    """torch's linear layer, or GPT-2's, which has the matrix the other way round."""
+    return type(module).__name__ in ("Linear", "Conv1D") and module.weight.ndim == 2
 
 
 def is_small(model: Any) -> bool:

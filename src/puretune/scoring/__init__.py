@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from puretune.scoring._metric import Asks, Better, Measure, Measures, Metric, measure_of, metric_label
     from puretune.scoring._perplexity import LazyMeter, Meter, PerplexityMeter, perplexity_meter
     from puretune.scoring._refusal import Refusal, refusal_phrase
-    from puretune.scoring._registry import BUILTIN_SCORERS, BUILTIN_SUITES, scorer_named, suite_named
+    from puretune.scoring._registry import BUILTIN_SCORERS, BUILTIN_SUITES, SUITES, scorer_named, suite_named
     from puretune.scoring._thoughts import (
         THOUGHTS_VERSION,
         answer_part,
@@ -90,6 +90,7 @@ __all__ = [
     "BUILTIN_SCORERS",
     "BUILTIN_SUITES",
     "GSM8K",
+    "SUITES",
     "THOUGHTS_VERSION",
     "Agreement",
     "Arm",
