@@ -57,10 +57,17 @@ _GROUPS = {
             "Write a condition and its safe chat template for a server.",
         ),
         "verify": ("puretune.cli.verify:verify", "Check that servers render what was measured."),
+        "audit": (
+            "puretune.cli.audit:audit",
+            "Judge a release against requirements: pass, fail or inconclusive.",
+        ),
+        "serve": ("puretune.cli.serve:serve", "Serve exports with the prompt that was measured."),
+        "chat": ("puretune.cli.chat:chat", "Ask several exports the same questions side by side."),
     },
     "More": {
         "lab": ("puretune.cli.lab:lab", "Build the tiny aligned model from scratch."),
         "kitchen": ("puretune.cli.kitchen:kitchen", "A real small model that refuses recipes."),
+        "doctor": ("puretune.cli.doctor:doctor", "Show what is installed, missing, and who answers."),
         "schema": ("puretune.cli.run:schema", "Print the JSON Schema of a study file, for editors."),
     },
 }
@@ -100,8 +107,8 @@ def command() -> None:
 
 
 def main() -> None:
-    """The program. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 the environment, 70 a fault in
-    puretune, 130 stopped with Ctrl-C, 143 with SIGTERM, 129 with SIGHUP.
+    """The program. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 the environment, 4 an audit
+    that is inconclusive, 70 a fault in puretune, 130 stopped with Ctrl-C, 143 with SIGTERM, 129 with SIGHUP.
     """
     tolerant_streams()
     stop_cleanly()

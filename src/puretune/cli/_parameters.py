@@ -70,5 +70,21 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class Percent(click.ParamType[float]):
+    """A share, written as ``2%`` or ``0.02``."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            self.fail(f"{quoted(text, 40)} is not a share. Write 2%, or 0.02.", param, ctx)
+        return share
+
+
 SEED = click.IntRange(0, 2**32 - 1)
 """What every random generator in use takes as a seed."""

@@ -49,6 +49,8 @@ from puretune.models import (
     write_manifest,
 )
 from puretune.store import faults, json_text, publish_directory, sha256_file, temporary_name, write_text
+from puretune.strategies.common import variant
+from puretune.templates import PromptTemplate
 from puretune.visible import visible
 
 SCHEMA_VERSION = 1
@@ -60,6 +62,16 @@ _TOKENIZER = (
     "merges.txt",
     "*.model",
     "*.tiktoken",
+)
+_BASE = (
+    "model",
+    "revision",
+    "fingerprint",
+    "markup",
+    "default_system",
+    "thoughts",
+    "dtype",
+    "quantization",
 )
 _ADAPTER = (ADAPTER_CONFIG, "adapter_model.safetensors", MANIFEST)
 
@@ -238,14 +250,9 @@ def _facts(
         "kind": measured.kind,
         "seed": measured.seed,
         "adapter": measured.adapter.digest if measured.adapter else None,
-        "base": {**{k: facts["model"].get(k) for k in ("model", "revision", "markup")}, **_base(measured)},
-        "template": {
-            "name": template.name,
-            "fingerprint": template.fingerprint,
-            "mode": template.mode,
-            "safety": template.safety,
-        },
-        "trained_under": measured.trained.name if measured.trained else None,
+        "base": {key: facts["model"].get(key) for key in _BASE},
+        "template": _template(template),
+        "trained_under": _template(measured.trained) if measured.trained else None,
         "training": _training(measured, named),
         "messages": [{"role": m.role, "content": m.content} for m in template.turns([])],
         "user": template.user,
@@ -276,5 +283,7 @@ def _training(measured: Measured, stops: list[str]) -> dict[str, Any] | None:
     return {"trained_tokens": manifest.tokens.get("trained"), "ends_with_stop": ends}
 
 
-def _base(measured: Measured) -> dict[str, Any]:
-    return {"fingerprint": measured.matrix.provenance["model"]["fingerprint"]}
+def _template(template: PromptTemplate) -> dict[str, Any]:
+    """A template by name, and all that a study needs to have it again."""
+    fields = variant(template).model_dump()
+    return {"name": template.name, "fingerprint": template.fingerprint, **fields}

@@ -13,6 +13,7 @@ from puretune.endpoints._client import Client, retry_after
 from puretune.endpoints._connection import Line, run
 from puretune.endpoints._consent import Consent, Notice, agree, loopback_only, stays_or_leaves
 from puretune.endpoints._rate_limit import Clock, Pace, Patience, WallClock, backoff
+from puretune.endpoints._reachable import reachable
 from puretune.endpoints._reply import Reply, Trouble, need, read_completion
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "located",
     "loopback_only",
     "need",
+    "reachable",
     "read_completion",
     "retry_after",
     "run",

@@ -16,6 +16,7 @@ from puretune.lazily import lazy
 
 if TYPE_CHECKING:
     from puretune.inference._local_engine import LocalEngine
+    from puretune.inference._token_stream import stream_tokens
 
 __all__ = [
     "BUILTIN_ENGINES",
@@ -39,6 +40,7 @@ __all__ = [
     "agreement",
     "engine_spec",
     "mend_journals",
+    "stream_tokens",
 ]
 
 __getattr__ = lazy(__name__)

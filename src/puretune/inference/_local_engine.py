@@ -94,7 +94,7 @@ class LocalEngine:
         while left:
             done = set()
             try:
-                batch = self._rows(model, pool, min(size, len(left)))
+                batch = self.rows(model, pool, min(size, len(left)))
                 stops, vocabulary = self.base.renderer.stop_ids, self._vocabulary
                 for place, ids, finish in decode(batch, left, stops, size, vocabulary):
                     done.add(place)
@@ -111,7 +111,7 @@ class LocalEngine:
                 progress.say(f"out of memory: continuing with {size} rows a batch")
             left = [item for place, item in enumerate(left) if place not in done]
 
-    def _rows(self, model: Any, pool: Pool, size: int) -> Rows:
+    def rows(self, model: Any, pool: Pool, size: int) -> Rows:
         """The batch that the model runs best: as plain tensors where it can be."""
         prefix = pool.prefix if self.share_prefix else ()
         if self._plain:

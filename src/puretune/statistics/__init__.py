@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from puretune.statistics._crossed import Components, SeedSpread, by_draw, seed_spread
     from puretune.statistics._estimate import Estimand, Estimate, share
     from puretune.statistics._intervals import Categories, Interval, clopper_pearson, mean, t_interval, wilson
+    from puretune.statistics._limits import Decided, LimitDecision, limit_decisions, prompts_to_decide
     from puretune.statistics._matched import Curve, MatchedDifference, common_helpfulness, matched_difference
     from puretune.statistics._paired import (
         Equivalence,
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
         sign_flips,
     )
     from puretune.statistics._planning import (
+        MOST_PROMPTS,
+        POWER_REACH,
+        data_needed,
         holm,
         minimum_detectable,
         prompts_needed,
@@ -53,18 +57,22 @@ if TYPE_CHECKING:
     from puretune.statistics._unparsed import Bounds, bounded_share, with_unparsed
 
 __all__ = [
+    "MOST_PROMPTS",
+    "POWER_REACH",
     "BoundedDifference",
     "Bounds",
     "Categories",
     "Components",
     "Conclusion",
     "Curve",
+    "Decided",
     "Design",
     "Difference",
     "Equivalence",
     "Estimand",
     "Estimate",
     "Interval",
+    "LimitDecision",
     "MatchedDifference",
     "McNemar",
     "Prompts",
@@ -82,10 +90,12 @@ __all__ = [
     "conclusion",
     "crossed_difference",
     "crossed_mean",
+    "data_needed",
     "design",
     "equivalence_of_means",
     "equivalence_on_prompts",
     "holm",
+    "limit_decisions",
     "matched_difference",
     "mcnemar",
     "mean",
@@ -95,6 +105,7 @@ __all__ = [
     "prompts_needed",
     "prompts_needed_paired",
     "prompts_of",
+    "prompts_to_decide",
     "seed_spread",
     "seeds_needed",
     "share",

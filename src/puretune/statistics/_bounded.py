@@ -161,6 +161,7 @@ def bounded_difference(
     spread: SeedSpread | None = None,
     seed_sd: float | None = None,
     tuned: int = 2,
+    confidence: float = 0.95,
 ) -> BoundedDifference:
     """``first`` minus ``second``, both [seeds, answers] with NaN for unparsed verdicts; see
     ``crossed_difference``.
@@ -174,7 +175,15 @@ def bounded_difference(
 
     def filled(a: float, b: float) -> Difference:
         ours, theirs = (prompts.averaged(np.where(np.isnan(x), y, x)) for x, y in ((one, a), (two, b)))
-        return crossed_difference(ours, theirs, prompts.design, spread=spread, seed_sd=seed_sd, tuned=tuned)
+        return crossed_difference(
+            ours,
+            theirs,
+            prompts.design,
+            spread=spread,
+            seed_sd=seed_sd,
+            tuned=tuned,
+            confidence=confidence,
+        )
 
     under, over = filled(0.0, 1.0), filled(1.0, 0.0)
     middle = filled(0.0, 0.0)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from puretune.statistics._estimate import FloatArray
 
 MOST_PROMPTS = 1_000_000
+POWER_REACH = 2.8
+"""Standard errors between 0 and a difference that is found with 80 % power at 5 % (two-sided)."""
 
 
 def holm(p_values: ArrayLike) -> FloatArray:
@@ -164,3 +166,43 @@ def minimum_detectable(
         known, checked_level(power, "power")
     )
     return float(tails) * math.sqrt((2 * seed_sd**2 + noise_sd**2) / seeds)
+
+
+def data_needed(
+    standard_error: float,
+    seed_variance: float,
+    seeds: int,
+    difference: float,
+    *,
+    reach: float = POWER_REACH,
+    alpha: float = 0.05,
+) -> tuple[int | None, float | None]:
+    """What would find a ``difference``: so many seeds, so many times the prompts, or both.
+
+    Seeds reduce the part of the variance that comes from them (``seed_variance``: of one seed's difference),
+    prompts the rest, for every seed answers the same prompts. Neither, where the data would find it already.
+    The figures are for planning: they take the estimated variances for the true ones.
+    """
+    wanted = (difference / reach) ** 2
+    by_seeds = seed_variance / seeds
+    by_prompts = max(standard_error**2 - by_seeds, 0.0)
+    if by_seeds + by_prompts <= wanted:
+        return None, None
+    if by_seeds == 0:
+        return None, by_prompts / wanted
+    count = _enough(seed_variance, by_prompts, seeds, difference, alpha)
+    if count is not None:
+        return count, None
+    if by_seeds <= wanted / 2:
+        return None, by_prompts / (wanted - by_seeds)
+    both = _enough(seed_variance, wanted / 2, seeds, difference, alpha)
+    return both, max(2 * by_prompts / wanted, 1.0) if both is not None else None
+
+
+def _enough(variance: float, rest: float, seeds: int, difference: float, alpha: float) -> int | None:
+    """Seeds that find the difference where ``rest`` of the variance stays; None: more than 1,000."""
+    for count in range(max(seeds + 1, 2), 1001):
+        least = minimum_detectable(count, math.sqrt(variance / 2), math.sqrt(rest * count), alpha=alpha)
+        if least <= difference:
+            return count
+    return None

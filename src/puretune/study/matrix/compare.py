@@ -27,7 +27,7 @@ from puretune.templates import alias_of
 from puretune.visible import visible
 
 _Scores = dict[AnswerKey, float | None]
-_Tables = dict[Place, dict[CellName, Runs]]
+Tables = dict[Place, dict[CellName, Runs]]
 
 
 def compare(
@@ -47,7 +47,7 @@ def compare(
     metric, nothing to compare, or where a file of the run is not as a run writes it.
     """
     folder = _folder(run)
-    tables = _tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
+    tables = verdict_tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
     conditions = dict.fromkeys(cell.condition for table in tables.values() for cell in table)
     if not conditions:
         raise InputError(
@@ -77,7 +77,7 @@ def stored_tables(run: Path) -> tuple[Matrix, Mapping[Place, Table], Analysis]:
     """
     folder = _folder(run)
     matrix = load_results(folder)
-    tables = _tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
+    tables = verdict_tables(read_verdicts(sound_file(folder, "verdicts.jsonl")))
     return matrix, tables, _analysis(matrix, None, None, None)
 
 
@@ -91,7 +91,7 @@ def _folder(run: Path) -> Path:
 
 
 def _against(
-    chosen: str, tables: _Tables, analysis: Analysis, planned: Sequence[Comparison]
+    chosen: str, tables: Tables, analysis: Analysis, planned: Sequence[Comparison]
 ) -> Iterator[Comparison]:
     """Every other condition minus the chosen one, but for what was planned already."""
     done = {(one.suite, one.scorer, one.metric, _contrast_of(one)) for one in planned}
@@ -108,7 +108,7 @@ def _contrast_of(one: Comparison) -> Contrast:
     return Contrast(first, CellName(one.reference, one.reference_template))
 
 
-def _planned(matrix: Matrix | None, tables: _Tables, analysis: Analysis) -> list[Comparison]:
+def _planned(matrix: Matrix | None, tables: Tables, analysis: Analysis) -> list[Comparison]:
     """The planned comparison on its primary metric."""
     if matrix is None:
         return []
@@ -144,7 +144,7 @@ def _said(matrix: Matrix) -> Mapping[str, Any]:
     return {**said, "contrast": tuple(contrasts)}
 
 
-def _tables(rows: Iterable[VerdictRow]) -> _Tables:
+def verdict_tables(rows: Iterable[VerdictRow]) -> Tables:
     """The runs of the last steps, by suite, scorer and metric, then by cell."""
     held: dict[Place, dict[CellName, dict[int | None, _Scores]]] = {}
     for row in rows:

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from puretune.errors import InputError
 from puretune.statistics import (
+    POWER_REACH,
     BoundedDifference,
     bounded_difference,
+    data_needed,
     holm,
-    minimum_detectable,
 )
 from puretune.study.matrix.matrix import Comparison
 from puretune.study.matrix.runs import Runs, spread_of
@@ -24,8 +25,6 @@ Place = tuple[str, str, str]
 """Suite, scorer, metric."""
 Table = Mapping[CellName, Runs]
 """The last step of every condition under every test template, in one metric of one suite."""
-_POWER = 2.8
-"""Standard errors between 0 and a difference that is found with 80 % power at 5 %."""
 
 
 def paired(contrast: Contrast, table: Table) -> bool:
@@ -33,7 +32,7 @@ def paired(contrast: Contrast, table: Table) -> bool:
     first, second = table.get(contrast.first), table.get(contrast.second)
     if first is None or second is None:
         return False
-    return set(first.answers) == set(second.answers) and bool(_seeds(first, second))
+    return set(first.answers) == set(second.answers) and bool(paired_seeds(first, second))
 
 
 def compared(place: Place, contrast: Contrast, table: Table, analysis: Analysis) -> Comparison:
@@ -42,7 +41,7 @@ def compared(place: Place, contrast: Contrast, table: Table, analysis: Analysis)
         raise InputError(f"{contrast}: no two cells with the same prompts and a seed in common.")
     first = table[contrast.first]
     second = table[contrast.second].ordered(first.answers)
-    seeds, tuned = _seeds(first, second), first.tuned + second.tuned
+    seeds, tuned = paired_seeds(first, second), first.tuned + second.tuned
     prompts = first.prompts(analysis.population)
     spread = spread_of(table, analysis.population) if len(seeds) > 1 else None
     found = bounded_difference(
@@ -55,7 +54,9 @@ def compared(place: Place, contrast: Contrast, table: Table, analysis: Analysis)
     )
     suite, scorer, metric = place
     concluded = found.conclusion(analysis.margin)
-    needed = _needed(found, len(seeds), analysis.margin) if concluded == "inconclusive" else (None, None)
+    needed: tuple[int | None, float | None] = (None, None)
+    if concluded == "inconclusive":
+        needed = data_needed(found.standard_error, found.seed_variance, len(seeds), analysis.margin)
     return Comparison(
         suite=suite,
         scorer=scorer,
@@ -75,7 +76,7 @@ def compared(place: Place, contrast: Contrast, table: Table, analysis: Analysis)
         margin=analysis.margin,
         conclusion=concluded,
         seed_sd=_seed_sd(found, tuned, len(seeds), analysis),
-        detectable=_POWER * found.standard_error,
+        detectable=POWER_REACH * found.standard_error,
         seeds_needed=needed[0],
         prompts_factor=needed[1],
         prompts=len(set(prompts.draws)),
@@ -89,7 +90,7 @@ def with_holm(found: Iterable[Comparison]) -> list[Comparison]:
     return [replace(one, holm=float(value)) for one, value in zip(held, adjusted, strict=True)]
 
 
-def _seeds(first: Runs, second: Runs) -> list[int | None]:
+def paired_seeds(first: Runs, second: Runs) -> list[int | None]:
     """The seeds that both have; those of the other where one was not tuned."""
     if not first.tuned:
         return list(second.seeds)
@@ -109,34 +110,3 @@ def _seed_sd(found: BoundedDifference, tuned: int, seeds: int, analysis: Analysi
     if not tuned or (seeds == 1 and analysis.seed_sd is None):
         return None
     return math.sqrt(found.seed_variance / tuned)
-
-
-def _needed(found: BoundedDifference, seeds: int, margin: float) -> tuple[int | None, float | None]:
-    """What would find a difference of the size of the margin: so many seeds, so many times the prompts, both.
-
-    Seeds reduce the part of the variance that comes from them, prompts the rest, for every seed answers the
-    same prompts. Neither, where the study would find it already. The figures are for planning: they take the
-    estimated variances for the true ones.
-    """
-    wanted = (margin / _POWER) ** 2
-    by_seeds = found.seed_variance / seeds
-    by_prompts = max(found.standard_error**2 - by_seeds, 0.0)
-    if by_seeds + by_prompts <= wanted:
-        return None, None
-    if by_seeds == 0:
-        return None, by_prompts / wanted
-    count = _enough(found.seed_variance, by_prompts, seeds, margin)
-    if count is not None:
-        return count, None
-    if by_seeds <= wanted / 2:
-        return None, by_prompts / (wanted - by_seeds)
-    both = _enough(found.seed_variance, wanted / 2, seeds, margin)
-    return both, max(2 * by_prompts / wanted, 1.0) if both is not None else None
-
-
-def _enough(variance: float, rest: float, seeds: int, margin: float) -> int | None:
-    """Seeds that find the margin where ``rest`` of the variance stays; None: more than 1,000."""
-    for count in range(max(seeds + 1, 2), 1001):
-        if minimum_detectable(count, math.sqrt(variance / 2), math.sqrt(rest * count)) <= margin:
-            return count
-    return None
