@@ -11,7 +11,7 @@ from puretune.data import Example
 from puretune.errors import CheckFailed, InputError
 from puretune.files import parse_json
 from puretune.inference import Answer
-from puretune.scoring import Judge, Scorer, reads_options, score_answers, shown
+from puretune.scoring import Judge, Scorer, reads_likelihoods, score_answers, shown
 from puretune.study import Plan, Study, plan_study
 from puretune.study.matrix.run_directory import sound_file
 from puretune.study.matrix.verdict_file import VerdictRow, read_verdicts
@@ -55,7 +55,7 @@ def _made(plan: Plan, file: Path) -> Iterator[tuple[_Place, Mapping[str, float |
 
 
 def _can(scorer: Scorer) -> bool:
-    return not isinstance(scorer, Judge) and not reads_options(scorer)
+    return not isinstance(scorer, Judge) and not reads_likelihoods(scorer)
 
 
 def _number(value: float | bool | None, unparsed: bool) -> float | None:
