@@ -22,6 +22,7 @@ _WHAT = {
     "data": "Parquet files, data sets of the hub",
     "bertscore": "BERTScore",
     "gguf": "GGUF models",
+    "objects": "a store in a bucket (S3)",
     "openai": "judges, engines and tuners behind endpoints",
     "plots": "plots in reports",
     "serve": "puretune serve, puretune chat",
