@@ -63,6 +63,15 @@ def test_safety_rows_may_have_a_loss_of_their_own(
     assert ("loss" in plan.tune[0].inputs["rows"][1]) == (loss is not None)
 
 
+def test_replayed_rows_may_be_answered_by_the_untuned_model(tmp_path: Path) -> None:
+    said = {"name": "on-policy-replay", "source": rows(tmp_path), "rows": 5}
+    plan = plan_study(study(said, {**said, "label": "matched", "logits": 0.2}))
+    plain, matched = (plan.resolved.tuned[name].mix[1] for name in ("on-policy-replay", "matched"))
+    assert (plain.loss, matched.loss and matched.loss.said()["logits"]) == (None, 0.2)
+    assert [step.test_template for step in plan.write] == ["chat:llama"]
+    assert plain.examples[0].reference is None
+
+
 def test_a_recipe_may_have_another_loss_or_average_its_weights() -> None:
     plan = plan_study(study({"name": "constrained-sft", "early": 3.0}, {"name": "ema", "decays": [0.5]}))
     recipes = {name: training.recipe for name, training in plan.resolved.tuned.items()}

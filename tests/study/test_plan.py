@@ -12,7 +12,7 @@ import pytest
 
 from puretune.errors import InputError
 from puretune.study import Plan, Study, plan_study
-from puretune.study.plan.graph import SHARD
+from puretune.study.plan.asking import SHARD
 from tests.study.studies import STUDY, small_study
 
 

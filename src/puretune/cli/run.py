@@ -135,7 +135,13 @@ def show_plan(
     _print_cells(planned, counted, console)
     say("plan: " + " -> ".join(f"{size:,} {kind}" for kind, size in planned.sizes.items() if size))
     _print_tuning(counted, console)
-    for what, steps in (("answers to generate", counted.answers), ("shards to score", counted.verdicts)):
+    for what, steps in (
+        ("rows to write", counted.written),
+        ("answers to generate", counted.answers),
+        ("shards to score", counted.verdicts),
+    ):
+        if not steps.total:
+            continue
         left = steps.total - steps.kept
         say(f"{what}: {left:,} of {steps.total:,} ({steps.kept:,} in the store already)")
     _print_compute(counted.compute, tune_tflops, answer_tflops)

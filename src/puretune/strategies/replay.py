@@ -1,4 +1,4 @@
-"""Safety rows that are more than rows: anchors, replayed logits."""
+"""Safety rows that are more than rows: anchors, replayed logits, the model's own answers."""
 
 from __future__ import annotations
 
@@ -47,3 +47,24 @@ class LogitReplay(SafetyMix):
         """Replayed rows."""
         weights = {"logits": self.logits, "answers": self.answers}
         return replace(rows, loss=loss_named("logit-replay", weights))
+
+
+@dataclass(frozen=True)
+class OnPolicyReplay(SafetyMix):
+    """Safety rows whose answers the untuned model writes itself, under the safe template.
+
+    Source: arXiv 2603.10243, where refusals that others wrote did harm (Llama-3-8B on GSM8K: from 10.5 to
+    22.9 % harmful). With ``logits`` above 0 its logits are matched too. What was left out: checking that what
+    it writes are refusals; every answer is kept, and the store has them to look at.
+    """
+
+    name: ClassVar[str] = "on-policy-replay"
+    under: str = ""
+    """The template under which it writes; "": ``safe``."""
+    logits: float = 0.0
+    """Weight of the squared difference of the logits, as in ``logit-replay``."""
+
+    def part(self, rows: DataSection) -> DataSection:
+        """Rows to be answered."""
+        loss = loss_named("logit-replay", {"logits": self.logits, "answers": 1.0}) if self.logits else None
+        return replace(rows, answers_under=self.under or self.safe, loss=loss)

@@ -60,7 +60,7 @@ def manifest(
         renderer=base.renderer.fingerprint,
         data_digest=data_digest(row.example for row in task.rows),
         rows=len(rows),
-        recipe={**asdict(task.recipe), "loss": task.recipe.loss.said()},
+        recipe=task.recipe.said(),
         seed=task.seed,
         start=task.start.digest if task.start else None,
         step=step,

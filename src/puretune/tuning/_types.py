@@ -57,10 +57,14 @@ class Recipe:
     checkpoint_minutes: float = 5.0
     """Maximum minutes between resume points, however long a step takes."""
 
+    def said(self) -> dict[str, Any]:
+        """All settings, as JSON values."""
+        return {**asdict(self), "loss": self.loss.said()}
+
     def decisive(self) -> dict[str, Any]:
         """The fields that determine the trained weights: not what is kept on the way."""
         left_out = ("keep", "keep_every", "checkpoint_every", "checkpoint_minutes", "loss", "ema")
-        said = {name: value for name, value in asdict(self).items() if name not in left_out}
+        said = {name: value for name, value in self.said().items() if name not in left_out}
         loss = {"loss": self.loss.identity()} if self.loss != CROSS_ENTROPY else {}
         return {**said, **loss, **({"ema": self.ema} if self.ema is not None else {})}
 

@@ -15,8 +15,9 @@ from puretune.data import Example, data_digest
 from puretune.errors import InputError
 from puretune.models import TunedModel, resolved_threads
 from puretune.store import Store, Stored, key_of
+from puretune.study.plan.asking import versions
 from puretune.study.plan.conditions import Training
-from puretune.study.plan.graph import versions
+from puretune.study.plan.mix import Part, answered
 from puretune.study.plan.resolve import Resolved
 from puretune.study.plan.steps import ADAPTER, ANSWERS, RENDERING, Plan
 from puretune.templates import RENDERING_VERSION, PromptTemplate, Renderer, Rendering
@@ -113,10 +114,19 @@ def _transforms(resolved: Resolved) -> dict[str, Any]:
 def _training(training: Training) -> dict[str, Any]:
     start = training.start
     return {
-        "tuning_data": [{"rows": len(p.examples), "digest": data_digest(p.examples)} for p in training.mix],
-        "recipe": asdict(training.recipe),
+        "tuning_data": [_part(part) for part in training.mix],
+        "recipe": training.recipe.said(),
         "tuner": training.tuner.identity(),
         "start": start.digest if isinstance(start, TunedModel) else start,
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "rows": len(part.examples),
+        "digest": data_digest(part.examples),
+        **({"loss": part.loss.said()} if part.loss else {}),
+        **({"answers_under": part.written.template.name} if part.written else {}),
     }
 
 
@@ -173,7 +183,7 @@ class _Renderings:
     def example(self, template: PromptTemplate) -> dict[str, Any]:
         """The first training row under a template: its ``text`` and ``notes``."""
         example = next(
-            part.examples[0]
+            answered(part)[0]
             for training in self._resolved.tuned.values()
             for part in training.mix
             if (part.template or training.template).name == template.name

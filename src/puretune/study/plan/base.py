@@ -80,6 +80,11 @@ def check_losses(study: Study, conditions: Iterable[Condition]) -> None:
             with study.at(*condition.place):
                 if why := how.tuner.unable(how.recipe, losses):
                     raise InputError(f"condition {condition.name!r}: {why}")
+                if how.tuner.remote and any(part.written for part in how.mix):
+                    raise InputError(
+                        f"condition {condition.name!r}: `answers_under` rows are written during the run, and "
+                        f"tuner {how.tuner.name!r} names its price before. Use a tuner on this machine."
+                    )
 
 
 def _place_of_targets(study: Study, condition: Condition) -> tuple[str | int, ...]:

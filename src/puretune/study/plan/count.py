@@ -12,7 +12,7 @@ from puretune.study.plan.compute import Compute
 from puretune.study.plan.prompts import Prompts
 from puretune.study.plan.shards import suites_of
 from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan
-from puretune.study.plan.tuning import to_tune
+from puretune.study.plan.tuning import to_tune, written_in
 from puretune.templates import Renderer
 from puretune.tuning import render_rows, token_counts
 
@@ -50,6 +50,8 @@ class Count:
     tunes: tuple[TuneCount, ...]
     suites: dict[str, int]
     """Prompts per suite."""
+    written: Progress
+    """Rows whose answers the untuned model writes; until then their tokens to train on are not known."""
     answers: Progress
     """Answers: prompts times samples over all cells."""
     verdicts: Progress
@@ -68,23 +70,29 @@ def count(plan: Plan, out: Path) -> Count:
     directory = plan.resolved.base.directory
     context = context_length(directory) if directory else UNLIMITED
     prompts = Prompts(plan, lambda: renderer)
-    prompts.check(plan.answer, lambda: context)
+    prompts.check([*plan.write, *plan.answer], lambda: context)
     tunes = tuple(_tunes(plan, renderer, context, store))
     asked = {step.key: step.prompts * suites[step.suite].decoding.n for step in plan.answer}
     kept = sum(number for key, number in asked.items() if _has(store, ANSWERS, key))
     scored = {step.key for step in plan.score} | {step.key for step in plan.sampled_score}
     return Count(
         tunes=tunes,
-        suites={name: len(suite.examples) for name, suite in suites.items()},
+        suites={suite.name: len(suite.examples) for suite in plan.resolved.suites},
+        written=_written(plan, store),
         answers=Progress(kept, sum(asked.values())),
         verdicts=Progress(sum(_has(store, VERDICTS, key) for key in scored), len(scored)),
         compute=_compute(plan, tunes, prompts, store),
     )
 
 
+def _written(plan: Plan, store: Store | None) -> Progress:
+    rows = {step.key: step.prompts for step in plan.write}
+    return Progress(sum(n for key, n in rows.items() if _has(store, ANSWERS, key)), sum(rows.values()))
+
+
 def _compute(plan: Plan, tunes: Iterable[TuneCount], prompts: Prompts, store: Store | None) -> Compute:
     suites, prompt, new = suites_of(plan), 0, 0
-    for step in {step.key: step for step in plan.answer}.values():
+    for step in {step.key: step for step in (*plan.write, *plan.answer)}.values():
         if not _has(store, ANSWERS, step.key):
             decoding = suites[step.suite].decoding
             prompt += decoding.n * sum(len(ids) for ids in prompts.of(step))
@@ -98,7 +106,7 @@ def _tunes(plan: Plan, renderer: Renderer, context: int, store: Store | None) ->
     rendered = {}
     counts = []
     for tune in plan.tune:
-        task = to_tune(plan.resolved, tune)
+        task = to_tune(plan.resolved, tune, answers=written_in(store, plan))
         if tune.condition not in rendered:
             rendered[tune.condition] = render_rows(task, renderer, context)
         rows, steps = rendered[tune.condition], tune.kept[-1]

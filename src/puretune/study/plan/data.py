@@ -8,7 +8,7 @@ from pathlib import Path
 
 from puretune.data import Example, Overlap, SourceSpec, is_local, overlap, read_source, trained_queries
 from puretune.errors import InputError
-from puretune.study.plan.mix import Part, check_size, weighted
+from puretune.study.plan.mix import Part, check_size, weighted, written
 from puretune.study.plan.templates import Templates, template_named
 from puretune.study.spec.sections import DataSection
 from puretune.study.spec.study import Study
@@ -41,7 +41,7 @@ def read_data(
     read: dict[Place, Examples] = {}
     for place, spec in sorted(wanted.items(), key=lambda item: not is_local(item[1])):
         read[place] = _examples(study, place, spec, directory)
-        if place in parts:
+        if place in parts and parts[place].answers_under is None:
             _check_answered(study, place, read[place])
     weighted = {at: _mix(study, at, of_mix, read, defined) for at, of_mix in sections.items()}
     return [read["suites", number] for number in range(len(suites))], weighted
@@ -121,4 +121,7 @@ def _check_answered(study: Study, place: Place, examples: Examples) -> None:
 def _part(study: Study, place: Place, section: DataSection, rows: Examples, defined: Templates) -> Part:
     with study.at(*place):
         template = template_named(section.template, defined) if section.template else None
-    return Part(weighted(rows, section.weight, section.seed), template, section.loss)
+        under = section.answers_under and template_named(section.answers_under, defined)
+    wrote = written(section.source, rows, under) if under else None
+    used = weighted(wrote.prompts if wrote else rows, section.weight, section.seed)
+    return Part(used, template, section.loss, wrote)

@@ -1,5 +1,6 @@
 """Planning: from a resolved study to the graph of its steps, each under the key of all that determines it.
 
+    write      (base, template, prompts of rows, decoding, engine)         -> answers of the untuned model
     tune       (base, rows, recipe, seed, start, tuner)                    -> adapters, one per kept step
     transform  (adapter, other adapters, transforms)                       -> an adapter
     answer     (base, adapter, test template, prompts, decoding, engine)   -> a shard of answers
@@ -14,17 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
 from puretune.data import data_digest
-from puretune.models import TunedModel, quantization_key
+from puretune.models import TunedModel
 from puretune.scoring import THOUGHTS_VERSION, shared
 from puretune.store import key_of
+from puretune.study.plan.asking import Writes, answer_step, base_inputs, shards_of, write_steps
 from puretune.study.plan.conditions import Condition, Training, entry_of
 from puretune.study.plan.mix import Part
-from puretune.study.plan.resolve import Resolved, ResolvedSuite, resolve
+from puretune.study.plan.resolve import Resolved, resolve
 from puretune.study.plan.steps import (
     AnswerStep,
     CellStep,
@@ -36,11 +37,7 @@ from puretune.study.plan.steps import (
     Who,
 )
 from puretune.study.spec.study import Study
-from puretune.templates import RENDERING_VERSION, PromptTemplate
 from puretune.tuning import kept_steps
-
-SHARD = 256
-"""Prompts per shard of answers: what is published, and at most lost, at once."""
 
 CELLS_VERSION = "7"
 """Changes whenever the same verdicts could make other cells or another ``results.json``."""
@@ -52,7 +49,8 @@ def plan_study(study: Study | Resolved, dry: bool = False) -> Plan:
     ``dry``: weights may be missing (``resolved.lacking`` says which); such a plan is for counting only.
     """
     resolved = study if isinstance(study, Resolved) else resolve(study, dry)
-    tunes = _tune_steps(resolved)
+    writes = write_steps(resolved)
+    tunes = _tune_steps(resolved, writes)
     made = _Adapters(tunes, _transform_steps(resolved, tunes))
     answers = tuple(_answer_steps(resolved, made))
     scores, sampled = tuple(_score_steps(resolved, answers)), tuple(_sampled_score_steps(resolved, answers))
@@ -60,6 +58,7 @@ def plan_study(study: Study | Resolved, dry: bool = False) -> Plan:
     return Plan(
         study=resolved.study.name,
         key=_matrix_key(resolved, cells),
+        write=tuple(step for steps in writes.values() for step in steps),
         tune=_each_once(tunes.values()),
         transform=tuple({step.key: step for step in made.transforms.values()}.values()),
         answer=answers,
@@ -104,16 +103,19 @@ def _each_once(tunes: Iterable[TuneStep]) -> tuple[TuneStep, ...]:
     return tuple(once.values())
 
 
-def _tune_steps(resolved: Resolved) -> dict[tuple[str, int], TuneStep]:
+def _tune_steps(resolved: Resolved, writes: Writes) -> dict[tuple[str, int], TuneStep]:
     tunes: dict[tuple[str, int], TuneStep] = {}
-    digests = _Digests()
+    digests = _Digests(writes)
     for condition in resolved.conditions.values():
         if condition.training is not None:
             kept = _kept(resolved, condition, condition.training)
             rows = digests.rows(condition.training)
+            written = tuple(key for part in condition.training.mix for key in digests.written(part))
             for seed in resolved.seeds:
                 before = tunes[condition.upstream, seed] if condition.upstream else None
-                tunes[condition.name, seed] = _tune_step(resolved, condition, seed, rows, kept, before)
+                tunes[condition.name, seed] = _tune_step(
+                    resolved, condition, seed, rows, kept, before, written
+                )
     return tunes
 
 
@@ -162,7 +164,8 @@ def _kept_by(
 class _Digests:
     """What keys say of mixes; the digest of each part is computed once, however many conditions share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
         self._known: dict[int, str] = {}
 
     def rows(self, training: Training) -> list[dict[str, Any]]:
@@ -172,9 +175,14 @@ class _Digests:
                 "data": self._digest(part),
                 "template": (part.template or training.template).fingerprint,
                 **({"loss": part.loss.identity()} if part.loss else {}),
+                **({"written": self.written(part)} if part.written else {}),
             }
             for part in training.mix
         ]
+
+    def written(self, part: Part) -> list[str]:
+        """The keys of the answers that the untuned model writes to a part's rows."""
+        return [step.key for step in self._writes[part.written.name]] if part.written else []
 
     def _digest(self, part: Part) -> str:
         if id(part) not in self._known:
@@ -189,6 +197,7 @@ def _tune_step(
     rows: list[dict[str, Any]],
     kept: tuple[int, ...],
     before: TuneStep | None,
+    written: tuple[str, ...],
 ) -> TuneStep:
     training = condition.training
     assert training is not None
@@ -196,16 +205,15 @@ def _tune_step(
     existing = training.start.digest if isinstance(training.start, TunedModel) else None
     inputs = {
         # no library of this machine decides what a provider tunes
-        **({"base": resolved.base.fingerprint} if training.tuner.remote else _base_inputs(resolved)),
+        **({"base": resolved.base.fingerprint} if training.tuner.remote else base_inputs(resolved)),
         "tuner": training.tuner.identity(),
         "rows": rows,
         "recipe": training.recipe.decisive(),
         "seed": seed,
         "start": {"tuned": start, "existing": existing},
     }
-    return TuneStep(
-        key_of(inputs), condition.name, seed, inputs, kept, start, before.round + 1 if before else 0
-    )
+    round = before.round + 1 if before else 0
+    return TuneStep(key_of(inputs), condition.name, seed, inputs, kept, start, round, written)
 
 
 def _kept(resolved: Resolved, condition: Condition, training: Training) -> tuple[int, ...]:
@@ -215,11 +223,10 @@ def _kept(resolved: Resolved, condition: Condition, training: Training) -> tuple
 
 
 def _answer_steps(resolved: Resolved, made: _Adapters) -> Iterator[AnswerStep]:
-    fixed = {**_answerer_inputs(resolved), "engine": resolved.engine.identity()}
-    shards = [shard for suite in resolved.suites for shard in _shards(suite, fixed)]
+    shards = [shard for suite in resolved.suites for shard in shards_of(suite, resolved)]
     for condition, template in resolved.cells:
         for who in _answerers(condition, resolved.seeds, made):
-            yield from (_answer_step(condition, who, template, shard) for shard in shards)
+            yield from (answer_step(condition, who, template, shard) for shard in shards)
 
 
 def _answerers(condition: Condition, seeds: tuple[int, ...], made: _Adapters) -> Iterator[Who]:
@@ -227,32 +234,6 @@ def _answerers(condition: Condition, seeds: tuple[int, ...], made: _Adapters) ->
     for seed, step in _kept_by(condition, seeds, made.tunes):
         adapter = made.of(condition, seed, step)
         yield Who(condition.name, template, seed, step, adapter if isinstance(adapter, str) else None)
-
-
-@dataclass(frozen=True)
-class _Shard:
-    suite: str
-    first: int
-    size: int
-    inputs: Mapping[str, Any]
-    """What determines its answers whoever gives them, under whatever template."""
-
-
-def _shards(suite: ResolvedSuite, fixed: Mapping[str, Any]) -> Iterator[_Shard]:
-    for first in range(0, len(suite.examples), SHARD):
-        examples = suite.examples[first : first + SHARD]
-        inputs = {**fixed, "prompts": data_digest(examples), "decoding": asdict(suite.decoding)}
-        yield _Shard(suite.name, first, len(examples), inputs)
-
-
-def _answer_step(condition: Condition, who: Who, template: PromptTemplate, shard: _Shard) -> AnswerStep:
-    existing = condition.existing.digest if condition.existing and who.adapter is None else None
-    inputs = {
-        **shard.inputs,
-        "adapter": {"tuned": who.adapter, "existing": existing},
-        "template": template.fingerprint,
-    }
-    return AnswerStep(key_of(inputs), who, template.name, shard.suite, shard.first, shard.size, inputs)
 
 
 def _score_steps(resolved: Resolved, answers: tuple[AnswerStep, ...]) -> Iterator[ScoreStep]:
@@ -338,31 +319,3 @@ def _matrix_key(resolved: Resolved, cells: Sequence[CellStep]) -> str:
             "kinds": {one.name: one.kind for one, _ in resolved.cells},
         }
     )
-
-
-def _answerer_inputs(resolved: Resolved) -> dict[str, Any]:
-    """The properties of the base that determine an answer; of one behind an endpoint only its name is
-    known."""
-    if resolved.engine.takes == "messages":
-        return {"base": resolved.base.fingerprint}
-    quantization = quantization_key(resolved.base.spec)
-    return {**_base_inputs(resolved), **({"quantization": quantization} if quantization else {})}
-
-
-def _base_inputs(resolved: Resolved) -> dict[str, Any]:
-    base = resolved.base
-    return {
-        "base": base.fingerprint,
-        "markup": base.spec.markup_key,
-        "rendering": RENDERING_VERSION,
-        **({"revision": base.spec.revision} if base.spec.revision else {}),
-        "device": base.device.partition(":")[0],  # which GPU it is changes nothing
-        "dtype": base.dtype,
-        "libraries": versions(),
-    }
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Versions of the libraries that decide a number, read without importing them."""
-    return {name: metadata.version(name) for name in ("peft", "tokenizers", "torch", "transformers")}

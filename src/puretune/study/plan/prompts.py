@@ -19,11 +19,14 @@ class Prompts:
     def __init__(self, plan: Plan, renderer: Callable[[], Renderer]) -> None:
         """``renderer`` is not asked for where prompts are turns."""
         self._suites = suites_of(plan)
-        self._templates = {template.name: template for _, template in plan.resolved.cells}
+        written = [rows.template for rows in plan.resolved.written.values()]
+        tested = [template for _, template in plan.resolved.cells]
+        self._templates = {template.name: template for template in (*written, *tested)}
+        self._tests = [suite.name for suite in plan.resolved.suites]
         self._takes = plan.resolved.engine.takes
         self._renderer = renderer
         self._known: dict[tuple[str, str], list[tuple[int, ...]]] = {}
-        self._shared: dict[str, int] = {}
+        self._shared: dict[tuple[str, tuple[str, ...]], int] = {}
 
     def of(self, step: AnswerStep) -> list[tuple[int, ...]]:
         """The prompts of one shard."""
@@ -37,7 +40,7 @@ class Prompts:
             for number, turns in enumerate(self.turns(step)):
                 yield Request(f"{place}/{number}", (), adapter, decoding, turns)
             return
-        shared = self.shared(step.test_template)
+        shared = self.shared(step)
         for number, ids in enumerate(self.of(step)):
             yield Request(f"{place}/{number}", ids, adapter, decoding, shared=shared)
 
@@ -72,14 +75,17 @@ class Prompts:
                         f"context of {context}. Shorten or remove the query, or lower max_new_tokens."
                     )
 
-    def shared(self, template: str) -> int:
-        """Leading tokens that all prompts under a template have in common."""
-        if template not in self._shared:
-            every = [ids for suite in self._suites for ids in self._all(template, suite)]
+    def shared(self, step: AnswerStep) -> int:
+        """Leading tokens that all test prompts under the step's template have in common; where it is about
+        rows, all these rows."""
+        suites = tuple(self._tests if step.suite in self._tests else [step.suite])
+        place = step.test_template, suites
+        if place not in self._shared:
+            every = [ids for suite in suites for ids in self._all(step.test_template, suite)]
             first, last = min(every), max(every)  # what these have in common, all in between have
             pairs = enumerate(zip(first, last, strict=False))
-            self._shared[template] = next((at for at, (a, b) in pairs if a != b), len(first))
-        return self._shared[template]
+            self._shared[place] = next((at for at, (a, b) in pairs if a != b), len(first))
+        return self._shared[place]
 
     def _all(self, template: str, suite: str) -> list[tuple[int, ...]]:
         if (template, suite) not in self._known:

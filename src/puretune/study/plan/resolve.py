@@ -33,7 +33,7 @@ from puretune.study.plan.controls import controls_of, with_controls
 from puretune.study.plan.data import Data, Place, leakage, read_data
 from puretune.study.plan.engine import check_conditions, check_likelihoods, engine_of
 from puretune.study.plan.judge_budget import Allowance, allowance
-from puretune.study.plan.mix import Part
+from puretune.study.plan.mix import Part, Written
 from puretune.study.plan.scorers import AbsentScorer, on_base, scorers_of
 from puretune.study.plan.strategies import expanded
 from puretune.study.plan.templates import distinct, templates_of
@@ -88,6 +88,17 @@ class Resolved:
     """The planned comparisons."""
     controls: tuple[Control, ...] = ()
     """The control templates that were made, and why some could not be."""
+
+    @property
+    def written(self) -> dict[str, Written]:
+        """Rows whose answers the untuned model writes before anything is tuned, by name."""
+        parts = [part for training in self.tuned.values() for part in training.mix]
+        return {part.written.name: part.written for part in parts if part.written}
+
+    def asked_for(self, rows: Written) -> ResolvedSuite:
+        """Such rows as prompts: with the study's decoding, once each."""
+        decoding = replace(plain(Decoding, self.study.decoding), n=1)
+        return ResolvedSuite(rows.name, rows.prompts, (), decoding)
 
     @property
     def tuned(self) -> dict[str, Training]:

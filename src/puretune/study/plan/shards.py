@@ -13,8 +13,9 @@ from puretune.study.plan.steps import ANSWERS, VERDICTS, AnswerStep, Plan, Sampl
 
 
 def suites_of(plan: Plan) -> dict[str, ResolvedSuite]:
-    """The plan's suites by name."""
-    return {suite.name: suite for suite in plan.resolved.suites}
+    """The plan's suites by name, rows that the untuned model answers among them."""
+    rows = [plan.resolved.asked_for(one) for one in plan.resolved.written.values()]
+    return {suite.name: suite for suite in (*plan.resolved.suites, *rows)}
 
 
 def shard_of(step: AnswerStep, suites: Mapping[str, ResolvedSuite]) -> tuple[Example, ...]:

@@ -14,7 +14,7 @@ from puretune.study.plan.resolve import Resolved
 ADAPTER, ANSWERS, VERDICTS, RENDERING = "adapter", "answers", "verdicts", "rendering"
 """The kinds of objects that a study puts into its store."""
 
-KINDS = ("tune", "transform", "answer", "score", "sampled_score", "cell")
+KINDS = ("write", "tune", "transform", "answer", "score", "sampled_score", "cell")
 """The kinds of steps, in the order of their work."""
 
 PLAN_VERSION = 2
@@ -35,11 +35,13 @@ class TuneStep:
     """The key of another step's adapter that training starts from."""
     round: int = 0
     """How many steps of tuning come before it."""
+    written: tuple[str, ...] = ()
+    """The keys of answers that the untuned model writes to some of its rows."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Keys of what must be in the store before."""
-        return (self.start,) if self.start else ()
+        return (*((self.start,) if self.start else ()), *self.written)
 
     def adapter_key(self, step: int) -> str:
         """The key of the adapter after an optimiser step."""
@@ -171,6 +173,8 @@ class Plan:
     transform: tuple[TransformStep, ...] = ()
     """Each after those whose adapters it takes."""
     cell: tuple[CellStep, ...] = ()
+    write: tuple[AnswerStep, ...] = ()
+    """The untuned model's answers to rows that are then tuned on; ``suite`` is the name of the rows."""
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -27,6 +27,7 @@ STRATEGIES: Plugins[Strategy] = Plugins(
         "safety-mix": "puretune.strategies.mixes:SafetyMix",
         "kl-anchor": "puretune.strategies.replay:KLAnchor",
         "logit-replay": "puretune.strategies.replay:LogitReplay",
+        "on-policy-replay": "puretune.strategies.replay:OnPolicyReplay",
         "template-mixture": "puretune.strategies.mixes:TemplateMixture",
         "adapter-scaling": "puretune.strategies.adapters:AdapterScaling",
         "interpolation": "puretune.strategies.adapters:Interpolation",

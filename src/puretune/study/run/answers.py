@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from puretune.data import Example
 from puretune.errors import EnvironmentFault
-from puretune.events import Advanced, Event, EventSink
+from puretune.events import Advanced, Event, EventSink, Warned
 from puretune.inference import Answer, Request
 from puretune.study.plan.shards import shard_of
-from puretune.study.plan.steps import ANSWERS, Who
+from puretune.study.plan.steps import ANSWERS, AnswerStep, Who
 from puretune.study.run.publish import publishing
 from puretune.study.run.units import AnswerUnit
 from puretune.study.run.worker import Worker
@@ -38,7 +38,30 @@ def answer(unit: AnswerUnit, worker: Worker, on_event: EventSink) -> None:
     with publishing(worker.store) as publish:
         for step, answers in zip(unit.steps, asked, strict=True):
             rows = _rows(answers, shard_of(step, worker.suites), worker.suites[step.suite].decoding.n)
-            publish(ANSWERS, step.key, rows, {"seconds": round(each * step.prompts, 3)})
+            about = {"seconds": round(each * step.prompts, 3), **_written(step, worker, rows, on_event)}
+            publish(ANSWERS, step.key, rows, about)
+
+
+def _written(
+    step: AnswerStep, worker: Worker, answers: Sequence[Mapping[str, Any]], on_event: EventSink
+) -> dict[str, Any]:
+    """What the store notes of rows that are then tuned on: who wrote them, and how."""
+    resolved = worker.plan.resolved
+    rows = resolved.written.get(step.suite)
+    if rows is None:
+        return {}
+    cut = sum(answer["finish"] != "stop" for answer in answers)
+    if cut:
+        said = f"{cut} of {len(answers)} answers were cut at max_new_tokens; they are tuned on as they are."
+        on_event(Warned(f"rows {rows.name}: {said}"))
+    return {
+        "rows": rows.name,
+        "cut": cut,
+        "model": {"name": resolved.base.spec.model, "fingerprint": resolved.base.fingerprint},
+        "template": asdict(rows.template),
+        "decoding": asdict(resolved.asked_for(rows).decoding),
+        "engine": resolved.engine.identity(),
+    }
 
 
 def name_of(who: Who) -> str:

@@ -19,6 +19,7 @@ from puretune.study.run.units import (
     TransformUnit,
     TuneUnit,
     Unit,
+    WriteUnit,
 )
 from puretune.study.run.verdicts import score
 from puretune.study.run.worker import Worker
@@ -26,6 +27,7 @@ from puretune.study.run.worker import Worker
 _HOW: Mapping[type[Unit], Callable[[Any, Worker, EventSink], None]] = {
     TuneUnit: tune,
     TransformUnit: transform,
+    WriteUnit: answer,
     AnswerUnit: answer,
     LikelihoodUnit: ask_likelihoods,
     ScoreUnit: score,

@@ -11,7 +11,7 @@ from puretune.study.plan.shards import suites_of
 from puretune.study.plan.steps import Plan
 from puretune.study.run.units import AnswerUnit, Unit
 
-_COUNTED = {"answer": "{:,} answers", "likelihoods": "{:,} shards", "score": ""}
+_COUNTED = {"write": "{:,} rows", "answer": "{:,} answers", "likelihoods": "{:,} shards", "score": ""}
 """Work that is counted here, and what is said at the end; tuners and judges speak for themselves."""
 
 

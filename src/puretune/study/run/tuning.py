@@ -10,7 +10,7 @@ from puretune.events import EventSink
 from puretune.models import adapter_ref, read_manifest
 from puretune.store import Store
 from puretune.study.plan.steps import ADAPTER, TuneStep
-from puretune.study.plan.tuning import start_of, to_tune
+from puretune.study.plan.tuning import start_of, to_tune, written_in
 from puretune.study.run.units import TuneUnit
 from puretune.study.run.worker import Worker
 
@@ -19,7 +19,10 @@ def tune(unit: TuneUnit, worker: Worker, on_event: EventSink) -> None:
     """Tune a gang; what an earlier run has left in the scratch directory is not made again."""
     plan, store = worker.plan, worker.store
     tuner = plan.resolved.tuned[unit.steps[0].condition].tuner.open(worker.tunable, worker.consent)
-    tasks = [to_tune(plan.resolved, step, worker.scratch, start_of(step, store)) for step in unit.steps]
+    tasks = [
+        to_tune(plan.resolved, step, worker.scratch, start_of(step, store), written_in(store, plan))
+        for step in unit.steps
+    ]
     by_place = {task.out: step for task, step in zip(tasks, unit.steps, strict=True)}
     started = time.monotonic()
     for place, group in groupby(tuner.tune(tasks, on_event), key=lambda kept: kept[0].out):

@@ -80,6 +80,10 @@ class TuneUnit(_AdapterUnit):
     steps: tuple[TuneStep, ...]
     work = "tune"
 
+    def needs_of(self, step: TuneStep) -> Iterable[Ref]:
+        """Rows that the untuned model has written, and perhaps an adapter."""
+        return ((ANSWERS if key in step.written else ADAPTER, key) for key in step.needs)
+
     def makes_of(self, step: TuneStep) -> Iterable[Ref]:
         """An adapter per kept step."""
         return [(ADAPTER, step.adapter_key(kept)) for kept in step.kept]
@@ -105,6 +109,12 @@ class AnswerUnit(Unit):
     def makes_of(self, step: AnswerStep) -> Iterable[Ref]:
         """A shard of answers."""
         return [(ANSWERS, step.key)]
+
+
+class WriteUnit(_AdapterUnit, AnswerUnit):
+    """A pool of rows that the untuned model answers, for tunings that are yet to be done."""
+
+    work = "write"
 
 
 @dataclass(frozen=True)
@@ -173,9 +183,10 @@ def pending(plan: Plan, store: Store | None) -> list[Unit]:
 
 def units(plan: Plan) -> Iterator[Unit]:
     """All work of a plan, each unit after those that it needs."""
+    yield from (WriteUnit(steps) for steps in _by_pools(plan.write))
     yield from _gangs(plan)
     yield from (TransformUnit((step,)) for step in _each_once(plan.transform))
-    yield from _pools(plan)
+    yield from (AnswerUnit(steps) for steps in _by_pools(plan.answer))
     yield from _scores(plan)
     if plan.sampled_score:
         yield SampledScoreUnit(
@@ -197,12 +208,12 @@ def _gangs(plan: Plan) -> Iterator[TuneUnit]:
             yield TuneUnit(tuple(steps[first:last]))
 
 
-def _pools(plan: Plan) -> Iterator[AnswerUnit]:
+def _by_pools(steps: Iterable[AnswerStep]) -> Iterator[tuple[AnswerStep, ...]]:
     together: dict[Any, list[AnswerStep]] = {}
-    for step in _each_once(plan.answer):
+    for step in _each_once(steps):
         together.setdefault((step.who, step.test_template), []).append(step)
-    for steps in together.values():
-        yield from (AnswerUnit(tuple(steps[i : i + POOL])) for i in range(0, len(steps), POOL))
+    for pool in together.values():
+        yield from (tuple(pool[i : i + POOL]) for i in range(0, len(pool), POOL))
 
 
 def _scores(plan: Plan) -> Iterator[Unit]:

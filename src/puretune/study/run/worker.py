@@ -21,7 +21,7 @@ from puretune.study.plan.tuning import stored_adapter
 _REPLIES = "replies-{}.jsonl"
 """In the scratch directory, by the plan's key: what an endpoint has answered in the run under way."""
 
-_MODEL = {"transform": "tune", "likelihoods": "answer", "sampled_score": "score"}
+_MODEL = {"write": "answer", "transform": "tune", "likelihoods": "answer", "sampled_score": "score"}
 """Kinds of work that use the models of another kind."""
 
 
@@ -69,7 +69,8 @@ class Worker:
     def adapter(self, who: Who) -> TunedModel | None:
         """Who answers, as the engine takes it: a tuned or an existing adapter; None: the base alone."""
         if who.adapter is None:
-            return self.plan.resolved.conditions[who.condition].existing
+            condition = self.plan.resolved.conditions.get(who.condition)
+            return condition.existing if condition else None
         return stored_adapter(self.store, who.adapter)
 
     def make_room(self, work: str) -> None:

@@ -175,6 +175,9 @@ class DataSection(_SourceSection):
     """The template for this part under every condition; None: the condition's."""
     weight: Weight = 1.0
     """How often each row is used: 2 is twice, 0.5 is half of the rows, drawn with ``seed``."""
+    answers_under: str | None = None
+    """The template under which the untuned model writes the answers of these rows, with the study's decoding;
+    those of the source are not used. None: the source's."""
     loss: OwnLoss = None
     """The loss of this part's rows (``kl-anchor``, ``logit-replay``, ...); None: the recipe's."""
 
