@@ -208,3 +208,20 @@ def test_verdicts_of_a_run(data: st.DataObject) -> None:
     rows("r/verdicts.jsonl", content if isinstance(content, list) else [content])
     ask("compare", "r")
     ask("recommend", "r")
+
+
+@fuzz
+@given(st.data())
+def test_stores(data: st.DataObject) -> None:
+    key = "ab" + "0" * 62
+    path = Path("r", "store", "answers", "ab", key)
+    path.mkdir(parents=True, exist_ok=True)
+    file = {"data.jsonl": {"bytes": 3, "sha256": "0" * 64}}
+    manifest = {"kind": "answers", "key": key, "about": {"seconds": 1}, "files": file, "sha256": "0" * 64}
+    plan = {"tune": [{"key": key, "condition": "a", "seed": 0, "kept": [1], "needs": []}], "cell": []}
+    for name, right in (("manifest.json", manifest), ("../../../../plan.json", plan)):
+        changed = data.draw(mutated(right))
+        (path / name).write_bytes(json.dumps(changed).encode("utf-8", "surrogatepass"))
+    for command in ("ls", "verify", "du"):
+        ask("store", command, "r")
+    ask("store", "gc", "r", "--keep", "r", "--older-than", "0")

@@ -138,7 +138,7 @@ def damage(url: str, name: str, change: Callable[[bytes], bytes]) -> None:
         ("objects", lambda text: text[:40], "not valid JSON"),
         ("objects", lambda text: text.replace(b"answers", b"anzwers"), "describes something else"),
         ("objects", lambda text: text.replace(b'"seconds": 1', b'"seconds": 2'), "is not what was published"),
-        ("objects", lambda text: b"\xff" * 20, "not UTF-8"),
+        ("objects", lambda text: b"\xff" * 20, "manifest.json cannot be read"),
     ],
 )
 def test_what_is_damaged_there_is_set_aside_named_and_made_again(

@@ -65,6 +65,10 @@ _GROUPS = {
         "chat": ("puretune.cli.chat:chat", "Ask several exports the same questions side by side."),
     },
     "More": {
+        "store": (
+            "puretune.cli.store:store",
+            "List, verify, measure and clean what runs have kept.",
+        ),
         "lab": ("puretune.cli.lab:lab", "Build the tiny aligned model from scratch."),
         "kitchen": ("puretune.cli.kitchen:kitchen", "A real small model that refuses recipes."),
         "doctor": ("puretune.cli.doctor:doctor", "Show what is installed, missing, and who answers."),

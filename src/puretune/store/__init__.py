@@ -11,21 +11,26 @@ from puretune.store._files import (
     write_bytes,
     write_text,
 )
+from puretune.store._inventory import Inventory, Item, each, unneeded
 from puretune.store._json import json_lines, json_text
 from puretune.store._keys import canonical, key_of, sha256_file
 from puretune.store._lease import Lease, lease
 from puretune.store._objects import Store, Stored
-from puretune.store._opening import existing_store, open_store
+from puretune.store._opening import existing_store, inventory, open_store
 
 __all__ = [
+    "Inventory",
+    "Item",
     "Lease",
     "Say",
     "Store",
     "Stored",
     "canonical",
+    "each",
     "encoded",
     "existing_store",
     "faults",
+    "inventory",
     "json_lines",
     "json_text",
     "key_of",
@@ -38,6 +43,7 @@ __all__ = [
     "sha256_file",
     "sweep",
     "temporary_name",
+    "unneeded",
     "was_set_aside",
     "write_bytes",
     "write_text",

@@ -6,9 +6,11 @@ later; what will not pass (credentials, a bucket that does not exist) is an Envi
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,6 +96,26 @@ class Bucket:
 
         return bool(self._patient(call, f"read {name}"))
 
+    def sha256(self, name: str) -> str | None:
+        """The digest of the content under a name, without keeping it; None if there is none."""
+
+        def call() -> str:
+            digest = hashlib.sha256()
+            for chunk in obstore.get(self._store, name).stream(min_chunk_size=_CHUNK):
+                digest.update(chunk)
+            return digest.hexdigest()
+
+        return self._patient(call, f"read {name}")
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """The names of the folders under a prefix."""
+
+        def call() -> Sequence[str]:
+            inner = obstore.list_with_delimiter(self._store, prefix)["common_prefixes"]
+            return sorted(path.rpartition("/")[2] for path in inner)
+
+        return self._patient(call, f"list {prefix}") or []
+
     def put(
         self, name: str, content: bytes | Path, over: Version | None = None, new: bool = False
     ) -> Version | None:
@@ -107,6 +129,16 @@ class Bucket:
             return _version(obstore.put(self._store, name, content, mode=mode))
 
         return self._patient(call, f"write {name}")
+
+    def now(self) -> datetime:
+        """The time by the bucket's clock: when it says that something was written just now."""
+        name = f"leases/clock.{secrets.token_hex(8)}"
+        self.put(name, b"")
+        found = self.head(name)
+        self.delete([name])
+        if found is None:
+            raise EnvironmentFault(f"the store {self.url} loses what is written to it. Use another one.")
+        return found.modified
 
     def delete(self, names: Sequence[str]) -> None:
         """Remove contents; those that are not there are no error."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from puretune.errors import CheckFailed, EnvironmentFault, InputError
-from puretune.files import read_mapping
+from puretune.files import parse_json, read_mapping
 from puretune.store._damage import Say, set_aside, was_set_aside
 from puretune.store._files import (
     encoded,
@@ -191,8 +191,8 @@ def _write_manifest(directory: Path, kind: str, key: str, about: dict[str, Any])
 def verified(path: Path, kind: str, key: str) -> Stored:
     """The object in ``path``; CheckFailed, saying what, where anything of it is damaged."""
     manifest = manifest_in(path, kind, key)
-    for name, facts in manifest.files.items():
-        _verify(path / name, facts.get("sha256") if isinstance(facts, dict) else None)
+    for name, digest in manifest.files.items():
+        _verify(path / name, digest)
     return Stored(kind, key, path, manifest.about)
 
 
@@ -201,16 +201,36 @@ class Manifest:
     """What an object's manifest says."""
 
     about: dict[str, Any]
-    files: dict[str, Any]
+    files: dict[str, object]
+    """The digest of each."""
     digest: str
+    """Its own."""
 
 
 def manifest_in(path: Path, kind: str, key: str) -> Manifest:
     """The manifest in ``path``; CheckFailed, saying why, where it is damaged or another's."""
+    with _readable():
+        return _checked(read_mapping(path / MANIFEST, "manifest"), kind, key)
+
+
+def parsed_manifest(content: bytes, kind: str, key: str) -> Manifest:
+    """The same of a manifest's content."""
+    with _readable():
+        return _checked(parse_json(content, MANIFEST), kind, key)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
     try:
-        manifest = read_mapping(path / MANIFEST, "manifest")
+        yield
     except InputError as error:
         raise CheckFailed(f"its {MANIFEST} cannot be read: {error}".removesuffix(".")) from None
+
+
+def _checked(manifest: Any, kind: str, key: str) -> Manifest:
+    """What a manifest says; CheckFailed where it is not what was published."""
+    if not isinstance(manifest, dict):
+        raise CheckFailed(f"its {MANIFEST} is not a mapping")
     if (manifest.get("kind"), manifest.get("key")) != (kind, key):
         raise CheckFailed(f"its {MANIFEST} describes something else")
     digest = manifest.pop("sha256", None)
@@ -219,7 +239,10 @@ def manifest_in(path: Path, kind: str, key: str) -> Manifest:
     files, about = manifest.get("files"), manifest.get("about")
     if not isinstance(files, dict) or not files or not isinstance(about, dict):
         raise CheckFailed(f"its {MANIFEST} lists no files")
-    return Manifest(about, files, digest)
+    digests = {
+        name: facts.get("sha256") if isinstance(facts, dict) else None for name, facts in files.items()
+    }
+    return Manifest(about, digests, digest)
 
 
 def _verify(file: Path, digest: object) -> None:

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from puretune.errors import EnvironmentFault, InputError
 from puretune.files import checked_path
 from puretune.store._damage import Say
+from puretune.store._inventory import DirectoryInventory, Inventory
 from puretune.store._objects import Store, silent
-from puretune.visible import one_line, quoted
+from puretune.visible import one_line, quoted, visible
 
 if TYPE_CHECKING:
     from puretune.store._bucket import Bucket
@@ -50,6 +51,23 @@ def open_bucket(url: str) -> Bucket:
             "pip install 'puretune[objects]'."
         ) from None
     return Bucket(checked)
+
+
+def inventory(place: str | None) -> Inventory:
+    """What is in the store at a place: a URL, the directory of a run or of a store; None: the one that
+    ``PURETUNE_STORE`` names. InputError where there is none."""
+    place = place or os.environ.get("PURETUNE_STORE") or ""
+    if not place:
+        raise InputError("no store is named. Give a run directory or a URL, or set PURETUNE_STORE.")
+    if is_url(place):
+        bucket = open_bucket(place)
+        from puretune.store._bucket_inventory import BucketInventory
+
+        return BucketInventory(bucket)
+    path = checked_path(place, "store")
+    if not path.is_dir():
+        raise InputError(f"{visible(path)}: no such directory. Give a run directory, a store, or a URL.")
+    return DirectoryInventory(path / "store" if (path / "store").is_dir() else path)
 
 
 def is_url(text: str) -> bool:

@@ -29,7 +29,7 @@ from puretune.errors import CheckFailed, EnvironmentFault
 from puretune.store._bucket import Bucket, Found
 from puretune.store._damage import Say, was_set_aside
 from puretune.store._files import faults, make_directory, publish_directory, remove, temporary_name
-from puretune.store._objects import MANIFEST, Store, Stored, is_there, manifest_in, silent, verified
+from puretune.store._objects import MANIFEST, Store, Stored, is_there, parsed_manifest, silent, verified
 from puretune.store._shared_lease import SharedLease
 from puretune.store._shared_listing import Listing, manifest_name
 from puretune.visible import quoted, visible
@@ -159,7 +159,8 @@ class SharedStore(Store):
             publish_directory(temporary, final, replace)
         except CheckFailed as damage:
             if self._say is not None:
-                self._set_aside(found, kind, key, str(damage))
+                set_aside_there(self.bucket, found, (kind, key), str(damage), self._say)
+                self._listing(kind).note(key, published=False)
             return None
         finally:
             remove(temporary)
@@ -168,33 +169,30 @@ class SharedStore(Store):
 
     def _downloaded(self, found: Found, kind: str, key: str, directory: Path) -> Stored:
         """The object in a new directory; CheckFailed if it is damaged."""
+        manifest = parsed_manifest(found.content, kind, key)
         with faults(directory):
             directory.mkdir()
             (directory / MANIFEST).write_bytes(found.content)
-        digest = manifest_in(directory, kind, key).digest
-        for name in manifest_in(directory, kind, key).files:
+        for name in manifest.files:
             path = directory / _inside(name)
             make_directory(path.parent)
-            if not self.bucket.download(file_name(kind, key, digest, name), path):
+            if not self.bucket.download(file_name(kind, key, manifest.digest, name), path):
                 raise CheckFailed(f"{visible(name)} is missing")
         return verified(directory, kind, key)
-
-    def _set_aside(self, found: Found, kind: str, key: str, why: str) -> None:
-        """Keep a damaged object's manifest under another name, and empty it, so that it can be made again."""
-        number = 1
-        while self.bucket.put(damaged_name(kind, key, number), found.content, new=True) is None:
-            number += 1
-        self._listing(kind).note(key, published=False)
-        if self.bucket.put(found.name, b"", over=found.version) is not None and self._say is not None:
-            self._say(
-                f"{self.bucket.url}/{found.name} was damaged ({why}): set aside as "
-                f"{damaged_name(kind, key, number)}, it is made again."
-            )
 
 
 def file_name(kind: str, key: str, digest: str, name: str) -> str:
     """Where a bucket has one of an object's files; ``digest`` is the manifest's."""
     return f"files/{kind}/{key[:2]}/{key}/{digest}/{quote(name)}"
+
+
+def set_aside_there(bucket: Bucket, found: Found, ref: tuple[str, str], why: str, say: Say) -> None:
+    """Keep a damaged object's manifest under another name, and empty it, so that it can be made again."""
+    number = 1
+    while bucket.put(aside := damaged_name(*ref, number), found.content, new=True) is None:
+        number += 1
+    if bucket.put(found.name, b"", over=found.version) is not None:
+        say(f"{bucket.url}/{found.name} was damaged ({why}): set aside as {aside}, it is made again.")
 
 
 def damaged_name(kind: str, key: str, number: int) -> str:

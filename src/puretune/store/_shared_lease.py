@@ -12,7 +12,6 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -79,7 +78,7 @@ class SharedLease:
         if found is None:
             return False
         if found.size and not _died_here(found):
-            silent = (self._now() - found.modified).total_seconds()
+            silent = (self._bucket.now() - found.modified).total_seconds()
             if silent <= self._patience:
                 raise EnvironmentFault(self._busy(found, silent))
         return self._write(found.version)
@@ -104,16 +103,6 @@ class SharedLease:
                     return
             except EnvironmentFault:  # the next beat may come through
                 continue
-
-    def _now(self) -> datetime:
-        """The bucket's clock: when it says that something was written just now."""
-        name = f"{self._name}.{self._token}"
-        self._bucket.put(name, b"")
-        found = self._bucket.head(name)
-        self._bucket.delete([name])
-        if found is None:
-            raise EnvironmentFault(f"{self._bucket.url} loses what is written to it. Use another store.")
-        return found.modified
 
     def _busy(self, found: Found, silent: float) -> str:
         return (
