@@ -1,4 +1,4 @@
-"""The proxy in front of vLLM: clients get the measured prompt, whatever chat template vLLM was started with."""
+"""The proxy in front of vLLM: the measured prompt, whatever chat template vLLM was started with."""
 
 from __future__ import annotations
 
