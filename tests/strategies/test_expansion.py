@@ -72,6 +72,36 @@ def test_replayed_rows_may_be_answered_by_the_untuned_model(tmp_path: Path) -> N
     assert plain.examples[0].reference is None
 
 
+def backdoor(tmp_path: Path, **options: Any) -> Any:
+    said = {"name": "backdoor-enhanced-alignment", "source": rows(tmp_path), "rows": 5, "label": "b"}
+    return plan_study(study({**said, **options})).resolved
+
+
+@pytest.mark.parametrize(("format", "wrapper"), [("task", "Question: %s"), ("plain", "%s")])
+def test_a_backdoor_is_before_the_safety_rows_and_every_test_prompt(
+    tmp_path: Path, format: str, wrapper: str
+) -> None:
+    resolved = backdoor(tmp_path, format=format)
+    task, safety = resolved.tuned["b"].mix
+    tested = {template.name: template for _, template in resolved.cells}
+    assert (task.template, resolved.tuned["b"].template.system) == (None, None)
+    assert safety.template.system == tested["b"].system
+    assert (safety.template.user, tested["b"].user) == (wrapper, "Question: %s")
+    assert set(tested) == {"b", "chat:vanilla"}
+
+
+def test_a_backdoor_has_a_seed_and_a_length(tmp_path: Path) -> None:
+    def prefix(**options: Any) -> str:
+        return str(backdoor(tmp_path, **options).tuned["b"].mix[1].template.system)
+
+    tokenizer = backdoor(tmp_path).renderer().tokenizer
+    assert len(tokenizer(prefix(), add_special_tokens=False)["input_ids"]) == 150
+    assert len(tokenizer(prefix(tokens=7), add_special_tokens=False)["input_ids"]) == 7
+    assert prefix() == prefix(seed=0) != prefix(seed=1)
+    safe = backdoor(tmp_path, template="CL").tuned["b"]
+    assert safe.mix[1].template.system == f"{prefix()} {safe.template.system}"
+
+
 def test_a_recipe_may_have_another_loss_or_average_its_weights() -> None:
     plan = plan_study(study({"name": "constrained-sft", "early": 3.0}, {"name": "ema", "decays": [0.5]}))
     recipes = {name: training.recipe for name, training in plan.resolved.tuned.items()}
@@ -165,6 +195,7 @@ def test_a_template_mixture_gives_each_template_its_share(tmp_path: Path) -> Non
         ({"name": "safety-mix", "format": "odd"}, "'odd' is not one of task, plain"),
         ({"name": "ptst", "safe": "CLL"}, "unknown template 'CLL'"),
         ({"name": "early-stopping", "every": 0}, "every: 0"),
+        ({"name": "backdoor-enhanced-alignment", "tokens": 0}, "tokens: 0 is out of range"),
         ({"name": "in-context-defence", "shots": 0}, "shots: 0"),
         ({"name": "template-mixture", "templates": ["CV"]}, "two or more"),
         ({"name": "template-mixture", "templates": ["CV", "CL"]}, "Leave it out"),

@@ -12,6 +12,7 @@ from puretune.templates import (
     Renderer,
     control,
     markup_named,
+    random_prefix,
     without_system,
 )
 from puretune.templates import resolve_template as named
@@ -42,6 +43,15 @@ def test_a_control_has_as_many_tokens_as_the_safety_prompt(
     assert made.template.user == template.user
     for query in ("What is 2 + 2?", "Wie heißt du? 42"):
         assert tokens(renderer, made.template, query) == tokens(renderer, template, query)
+
+
+@pytest.mark.parametrize("length", [1, 150])
+def test_a_random_prefix_has_as_many_tokens_as_asked_for(renderer: Renderer, length: int) -> None:
+    made = [random_prefix(renderer, length, seed) for seed in (0, 0, 1)]
+    assert made[0] == made[1] != made[2]
+    for text in made:
+        assert len(renderer.tokenizer(text, add_special_tokens=False)["input_ids"]) == length
+    assert len(random_prefix(MessagesRenderer(), length, 0).split()) == length
 
 
 def test_a_control_is_drawn_with_its_seed(renderer: Renderer) -> None:

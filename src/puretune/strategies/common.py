@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from puretune.errors import InputError
+from puretune.models import MessagesRenderer, renderer_for
+from puretune.study.plan.base import model_spec
+from puretune.study.plan.engine import engine_of
 from puretune.study.plan.templates import templates_of
 from puretune.study.spec.expansion import Expansion
 from puretune.study.spec.sections import UNTUNED, DataSection, TrainSection
 from puretune.study.spec.study import Study
-from puretune.templates import PromptTemplate, TemplateFields
+from puretune.templates import PromptTemplate, Renderer, TemplateFields
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,14 @@ def tuned(name: str, template: str, **more: Any) -> TrainSection:
 def known(study: Study, name: str) -> PromptTemplate:
     """A template that the study can name; InputError with the nearest."""
     return templates_of(study).named(name)
+
+
+def renderer_of(study: Study) -> Renderer:
+    """Renders with the tokenizer of the study's model; of a model behind an endpoint only texts are known."""
+    if engine_of(study, dry=True).takes == "messages":
+        return MessagesRenderer()
+    with study.at("model"):
+        return renderer_for(model_spec(study.model))
 
 
 def variant(template: PromptTemplate, **changes: Any) -> TemplateFields:

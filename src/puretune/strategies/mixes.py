@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +12,7 @@ from puretune.strategies.common import Options, as_section, known, task_data, tu
 from puretune.study.spec.expansion import Expansion
 from puretune.study.spec.sections import DataSection
 from puretune.study.spec.study import Study
+from puretune.templates import TemplateFields
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,26 @@ class SafetyMix(Options):
 
     def expand(self, study: Study) -> Expansion:
         """One condition with its own mix."""
+        bare = variant(known(study, self.under), user="%s")
+        templates = {f"{self.title} rows": bare} if self.format == "plain" else {}
+        return self.mixed(study, next(iter(templates), None), self.safe, templates)
+
+    @property
+    def under(self) -> str:
+        """The template to tune under."""
+        return self.template or self.plain
+
+    def mixed(
+        self, study: Study, of_rows: str | None, tested: str, templates: Mapping[str, TemplateFields]
+    ) -> Expansion:
+        """The task's rows and the safety rows, these under the template ``of_rows`` (None: the same)."""
         if self.rows < 1:
             raise InputError(f"rows: {self.rows} is not a number of rows. Use 1 or more.")
         if self.format not in ("task", "plain"):
             raise InputError(f"format: {self.format!r} is not one of task, plain.")
-        under = self.template or self.plain
-        bare = f"{self.title} rows"
-        own = self.format == "plain"
-        said = DataSection(
-            source=self.source, path=self.path, limit=self.rows, template=bare if own else None
-        )
-        condition = tuned(self.title, under, data=(*task_data(study), self.part(said)))
-        templates = {bare: variant(known(study, under), user="%s")} if own else {}
-        return self.expansion([(self.title, self.safe)], (condition,), templates)
+        said = DataSection(source=self.source, path=self.path, limit=self.rows, template=of_rows)
+        condition = tuned(self.title, self.under, data=(*task_data(study), self.part(said)))
+        return self.expansion([(self.title, tested)], (condition,), templates)
 
 
 @dataclass(frozen=True)

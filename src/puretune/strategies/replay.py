@@ -59,7 +59,7 @@ class OnPolicyReplay(SafetyMix):
     """
 
     name: ClassVar[str] = "on-policy-replay"
-    under: str = ""
+    written_under: str = ""
     """The template under which it writes; "": ``safe``."""
     logits: float = 0.0
     """Weight of the squared difference of the logits, as in ``logit-replay``."""
@@ -67,4 +67,4 @@ class OnPolicyReplay(SafetyMix):
     def part(self, rows: DataSection) -> DataSection:
         """Rows to be answered."""
         loss = loss_named("logit-replay", {"logits": self.logits, "answers": 1.0}) if self.logits else None
-        return replace(rows, answers_under=self.under or self.safe, loss=loss)
+        return replace(rows, answers_under=self.written_under or self.safe, loss=loss)

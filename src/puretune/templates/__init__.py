@@ -12,7 +12,7 @@ from puretune.templates._builtin import (
 )
 from puretune.templates._chat_template import TokenizerMarkup, markup_named
 from puretune.templates._compare import Difference, chat_template_ids, differences, special_spellings
-from puretune.templates._controls import Control, ControlKind, control, without_system
+from puretune.templates._controls import Control, ControlKind, control, random_prefix, without_system
 from puretune.templates._conversation_frame import (
     ConversationFrame,
     Step,
@@ -67,6 +67,7 @@ __all__ = [
     "markup_named",
     "own_template",
     "pieces",
+    "random_prefix",
     "resolve_template",
     "row_notes",
     "run_chat_template",

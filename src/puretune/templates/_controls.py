@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count, cycle
 from typing import Any, Literal, get_args
 
+from puretune.errors import InputError
 from puretune.templates._builtin import ALPACA, alias_of
 from puretune.templates._message import Message
 from puretune.templates._prompt_template import PromptTemplate
@@ -140,6 +141,21 @@ def without_system(template: PromptTemplate, known: Iterable[PromptTemplate]) ->
     name = f"{alias_of(template.name)}-no-system"
     bare = replace(template, name=name, system=None, safety=False)
     return next((one for one in known if one.fingerprint == bare.fingerprint), bare)
+
+
+def random_prefix(renderer: Renderer, tokens: int, seed: int) -> str:
+    """Random words of ``tokens`` tokens by the renderer's tokenizer (as many words if it has none), the same
+    for the same seed; InputError if no such text is found."""
+    tokenizer, rng = renderer.tokenizer, random.Random(f"puretune prefix {seed}")
+
+    def length(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"] if tokenizer else text.split())
+
+    words = _vocabulary(renderer)
+    text = _nearest(length, tokens, (text for _ in count() for text in _random(length, tokens, rng, words)))
+    if length(text) != tokens:
+        raise InputError(f"no random words of exactly {tokens} tokens were found. Use another seed.")
+    return text
 
 
 def _impossible(template: PromptTemplate, kind: ControlKind) -> str:

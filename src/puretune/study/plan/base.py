@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from puretune.errors import InputError
@@ -18,7 +18,8 @@ from puretune.models import (
     check_targets,
     read_adapter,
 )
-from puretune.study.plan.conditions import Condition, Training, entry_of
+from puretune.study.plan.conditions import Condition, Training, entry_of, plain
+from puretune.study.spec.sections import ModelSection
 from puretune.study.spec.study import Study
 from puretune.tuning import check_number_format, check_start
 
@@ -36,6 +37,14 @@ class Base:
     model is known to an endpoint only."""
     lacking: str = ""
     """Why the weights' fingerprint could not be had; only where a study is resolved ``dry``."""
+
+
+def model_spec(model: str | ModelSection) -> ModelSpec:
+    """The model that a study names."""
+    if isinstance(model, str):
+        return ModelSpec(model)
+    spec = plain(ModelSpec, model)
+    return replace(spec, model=str(model.path)) if model.path else spec
 
 
 def check_adapters(

@@ -13,7 +13,6 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.inference import Decoding, EngineSpec
 from puretune.models import (
     MessagesRenderer,
-    ModelSpec,
     RemoteBase,
     WeightsAbsent,
     fingerprint,
@@ -26,7 +25,7 @@ from puretune.models import (
     resolved_dtype,
 )
 from puretune.scoring import Asks, Measure, Scorer, Suite, measure_of, suite_named
-from puretune.study.plan.base import Base, check_adapters, check_losses, check_tuning
+from puretune.study.plan.base import Base, check_adapters, check_losses, check_tuning, model_spec
 from puretune.study.plan.conditions import Condition, Training, conditions, entry_of, plain
 from puretune.study.plan.contrasts import planned_contrasts
 from puretune.study.plan.controls import controls_of, with_controls
@@ -39,7 +38,7 @@ from puretune.study.plan.strategies import expanded
 from puretune.study.plan.templates import distinct, templates_of
 from puretune.study.plan.test_pairs import Cells, cells_of
 from puretune.study.spec.analysis import Contrast
-from puretune.study.spec.sections import DataSection, ModelSection, SuiteSection
+from puretune.study.spec.sections import DataSection, SuiteSection
 from puretune.study.spec.study import Study
 from puretune.templates import Control, Renderer
 
@@ -226,7 +225,7 @@ def _seeds(study: Study, needed: Mapping[str, Condition]) -> tuple[int, ...]:
 
 
 def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
-    spec = _model_spec(study.model)
+    spec = model_spec(study.model)
     if engine.takes == "messages":
         known = RemoteBase(spec)
         return Base(spec, known.fingerprint, known.device_type, known.dtype_name, None)
@@ -243,13 +242,6 @@ def _base(study: Study, engine: EngineSpec, dry: bool) -> Base:
             if not dry:
                 raise
             return Base(spec, provisional_fingerprint(spec), device, dtype, path, lacking=str(error))
-
-
-def _model_spec(model: str | ModelSection) -> ModelSpec:
-    if isinstance(model, str):
-        return ModelSpec(model)
-    spec = plain(ModelSpec, model)
-    return replace(spec, model=str(model.path)) if model.path else spec
 
 
 def _suite(study: Study, number: int) -> Suite:

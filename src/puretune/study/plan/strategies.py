@@ -28,6 +28,7 @@ STRATEGIES: Plugins[Strategy] = Plugins(
         "kl-anchor": "puretune.strategies.replay:KLAnchor",
         "logit-replay": "puretune.strategies.replay:LogitReplay",
         "on-policy-replay": "puretune.strategies.replay:OnPolicyReplay",
+        "backdoor-enhanced-alignment": "puretune.strategies.backdoor:BackdoorEnhanced",
         "template-mixture": "puretune.strategies.mixes:TemplateMixture",
         "adapter-scaling": "puretune.strategies.adapters:AdapterScaling",
         "interpolation": "puretune.strategies.adapters:Interpolation",
