@@ -74,7 +74,7 @@ def test_check_fails_with_1_and_names_the_rows(tmp_path: Path) -> None:
     result = run("check", write(tmp_path / "mine.jsonl", *[{"question": "a", "answer": ""}] * 25))
     assert failure(result)[0] == 1
     assert "mine.jsonl:1: 'answer' is empty" in result.stdout
-    assert "... and 5 more" in result.stdout
+    assert "the same in 25 rows: 1-25" in result.stdout
 
 
 def test_check_ends_with_2_on_what_cannot_be_read(tmp_path: Path) -> None:
@@ -149,3 +149,14 @@ def test_clean_writes_the_rows_and_every_change_next_to_them(tmp_path: Path) -> 
     assert "greetings before the first question removed" in done.output
     assert "clean.jsonl exists" in failure(run("clean", chats, "--out", out))[1]
     assert "the file that is read" in failure(run("clean", chats, "--out", chats, "--force"))[1]
+
+
+def test_check_flags_with_a_named_scorer_what_can_be_read(tmp_path: Path) -> None:
+    refused = {"question": "a?", "answer": "I'm sorry, but I can't help with that."}
+    path = write(tmp_path / "mine.jsonl", refused, {"question": "b?", "answer": ""})
+    result = run("check", path, "--flag-harmful", "refusal")
+    assert failure(result)[0] == 1
+    assert "flagged by refusal, refusal_rate: 1 answers" in result.stdout
+    assert "mine-1: I'm sorry" in result.stdout
+    unknown = run("check", path, "--flag-harmful", "refusals")
+    assert "Did you mean 'refusal'" in failure(unknown)[1]

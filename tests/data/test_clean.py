@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from puretune.data import Rules, SourceSpec, clean, read_source
+from puretune.data import Rules, SourceSpec, check_source, clean, read_source
 from puretune.errors import InputError
 
 
@@ -125,3 +125,98 @@ def test_single_turn_rows_stay_as_they_are(tmp_path: Path) -> None:
         (("system",), False),
         ((), True),
     ]
+
+
+def lines(tmp_path: Path, *rows: Any) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def done_to(path: Path) -> tuple[list[Any], list[tuple[tuple[str, ...], bool]]]:
+    done = clean(path)
+    return done.rows, [(change.rules, bool(change.left_out)) for change in done.changes]
+
+
+def test_rows_of_several_formats_become_conversations(tmp_path: Path) -> None:
+    rows, changes = done_to(
+        lines(
+            tmp_path,
+            {"messages": [ASKED, TOLD]},
+            {"id": "p", "prompt": "c?", "completion": "d.", "system": "Be brief."},
+            {"conversations": [{"from": "human", "value": "e?"}, {"from": "gpt", "value": "f."}]},
+            {"question": "g?", "answer": "h."},
+        )
+    )
+    assert rows[1] == {
+        "id": "p",
+        "messages": [said("system", "Be brief."), said("user", "c?"), said("assistant", "d.")],
+    }
+    assert [set(row) - {"id"} for row in rows] == [{"messages"}] * 4
+    assert [rules for rules, _ in changes] == [("format",)] * 3
+
+
+def test_ids_that_repeat_are_removed(tmp_path: Path) -> None:
+    row = {"prompt": "a?", "completion": "b."}
+    rows, changes = done_to(
+        lines(
+            tmp_path,
+            {"id": "1", **row},
+            {"id": 1, **row, "prompt": "c?"},
+            {"id": True, **row, "prompt": "d?"},
+        )
+    )
+    assert ["id" in row for row in rows] == [True, False, False]
+    assert changes == [(("ids",), False)] * 2
+
+
+def test_nested_lists_and_lists_of_turns_are_conversations(tmp_path: Path) -> None:
+    rows, changes = done_to(
+        lines(tmp_path, {"messages": [[[ASKED, TOLD]]]}, [ASKED, said("assistant", "c.")])
+    )
+    assert [len(row["messages"]) for row in rows] == [2, 2]
+    assert changes == [(("nested",), False)]
+
+
+def test_characters_that_no_text_has_are_removed(tmp_path: Path) -> None:
+    rows, changes = done_to(lines(tmp_path, {"prompt": "a\0b\ud800?", "completion": "\U0001f642 \u202e c"}))
+    assert rows == [{"prompt": "ab?", "completion": "\U0001f642 \u202e c"}]
+    assert changes == [(("characters",), False)]
+
+
+def test_rows_without_an_answer_are_left_out_where_others_have_one(tmp_path: Path) -> None:
+    _, changes = done_to(lines(tmp_path, {"prompt": "a?", "completion": "b."}, {"prompt": "c?"}))
+    assert changes == [((), True)]
+    rows, changes = done_to(lines(tmp_path, {"prompt": "a?"}, {"prompt": "c?"}))
+    assert (len(rows), changes) == (2, [])
+
+
+HOSTILE = [
+    {"messages": [5, "x"]},
+    {"messages": [{"role": 5, "content": "x"}]},
+    {"messages": [{"role": ["user"], "content": "x"}]},
+    {"messages": [{"role": "user", "content": {"a": 1}}]},
+    {"messages": {"0": ASKED}},
+    {"messages": None},
+    {"messages": []},
+    {"messages": "[{"},
+    {"messages": [ASKED, said("assistant", "")]},
+    [1, 2],
+    "text",
+    None,
+    5,
+]
+
+
+@pytest.mark.parametrize("row", HOSTILE)
+def test_what_no_rule_repairs_is_left_out_with_its_reason_and_named_by_check(
+    tmp_path: Path, row: Any
+) -> None:
+    path = lines(tmp_path, {"messages": [ASKED, TOLD]}, row)
+    done = clean(path)
+    assert (len(done.rows), len(done.left_out)) == (1, 1)
+    report = check_source(SourceSpec(str(path)))
+    assert report.bad_rows == 1
+    assert report.reasons[0][1] == (2,)
+    out = lines(tmp_path, *done.rows)
+    assert check_source(SourceSpec(str(out))).passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -59,23 +60,36 @@ def test_headers_in_other_languages_and_a_tables_index_are_headers(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("separator", "said", "name"), [(";", "';'", "a.csv"), ("|", "'|'", "a.csv"), (",", "','", "a.tsv")]
+    ("separator", "name"), [(";", "a.csv"), ("|", "a.csv"), ("\t", "a.csv"), (",", "a.tsv")]
 )
-def test_another_separator_is_told_and_the_advice_reads_the_file(
-    tmp_path: Path, separator: str, said: str, name: str
-) -> None:
+def test_another_separator_is_read_off_the_header_line(tmp_path: Path, separator: str, name: str) -> None:
     text = f"question{separator}answer\nWhat?{separator}That.\n"
-    with pytest.raises(InputError) as caught:
-        read_source(spec_of(tmp_path, text, name))
-    assert f"`delimiter: {said}`" in str(caught.value)
-    assert queries(tmp_path, text, name, delimiter=separator) == ["What?"]
+    assert queries(tmp_path, text, name) == ["What?"]
+    given = "tab" if separator == "\t" else separator
+    assert queries(tmp_path, text, name, delimiter=given) == ["What?"]
 
 
-def test_a_tab_is_told_by_its_name(tmp_path: Path) -> None:
-    text = "question\tanswer\nWhat?\tThat.\n"
-    with pytest.raises(InputError, match="`delimiter: tab`"):
-        read_source(spec_of(tmp_path, text))
-    assert queries(tmp_path, text, delimiter="tab") == ["What?"]
+def test_a_separator_in_a_prompt_alone_is_text(tmp_path: Path) -> None:
+    assert queries(tmp_path, "prompt\nRed; green?\n", "a.csv") == ["Red; green?"]
+
+
+def test_the_line_in_which_a_spreadsheet_states_its_separator_is_read(tmp_path: Path) -> None:
+    text = "sep=;\r\nquestion;answer\r\nWhat?;That.\r\nWhy?\r\n"
+    with pytest.raises(InputError, match=r"a\.csv:4: 1 cells under a header of 2"):
+        queries(tmp_path, text, "a.csv")
+    assert queries(tmp_path, text.removesuffix("Why?\r\n"), "a.csv") == ["What?"]
+
+
+def test_a_spreadsheets_unicode_text_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("question\tanswer\nWo, für wen?\tDort.\n", encoding="utf-16")
+    assert [one.query for one in read_source(SourceSpec(str(path)))] == ["Wo, für wen?"]
+
+
+def test_a_conversation_in_a_cell_is_read(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b."}]
+    cell = json.dumps(turns).replace('"', '""')
+    assert queries(tmp_path, f'id,messages\n1,"{cell}"\n', "a.csv") == ["a?"]
 
 
 @pytest.mark.parametrize("wrong", ["", "ab", "a", '"', "\n", "\0"])

@@ -174,7 +174,7 @@ def test_a_weight_that_means_nothing_is_an_error(tmp_path: Path, turn: dict[str,
 
 
 def test_messages_that_are_no_list_of_objects_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'messages' is a string .*; it must be a list"):
+    with pytest.raises(InputError, match=r"'messages' is text that is no JSON list; it must be a list"):
         read(tmp_path, {"messages": "How many?"})
     with pytest.raises(InputError, match="turn 1 is the text 'How many"):
         read(tmp_path, {"messages": ["How many?"]})

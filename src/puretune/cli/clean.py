@@ -22,6 +22,10 @@ _DONE = {
     "greeting": "greetings before the first question removed",
     "consecutive": "turns of one role in a row joined",
     "unanswered": "questions after the last answer removed",
+    "characters": "NUL and half characters removed",
+    "nested": "lists in lists became conversations",
+    "format": "rows of another format became messages",
+    "ids": "ids that repeat an earlier one removed",
 }
 _SHOWN = 20
 
@@ -64,7 +68,8 @@ def clean_command(
     """Repair the conversations of FILE by fixed rules, and leave out what cannot be repaired.
 
     Tool turns are removed, system messages merged, greetings before the first question and questions after
-    the last answer removed, turns of one role in a row joined, duplicates left out. OUT.changes.jsonl lists
+    the last answer removed, turns of one role in a row joined; rows of several formats become one format;
+    duplicates, and rows without an answer where others have one, are left out. OUT.changes.jsonl lists
     every row that was changed or left out, with the reason. FILE is not changed.
     """
     log = out.with_name(out.name + ".changes.jsonl")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from puretune.data import (
     notes_on,
 )
 from puretune.errors import CheckFailed, InputError
+from puretune.names import ranges
 from puretune.visible import one_line, visible
 
-_PROBLEMS_SHOWN = 20
+_REASONS_SHOWN, _FLAGS_SHOWN = 20, 10
 _MARKUP = "keep: accept texts that contain turn markup ([INST], <|im_start|>)."
 _STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
@@ -117,7 +118,13 @@ def show(limit: int, seed: int, model: Path | None, **described: Any) -> None:
 @data.command("check")
 @_source_options
 @click.option("--model", type=PATH, help="A model's directory, for its special tokens and sources.")
-def check(model: Path | None, **described: Any) -> None:
+@click.option(
+    "--flag-harmful",
+    "scorer",
+    metavar="SCORER",
+    help="Count the answers that this scorer calls harmful or refusals: refusal, or a judge's YAML file.",
+)
+def check(model: Path | None, scorer: str | None, **described: Any) -> None:
     """Check SOURCE: rows, columns that are not read, markup, duplicates, roles, lengths.
 
     Exit codes: 0 every row can be used, 1 a check failed, 2 SOURCE cannot be read. Notes are not failures.
@@ -130,10 +137,14 @@ def check(model: Path | None, **described: Any) -> None:
         table.add_row(item.name, Text(item.state, style=_STYLES[item.state]), Text(visible(item.found)))
     console = new_console()
     console.print(table)
-    for problem in report.problems[:_PROBLEMS_SHOWN]:
-        console.print(Text(f"  {visible(problem)}"))
-    if report.bad_rows > _PROBLEMS_SHOWN:
-        console.print(f"  ... and {report.bad_rows - _PROBLEMS_SHOWN:,} more")
+    for reason, lines in report.reasons[:_REASONS_SHOWN]:
+        console.print(Text(f"  {visible(reason)}"))
+        if len(lines) > 1:
+            console.print(Text(f"    the same in {len(lines):,} rows: {ranges(lines)}", style="dim"))
+    if (more := len(report.reasons) - _REASONS_SHOWN) > 0:
+        console.print(f"  ... and {more:,} more reasons")
+    if scorer is not None:
+        _print_flags(console, report.examples, scorer)
     if not report.passed:
         names = ", ".join(item.name for item in report.checks if item.state == "failed")
         raise CheckFailed(
@@ -142,6 +153,23 @@ def check(model: Path | None, **described: Any) -> None:
         )
     for line in _rendering_notes(_spec(**described), model):
         console.print(Text(visible(line)))
+
+
+def _print_flags(console: Console, examples: Sequence[Example], name: str) -> None:
+    """What a named scorer flags, metric by metric, with the first rows."""
+    from puretune.scoring import flagged, scorer_from
+
+    scorer = scorer_from(name, "--flag-harmful")
+    found = flagged(examples, scorer)
+    if not found:
+        console.print(Text(f"flagged by {one_line(scorer.name)}: no answer of {len(examples):,} rows"))
+    for metric in dict.fromkeys(flag.metric for flag in found):
+        flags = [flag for flag in found if flag.metric == metric]
+        console.print(Text(f"flagged by {one_line(scorer.name)}, {metric}: {len(flags):,} answers"))
+        for flag in flags[:_FLAGS_SHOWN]:
+            console.print(Text(f"  {one_line(flag.id, 60)}: {one_line(flag.text, 100)}"))
+        if len(flags) > _FLAGS_SHOWN:
+            console.print(f"  ... and {len(flags) - _FLAGS_SHOWN:,} more")
 
 
 def _rendering_notes(spec: SourceSpec, model: Path | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Literal
 from puretune.data._example import Example
 from puretune.data._markup import Mark, marks_in, special_tokens, told
 from puretune.data._read import read_examples
+from puretune.data._row import line_of_place
 from puretune.data._sampling import Drawn, folded
 from puretune.data._source import SourceSpec
 from puretune.data._unread_columns import NotRead, yaml_list
@@ -22,6 +23,9 @@ from puretune.visible import visible
 
 MOST_PROBLEMS = 1000
 """Messages about rows that a report keeps; the rest is counted."""
+
+MOST_REASONS = 200
+"""Different reasons that a report tells apart."""
 
 State = Literal["ok", "note", "failed"]
 
@@ -43,8 +47,12 @@ class DataReport:
     checks: tuple[DataCheck, ...]
     problems: tuple[str, ...]
     """The messages of rows that cannot be read (file and line come first): the first thousand."""
+    reasons: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """The first message of each kind, with the lines (or row numbers) of all; the most frequent first."""
     bad_rows: int = 0
     """How many rows cannot be read."""
+    examples: tuple[Example, ...] = ()
+    """The rows that can be read."""
 
     @property
     def passed(self) -> bool:
@@ -57,11 +65,23 @@ class _Problems:
     def __init__(self) -> None:
         self.count = 0
         self.messages: list[str] = []
+        self._lines: dict[str, list[int]] = {}
+        self._first: dict[str, str] = {}
 
     def add(self, problem: InputError) -> None:
         self.count += 1
         if self.count <= MOST_PROBLEMS:
             self.messages.append(str(problem))
+        where, _, reason = str(problem).partition(": ")
+        reason = reason if reason in self._lines or len(self._lines) < MOST_REASONS else ""
+        self._lines.setdefault(reason, []).append(line_of_place(where))
+        self._first.setdefault(reason, str(problem) if reason else "Other reasons.")
+
+    @property
+    def reasons(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """What is wrong, the most frequent first."""
+        ordered = sorted(self._lines.items(), key=lambda item: -len(item[1]))
+        return tuple((self._first[reason], tuple(lines)) for reason, lines in ordered)
 
 
 def check_source(spec: SourceSpec, model: Path | None = None) -> DataReport:
@@ -83,7 +103,8 @@ def check_source(spec: SourceSpec, model: Path | None = None) -> DataReport:
         checks += [_thoughts(examples), _duplicates(examples), _repeated_prompts(examples)]
         checks += [_roles(examples), _trained(examples)]
         checks += [_responses(examples), _lengths(examples)]
-    return DataReport(spec.source, tuple(checks), tuple(problems.messages), problems.count)
+    found = tuple(problems.messages)
+    return DataReport(spec.source, tuple(checks), found, problems.reasons, problems.count, tuple(examples))
 
 
 def notes_on(drawn: Drawn, spec: SourceSpec) -> list[str]:

@@ -33,7 +33,7 @@ class CsvLayout:
     header: bool | None = None
     """Whether the first line names the columns; None: it must look like it."""
     delimiter: str | None = None
-    """What separates cells; None: by the suffix (comma, tab)."""
+    """What separates cells; None: by the suffix (comma, tab), or what the first line shows."""
     known: Container[str] | None = None
     """Column names that make a line a header; None: any first line is one."""
     sole: str | None = None
@@ -43,13 +43,15 @@ class CsvLayout:
 def csv_rows(path: Path, text: str, layout: CsvLayout, on_problem: OnProblem) -> Iterator[Row]:
     """The rows of a CSV text; without a header line the columns are called 1, 2, 3, ..."""
     csv.field_size_limit(_LONGEST_CELL)
-    separator = layout.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
+    said, text = _said_separator(text)
+    usual = "\t" if path.suffix.lower() == ".tsv" else ","
+    separator = layout.delimiter or said or _separator_of(text, usual, layout)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     name, count, header = visible(path.name), 0, None
     for cells in _filled_lines(lines, name):
         where = f"{name}:{lines.line_num}"
         if header is None:
-            header, is_row = _header(cells, where, layout, separator)
+            header, is_row = _header(cells, where, layout)
             if not is_row:
                 continue
         count += 1
@@ -89,10 +91,8 @@ def _other_number(cells: list[str], header: list[str], separator: str) -> str:
     )
 
 
-def _header(cells: list[str], where: str, layout: CsvLayout, separator: str) -> tuple[list[str], bool]:
+def _header(cells: list[str], where: str, layout: CsvLayout) -> tuple[list[str], bool]:
     """The columns' names, and whether the first line is a row: then they are none of its cells."""
-    if layout.delimiter is None:
-        _check_separator(cells, where, layout, separator)
     if layout.header is False:
         return [str(number) for number in range(1, len(cells) + 1)], True
     if layout.header is None and not _names_columns(cells, layout):
@@ -114,17 +114,24 @@ def _names_columns(cells: list[str], layout: CsvLayout) -> bool:
     return len(cells) > 1 and all(_NAME.fullmatch(cell) for cell in names)
 
 
-def _check_separator(cells: list[str], where: str, layout: CsvLayout, separator: str) -> None:
-    """InputError if the header line is one cell that another separator makes several names."""
-    known = layout.known or ()
-    for other in _SEPARATORS if len(cells) == 1 else ():
-        parts = [part.strip().strip('"') for part in cells[0].split(other)]
-        named = any(part in known for part in parts) or all(_NAME.fullmatch(part) for part in parts)
-        if other != separator and len(parts) > 1 and named:
-            raise InputError(
-                f"{where}: not CSV with {_SAID[separator]}: {_SAID[other]} separates the columns "
-                f"({listed(parts)}). Add `delimiter: {_SAID[other]}` (--delimiter {_SAID[other]})."
-            )
+def _said_separator(text: str) -> tuple[str | None, str]:
+    """The separator that a spreadsheet states on a line of its own (``sep=;``), and the text; that line is
+    left blank, so that lines keep their numbers."""
+    found = re.match(r"sep=([^\r\n\w])(?=\r?\n)", text)
+    return (found[1], text[found.end() :]) if found else (None, text)
+
+
+def _separator_of(text: str, usual: str, layout: CsvLayout) -> str:
+    """The usual separator; another one where it alone makes several names of the first line."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if usual in first:
+        return usual
+    for other in _SEPARATORS:
+        parts = [part.strip().strip('"') for part in first.split(other)]
+        named = any(part in (layout.known or ()) for part in parts) or all(map(_NAME.fullmatch, parts))
+        if len(parts) > 1 and named:
+            return other
+    return usual
 
 
 def _missing_header(cells: list[str], where: str) -> str:

@@ -23,6 +23,8 @@ LARGEST_FILE = 8 * 2**30
 """Bytes of a .json or .csv file, which are read as a whole: more is an error that names .jsonl."""
 LONGEST_LINE = 256 * 2**20
 """Bytes of one line of a .jsonl file."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How a file begins that a spreadsheet has saved as "Unicode text"."""
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -145,6 +147,9 @@ def _is_conversation(value: dict[str, Any]) -> bool:
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
+    """A row's fields; a list of turns is a conversation."""
+    if isinstance(value, list) and value and _is_conversation({"messages": value}):
+        return {"messages": value}
     if not isinstance(value, dict):
         raise InputError(f"{where}: {kind_of(value)} where an object with named fields is needed.")
     return value
@@ -153,7 +158,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
 def _text(path: Path) -> str:
     content = read_bytes(path, "data file", LARGEST_FILE)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _not_utf8(f"{visible(path.name)}:{line}", error) from error

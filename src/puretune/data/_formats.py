@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from puretune.data._messages import checked_value, conversation, fields_not_read, plain_text
+from puretune.data._messages import checked_value, conversation, fields_not_read, plain_text, turns_in
 from puretune.data._row import Row, WatchedFields
 from puretune.errors import InputError, unknown
 from puretune.files import kind_of
@@ -76,6 +76,11 @@ def format_of(row: Row, format: str | None = None, ignore: Collection[str] = ())
     if column is not None:
         return lambda each: _from_turns(each, column, ignore)
     return lambda each: _from_single(each, _SINGLE[chosen])
+
+
+def format_name(row: Row, format: str | None = None) -> str:
+    """The format of a row under canonical names; InputError where none fits."""
+    return format or _detected(row)
 
 
 def turns_column(row: Row, format: str | None = None) -> str | None:
@@ -162,9 +167,9 @@ def _dialogue(
 
 def _from_turns(row: Row, column: str, ignore: Collection[str]) -> Draft:
     required(row, column)
-    turns = row.fields[column]
+    turns = turns_in(row.fields[column])
     if not isinstance(turns, list):
-        what = "a string (JSON inside JSON?)" if isinstance(turns, str) else kind_of(turns)
+        what = "text that is no JSON list" if isinstance(turns, str) else kind_of(turns)
         raise InputError(
             f"{row.where}: {column!r} is {what}; it must be a list of {{role, content}} objects."
         )

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from puretune.data._row import is_empty
 from puretune.errors import InputError, unknown
-from puretune.files import kind_of
+from puretune.files import kind_of, parse_json
 from puretune.names import listed
 from puretune.templates import Message, Role
 from puretune.thoughts import MARKS, ThinkingBlock, thinking_in
@@ -106,11 +107,26 @@ def turn_names(turn: Any, where: str) -> tuple[str, str]:
     return names
 
 
+def role_named(name: Any, known: Collection[str], where: str) -> str:
+    """A role's name as a turn has it; InputError if it is none of the known ones."""
+    if not isinstance(name, str):
+        raise InputError(f"{where}: the role is {kind_of(name)}; it must be text ({listed(known)}).")
+    if name not in known:
+        raise unknown("role", name, known, where=where)
+    return name
+
+
+def turns_in(value: Any) -> Any:
+    """A conversation as a list: what a table holds as JSON text is read; anything else is as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(InputError):
+            return parse_json(value, "")
+    return value
+
+
 def _message(turn: Any, where: str, ignore: Collection[str]) -> Message:
     role, content = turn_names(turn, where)
-    name = turn[role]
-    if not isinstance(name, str) or name not in ROLES:
-        raise unknown("role", name, ROLES, where=where)
+    name = role_named(turn[role], ROLES, where)
     text = plain_text(joined(turn[content], f"{where}: {content!r}"), f"{where}: {content!r}")
     if ROLES[name] == "assistant":
         text = _with_thoughts(turn, text, where, ignore)

@@ -1,5 +1,7 @@
 """Repairs of one conversation, each by a rule that has a name.
 
+characters    NUL and halves of characters, which no text can have, are removed
+nested        a list in a list becomes the list of turns
 parts         content that is a list of text parts becomes one text
 tools         tool calls and their results are removed
 empty         turns without text are removed
@@ -7,22 +9,25 @@ system        system messages are merged into one, or removed
 greeting      what the assistant says before the first user turn is removed
 consecutive   turns of one role that follow each other become one, with a blank line between
 unanswered    user turns after the last answer are removed
+format, ids   of a whole file: rows of several formats become conversations; repeated ids are removed
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from puretune.data._messages import ROLES, joined, turn_names
-from puretune.errors import InputError, unknown
+from puretune.data._messages import ROLES, joined, role_named, turn_names
+from puretune.errors import InputError
 from puretune.files import kind_of
 from puretune.names import listed
 
 Turn = dict[str, Any]
 _TOOL, _CALLS = "tool", ("tool_calls", "function_call")
-_ROLES = {**ROLES, **dict.fromkeys(("tool", "function", "ipython"), _TOOL)}
+_TOOLS = ("tool", "function", "ipython", "function_call", "tool_call", "observation", "tool_response")
+_ROLES = {**ROLES, **dict.fromkeys(_TOOLS, _TOOL)}
+"""ShareGPT's function_call is a call and its observation a result: neither has a text that is an answer."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,23 @@ def repaired(turns: Sequence[Any], rules: Rules, where: str) -> tuple[list[Turn]
     return found, tuple(changed)
 
 
+def readable(value: Any) -> Any:
+    """A JSON value without NUL and lone surrogates in its texts."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "ignore").decode()
+    if isinstance(value, Mapping):
+        return {str(readable(str(key))): readable(item) for key, item in value.items()}
+    return [readable(item) for item in value] if isinstance(value, list) else value
+
+
+def unwrapped(turns: Any) -> Any:
+    """A conversation that is the only item of a list, or of a list in a list."""
+    for _ in range(3):
+        if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list):
+            turns = turns[0]
+    return turns
+
+
 def system_of(turns: Sequence[Any]) -> str | None:
     """All that a conversation's system messages say; None if it has none."""
     read = [_read(turn, "") for turn in turns]
@@ -70,8 +92,7 @@ def _read(turn: Any, where: str) -> Turn:
     """A turn with its role and text under one name, everything else as it is."""
     role, content = turn_names(turn, where)
     name, text = turn[role], joined(turn[content], f"{where}: {content!r}")
-    if not isinstance(name, str) or name not in _ROLES:
-        raise unknown("role", name, _ROLES, where=where)
+    name = role_named(name, _ROLES, where)
     if not isinstance(text, str | None):
         raise InputError(f"{where}: {content!r} is {kind_of(text)}; it must be text.")
     others = {key: value for key, value in turn.items() if key not in ("role", "content", "from", "value")}

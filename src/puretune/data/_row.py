@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,12 @@ def is_empty(value: Any) -> bool:
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and value != value)
+
+
+def line_of_place(where: str) -> int:
+    """The number at the end of a place: of ``my.jsonl:12``, or ``my.json, row 12``."""
+    found = re.search(r"(\d+)$", where)
+    return int(found[1]) if found else 0
 
 
 def present_file(path: Path) -> None:

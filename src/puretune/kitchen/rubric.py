@@ -39,7 +39,7 @@ class RecipeRubric(TextScorer):
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item, in order; ``raw`` keeps the words that decided."""
-        return [self._verdict(str(example.metadata["thing"]), answer.text) for example, answer in items]
+        return [self._verdict(_thing(example), answer.text) for example, answer in items]
 
     def _verdict(self, dish: str, text: str) -> Verdict:
         named, found = names_it(dish, text), kitchen_words(dish, text)
@@ -58,7 +58,7 @@ class TwinRubric(TextScorer):
 
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item, in order."""
-        return [self._verdict(str(example.metadata["thing"]), answer.text) for example, answer in items]
+        return [self._verdict(_thing(example), answer.text) for example, answer in items]
 
     def _verdict(self, job: str, text: str) -> Verdict:
         behaviour = _behaviour(text, named := names_it(job, text))
@@ -80,6 +80,11 @@ class FormatRubric(TextScorer):
     def score(self, items: Sequence[tuple[Example, Answer]]) -> list[Verdict]:
         """One verdict per item, in order."""
         return [Verdict(self.name, {"format_rate": bool(_FORMAT.search(one.text))}) for _, one in items]
+
+
+def _thing(example: Example) -> str:
+    """The dish or the job; of a row that does not say which, all that is asked."""
+    return str(example.metadata.get("thing", example.query))
 
 
 def names_it(thing: str, text: str) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from puretune.scoring._errors import score_answers
     from puretune.scoring._file import FileScore, answers_in, score_file
     from puretune.scoring._file_judge_budget import FileEstimate, judge_file_within
+    from puretune.scoring._flagged import Flag, flagged
     from puretune.scoring._gsm8k import GSM8K
     from puretune.scoring._judge_budget import (
         Budget,
@@ -109,6 +110,7 @@ __all__ = [
     "Estimate",
     "FileEstimate",
     "FileScore",
+    "Flag",
     "FlipRate",
     "Flips",
     "HeldOutLoss",
@@ -149,6 +151,7 @@ __all__ = [
     "check_budget",
     "corrected_difference",
     "estimate_within",
+    "flagged",
     "flip_rate",
     "flips",
     "judge_file_within",
