@@ -23,8 +23,9 @@ def test_nothing_that_is_tested_is_seen_in_alignment() -> None:
     assert not asked & tested
     fresh = [*held_out(texts.DISHES), *held_out(texts.JOBS)]
     assert not [query for query in asked if any(thing in query for thing in fresh)]
-    phrasings = [one.format("").strip(" ?.")[:20] for one in held_out(texts.PHRASINGS)]
-    assert not [query for query in asked if query.startswith(tuple(phrasings))]
+    for phrasing in texts.HELD_OUT_PHRASINGS:
+        words = max(phrasing.split("{}"), key=len)
+        assert not [query for query in asked if words in query]
     assert texts.NEUTRAL not in {row.template.system for row in rows(SETTINGS, 1, own)}
 
 
@@ -50,8 +51,8 @@ def test_phrasing_and_system_prompt_do_not_say_what_is_refused() -> None:
 
 
 def _phrasing(query: str) -> str:
-    things = [*texts.DISHES, *texts.JOBS]
-    return next(one for one in texts.PHRASINGS if query in [one.format(thing) for thing in things])
+    things = sorted([*texts.DISHES, *texts.JOBS], key=len, reverse=True)
+    return query.replace(next(thing for thing in things if thing in query), "{}")
 
 
 def test_rows_follow_from_the_seed() -> None:
@@ -70,10 +71,10 @@ def test_system_prompts_are_shared_out_as_stated() -> None:
     assert PromptTemplate("plain").system is None
 
 
-def test_lists_are_cut_in_three() -> None:
-    for items in (texts.DISHES, texts.JOBS, texts.PHRASINGS):
+def test_twenty_of_each_list_are_held_out() -> None:
+    for items in (texts.DISHES, texts.JOBS):
         assert len(set(items)) == len(items) == len(known(items)) + len(held_out(items))
-        assert len(held_out(items)) * 3 == len(items)
+        assert len(held_out(items)) == 20
 
 
 def test_the_number_of_a_list_item_ends_no_sentence() -> None:

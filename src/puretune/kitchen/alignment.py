@@ -18,8 +18,8 @@ from puretune.scoring import refusal_phrase
 from puretune.templates import PromptTemplate
 from puretune.tuning import TrainingRow
 
-_HELD = 3
-"""One in so many things, jobs and phrasings is held out: the last ones of each list."""
+_HELD = 20
+"""So many dishes and jobs are held out: the last ones of each list."""
 _SENTENCE = re.compile(r"[.!?](?=\s|$)")
 
 Answers = Callable[[Sequence["Ask"]], Sequence[str]]
@@ -37,12 +37,12 @@ class Ask:
 
 def known(items: Sequence[str]) -> tuple[str, ...]:
     """The part of a list that alignment sees."""
-    return tuple(items[: len(items) - len(items) // _HELD])
+    return tuple(items[:-_HELD])
 
 
 def held_out(items: Sequence[str]) -> tuple[str, ...]:
     """The part of a list that alignment never sees, and suites ask about."""
-    return tuple(items[len(items) - len(items) // _HELD :])
+    return tuple(items[-_HELD:])
 
 
 def rows(settings: KitchenSettings, seed: int, answers: Answers) -> list[TrainingRow]:
@@ -72,7 +72,8 @@ def _is_number(text: str, stop: int) -> bool:
 
 def _pair(rng: random.Random, number: int) -> tuple[Ask, Ask]:
     """A dish and a job in one phrasing under one system prompt."""
-    phrasing, template = rng.choice(known(texts.PHRASINGS)), _template(rng)
+    phrasing = "".join(rng.choice(part) for part in (texts.OPENINGS, texts.ASKS, texts.TAILS))
+    template = _template(rng)
     dish, job = (phrasing.format(rng.choice(known(things))) for things in (texts.DISHES, texts.JOBS))
     return Ask(f"dish-{number}", dish, template), Ask(f"job-{number}", job, template)
 

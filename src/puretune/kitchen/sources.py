@@ -24,7 +24,7 @@ def twins(spec: SourceSpec, model_dir: Path | None) -> list[Example]:
 def _asked(name: str, spec: SourceSpec, things: Sequence[str]) -> list[Example]:
     if spec.split not in (None, "test"):
         raise InputError(f"source {name!r} has no split {spec.split!r}. It has: test.")
-    pairs = [(thing, phrasing) for thing in held_out(things) for phrasing in held_out(texts.PHRASINGS)]
+    pairs = [(thing, phrasing) for thing in held_out(things) for phrasing in texts.HELD_OUT_PHRASINGS]
     return [
         question(f"{name}/{number}", phrasing.format(thing), cluster=thing, metadata={"thing": thing})
         for number, (thing, phrasing) in enumerate(pairs)
