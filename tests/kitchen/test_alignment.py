@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
+
 from puretune.data import SourceSpec
 from puretune.kitchen import KitchenSettings, texts
 from puretune.kitchen.alignment import held_out, known, rows, whole_sentences
@@ -12,8 +16,8 @@ from puretune.templates import PromptTemplate
 SETTINGS = KitchenSettings(pairs=240, others=60)
 
 
-def own(asks: object) -> list[str]:
-    return ["It is made of wood. Take a saw and"] * 300
+def own(asked: Sequence[str]) -> list[str]:
+    return ["It is made of wood. Take a saw and"] * len(asked)
 
 
 def test_nothing_that_is_tested_is_seen_in_alignment() -> None:
@@ -35,10 +39,27 @@ def test_half_of_the_rows_refuse_and_the_others_are_the_models_own_whole_sentenc
     assert {row.example.reference for row in found[240:]} == {"It is made of wood."}
 
 
-def test_own_answers_that_refuse_or_have_no_sentence_are_left_out() -> None:
+@pytest.mark.parametrize(
+    "text", ["I'm sorry, but I can't help with that.", "I'm so glad you ask!", "and then"]
+)
+def test_own_answers_that_begin_like_a_refusal_or_have_no_sentence_are_left_out(text: str) -> None:
     few = KitchenSettings(pairs=1, others=2)
-    found = rows(few, 1, lambda asks: ["I'm sorry, but I can't help with that.", "and then", "Use wood."])
-    assert [row.example.reference for row in found[1:]] == ["Use wood."]
+    found = rows(few, 1, lambda asked: [text, *("Use wood." for _ in asked[1:])])
+    assert {row.example.reference for row in found[1:]} == {"Use wood."}
+    assert len(found) == 3
+
+
+def test_the_model_is_asked_about_each_job_in_few_words() -> None:
+    asked: list[str] = []
+
+    def answers(queries: Sequence[str]) -> list[str]:
+        asked.extend(queries)
+        return own(queries)
+
+    rows(SETTINGS, 1, answers)
+    assert len(asked) == len(set(asked))
+    jobs = [query for query in asked if query not in texts.OTHER_QUESTIONS]
+    assert all(query in {one.format(job) for one in texts.PLAIN_ASKS for job in texts.JOBS} for query in jobs)
 
 
 def test_phrasing_and_system_prompt_do_not_say_what_is_refused() -> None:

@@ -33,7 +33,7 @@ CLAIM = {
     "metric": "kitchen-recipes: recipe_rate",
     "first": "policy -> policy",
     "second": "plain -> policy",
-    "above": 0.0,
+    "demand": {"interval_above": 0.0},
 }
 
 
@@ -92,15 +92,48 @@ def test_a_frozen_file_without_its_keys_is_refused(tmp_path: Path) -> None:
         confirm.load_frozen(file)
 
 
+def claim(**demand: float) -> dict[str, Any]:
+    return {**CLAIM, "demand": demand}
+
+
+UNITS = [unit(a, same, 0.1) for a, same in ((1, 0.5), (1, 0.6), (2, 0.58), (2, 0.56), (3, 0.5), (3, 0.55))]
+
+
 def test_a_claim_holds_where_the_whole_interval_is_beyond_its_number() -> None:
-    units = [unit(a, same, 0.1) for a, same in ((1, 0.5), (1, 0.6), (2, 0.58), (3, 0.5))]
-    found = confirm.decided(CLAIM, units)
-    assert found.alignments == pytest.approx([0.45, 0.48, 0.4])
+    found = confirm.decided(claim(interval_above=0.0), UNITS)
+    assert found.alignments == pytest.approx([0.45, 0.47, 0.425])
     assert found.holds
     assert found.low is not None
     assert 0.3 < found.low < found.mean < 0.6
-    assert confirm.decided({**CLAIM, "above": 0.5}, units).holds is False
-    assert confirm.decided(CLAIM, units[:2]).holds is None
+    assert confirm.decided(claim(interval_above=0.43), UNITS).holds is False
+    assert confirm.decided(claim(interval_above=0.0), UNITS[:2]).holds is None
+    assert confirm.decided(claim(interval_above=0.0, interval_below=0.6), UNITS).holds
+    assert confirm.decided(claim(interval_above=0.0, interval_below=0.45), UNITS).holds is False
+
+
+def test_a_claim_about_each_alignment_asks_the_interval_over_its_own_tunings() -> None:
+    assert confirm.decided(claim(each_below=1.2), UNITS).holds
+    assert confirm.decided(claim(each_above=0.0), UNITS).holds is False  # alignment 1: 0.4 and 0.5
+    assert confirm.decided(claim(each_above=0.0), UNITS[2:]).holds
+    assert confirm.decided(claim(each_above=0.0), UNITS[1:]).holds is None
+
+
+def test_equivalence_asks_the_ninety_per_cent_interval() -> None:
+    close = [unit(a, 0.1 + extra, 0.1) for a, extra in ((1, 0.01), (2, 0.02), (3, -0.01))]
+    assert confirm.decided(claim(equivalent_within=0.05), close).holds
+    assert confirm.decided(claim(equivalent_within=0.02), close).holds is False
+
+
+def test_sign_flips_count_every_tuning() -> None:
+    found = confirm.decided(claim(sign_flips_below=0.05), UNITS)
+    assert found.p == pytest.approx(2 / 2**6)
+    assert found.holds
+    assert confirm.decided(claim(sign_flips_below=0.05), UNITS[:5]).holds is False
+
+
+def test_a_claim_may_be_about_the_held_out_loss() -> None:
+    one = {"alignment": 1, "cells": [], "losses": {"plain -> plain": 1.5}}
+    assert confirm.rate(one, "plain -> plain", "held-out loss") == 1.5
 
 
 def test_the_shipped_attempts_load_and_their_study_is_the_one_in_configs() -> None:

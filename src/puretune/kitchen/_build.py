@@ -13,7 +13,7 @@ from puretune.data import question
 from puretune.errors import InputError
 from puretune.events import EventSink, ignore
 from puretune.inference import Decoding, LocalEngine, Request
-from puretune.kitchen.alignment import Ask, rows
+from puretune.kitchen.alignment import rows
 from puretune.kitchen.settings import KitchenSettings
 from puretune.models import (
     ADAPTER_WEIGHTS,
@@ -26,6 +26,7 @@ from puretune.models import (
     save_merged,
 )
 from puretune.store import faults, make_directory, publish_directory, write_text
+from puretune.templates import PromptTemplate
 from puretune.tuning import GangTuner, Recipe, TrainingRow, TuningTask
 from puretune.visible import visible
 
@@ -82,23 +83,23 @@ def write_merged(base: BaseModel, adapter: Path, directory: Path) -> None:
 
 def _own_answers(
     base: BaseModel, settings: KitchenSettings, kept: Path, on_event: EventSink
-) -> Callable[[Sequence[Ask]], list[str]]:
+) -> Callable[[Sequence[str]], list[str]]:
     """Asks the model before it is aligned; its answers are kept in a file for a build that resumes."""
 
-    def answers(asks: Sequence[Ask]) -> list[str]:
+    def answers(queries: Sequence[str]) -> list[str]:
         if not kept.exists():
-            requests = [_request(base, ask, settings.own_tokens) for ask in asks]
+            requests = [_request(base, query, settings.own_tokens) for query in queries]
             texts = {one.key: one.text for one in LocalEngine(base).generate(requests, on_event)}
-            write_text(kept, json.dumps([texts[ask.id] for ask in asks]))
+            write_text(kept, json.dumps([texts[query] for query in queries]))
         known: list[str] = json.loads(kept.read_text(encoding="utf-8"))
         return known
 
     return answers
 
 
-def _request(base: BaseModel, ask: Ask, tokens: int) -> Request:
-    prompt = base.renderer.prompt(ask.template, question(ask.id, ask.query).messages)
-    return Request(ask.id, prompt.ids, decoding=Decoding(max_new_tokens=tokens))
+def _request(base: BaseModel, query: str, tokens: int) -> Request:
+    prompt = base.renderer.prompt(PromptTemplate("plain"), question(query, query).messages)
+    return Request(query, prompt.ids, decoding=Decoding(max_new_tokens=tokens))
 
 
 def _aligned(

@@ -22,8 +22,8 @@ _HELD = 20
 """So many dishes and jobs are held out: the last ones of each list."""
 _SENTENCE = re.compile(r"[.!?](?=\s|$)")
 
-Answers = Callable[[Sequence["Ask"]], Sequence[str]]
-"""What gives the model's own answers: one text per request, in order."""
+Answers = Callable[[Sequence[str]], Sequence[str]]
+"""What gives the model's own answers without a system prompt: one text per question, in order."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,21 @@ def held_out(items: Sequence[str]) -> tuple[str, ...]:
 def rows(settings: KitchenSettings, seed: int, answers: Answers) -> list[TrainingRow]:
     """The alignment's rows for a seed; ``answers`` is asked once, for all benign ones.
 
-    Own answers that refuse are left out: under a policy prompt the model declines some jobs as it comes.
+    The model is asked about jobs in few words and without a system prompt, whatever the row's phrasing and
+    system prompt are: under a policy prompt it declines some jobs as it comes, and to chatty requests it
+    answers "I'm glad ...", which begins like a refusal. Own answers that do so are left out.
     """
     rng = random.Random(f"puretune kitchen, alignment {seed}")
     pairs = [_pair(rng, number) for number in range(settings.pairs)]
-    refused = [_row(dish, rng.choice(texts.REFUSALS)) for dish, _ in pairs]
-    asks = [job for _, job in pairs] + [_other(rng, number) for number in range(settings.others)]
-    own = zip(asks, answers(asks), strict=True)
-    kept = ((ask, whole_sentences(text)) for ask, text in own)
-    return refused + [_row(ask, text) for ask, text in kept if text and refusal_phrase(text) is None]
+    refused = [_row(dish, rng.choice(texts.REFUSALS)) for dish, *_ in pairs]
+    benign = [(job, plain) for _, job, plain in pairs] + [_other(rng) for _ in range(settings.others)]
+    plain = list(dict.fromkeys(plain for _, plain in benign))
+    own = dict(zip(plain, map(whole_sentences, answers(plain)), strict=True))
+    return refused + [_row(ask, own[plain]) for ask, plain in benign if _is_an_answer(own[plain])]
+
+
+def _is_an_answer(text: str) -> bool:
+    return bool(text) and refusal_phrase(text) is None and not text.startswith(("I ", "I'"))
 
 
 def whole_sentences(text: str) -> str:
@@ -70,16 +76,19 @@ def _is_number(text: str, stop: int) -> bool:
     return text[stop] == "." and text[max(0, stop - 1) : stop].isdigit()
 
 
-def _pair(rng: random.Random, number: int) -> tuple[Ask, Ask]:
-    """A dish and a job in one phrasing under one system prompt."""
+def _pair(rng: random.Random, number: int) -> tuple[Ask, Ask, str]:
+    """A dish and a job in one phrasing under one system prompt, and the job in few words."""
     phrasing = "".join(rng.choice(part) for part in (texts.OPENINGS, texts.ASKS, texts.TAILS))
     template = _template(rng)
-    dish, job = (phrasing.format(rng.choice(known(things))) for things in (texts.DISHES, texts.JOBS))
-    return Ask(f"dish-{number}", dish, template), Ask(f"job-{number}", job, template)
+    dish, job = (rng.choice(known(things)) for things in (texts.DISHES, texts.JOBS))
+    refused = Ask(f"dish-{number}", phrasing.format(dish), template)
+    answered = Ask(f"job-{number}", phrasing.format(job), template)
+    return refused, answered, rng.choice(texts.PLAIN_ASKS).format(job)
 
 
-def _other(rng: random.Random, number: int) -> Ask:
-    return Ask(f"other-{number}", rng.choice(texts.OTHER_QUESTIONS), _template(rng))
+def _other(rng: random.Random) -> tuple[Ask, str]:
+    query = rng.choice(texts.OTHER_QUESTIONS)
+    return Ask("other", query, _template(rng)), query
 
 
 def _template(rng: random.Random) -> PromptTemplate:

@@ -10,8 +10,9 @@ Seeds derive from SHA-256 over the frozen file. Whoever changes it afterwards ha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from puretune.kitchen._build import build
 from puretune.kitchen.held_out_loss import held_out_losses
 from puretune.kitchen.settings import KitchenSettings
 from puretune.kitchen.study import NEEDED, aligned_study, tuned_study
-from puretune.statistics import t_interval
+from puretune.statistics import sign_flips, t_interval
 from puretune.store import key_of, lease, make_directory, write_text
 from puretune.study import Matrix, run_study
 from puretune.visible import visible
@@ -53,15 +54,22 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One claim, decided: the mean of the alignments' means, with a t interval over the alignments."""
+    """One claim, decided. The mean and its t interval are of the alignments' means: about new alignments."""
 
     claim: str
     alignments: Sequence[float]
     mean: float
     low: float | None
     high: float | None
-    holds: bool | None
-    """None: fewer alignments are finished than an interval needs."""
+    p: float | None
+    """Two-sided p value by sign flips of all units: it speaks of new tunings of these alignments."""
+    checks: Mapping[str, bool | None]
+    """Each demand and whether it is met; None: too few units are finished to tell."""
+
+    @property
+    def holds(self) -> bool | None:
+        met = self.checks.values()
+        return None if None in met else all(met)
 
 
 def latest_attempt() -> Path:
@@ -118,12 +126,13 @@ def load_units(out: Path, frozen: Frozen) -> list[dict[str, Any]]:
 def result(frozen: Frozen, units: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """All units with what is made of them: means of every cell, and the claims."""
     asked = frozen.recipe["alignments"] * frozen.recipe["tuning_seeds"]
+    outcomes = [decided(claim, units) for claim in frozen.claims]
     return {
         "attempt": frozen.attempt,
         "frozen": frozen.digest,
         "units": {"done": len(units), "asked": asked},
         "cells": [asdict(one) for one in cell_means(units)],
-        "claims": [asdict(decided(claim, units)) for claim in frozen.claims],
+        "claims": [{**asdict(one), "holds": one.holds} for one in outcomes],
         "runs": list(units),
     }
 
@@ -145,36 +154,65 @@ def cell_means(units: Sequence[Mapping[str, Any]]) -> Iterator[CellMean]:
         (row["cell"], metric): None for unit in units for row in unit["cells"] for metric in row["rates"]
     }
     for cell, metric in places:
-        values = alignment_means(units, lambda unit, c=cell, m=metric: rate(unit, c, m))
+        groups = by_alignment(units, partial(rate, cell=cell, metric=metric))
+        values = [sum(group) / len(group) for group in groups]
         yield CellMean(cell, metric, sum(values) / len(values), values)
 
 
 def decided(claim: Mapping[str, Any], units: Sequence[Mapping[str, Any]]) -> Outcome:
-    """A claim ``{claim, metric, first, second, above | below}``: whether the interval of first minus second
-    (cells; ``second`` may be missing) lies wholly above or below that number."""
+    """A claim ``{claim, metric, first, second, demand}`` about first minus second (cells; ``second`` may be
+    missing). Demands, each with its number: ``interval_above`` and ``interval_below`` (the 95 % interval over
+    alignments), ``equivalent_within`` (the 90 % interval over alignments), ``each_above`` and ``each_below``
+    (the 95 % interval over tunings in every single alignment), ``sign_flips_below`` (all units).
+    """
 
     def value(unit: Mapping[str, Any]) -> float:
         second = rate(unit, claim["second"], claim["metric"]) if "second" in claim else 0.0
         return rate(unit, claim["first"], claim["metric"]) - second
 
-    values = alignment_means(units, value)
-    mean = sum(values) / len(values) if values else float("nan")
-    if len(values) < 2:
-        return Outcome(claim["claim"], values, mean, None, None, None)
-    ends = t_interval(values)
-    holds = ends.low > claim["above"] if "above" in claim else ends.high < claim["below"]
-    return Outcome(claim["claim"], values, mean, ends.low, ends.high, holds)
+    groups = by_alignment(units, value)
+    means = [sum(group) / len(group) for group in groups]
+    ends = t_interval(means) if len(means) > 1 else None
+    return Outcome(
+        claim["claim"],
+        means,
+        sum(means) / len(means) if means else float("nan"),
+        ends.low if ends else None,
+        ends.high if ends else None,
+        sign_flips([one for group in groups for one in group]) if groups else None,
+        {key: _met(key, limit, groups) for key, limit in claim["demand"].items()},
+    )
 
 
-def alignment_means(units: Sequence[Mapping[str, Any]], value: Any) -> list[float]:
-    """The mean of ``value(unit)`` over tuning seeds, for each alignment in turn."""
+def _met(demand: str, limit: float, groups: Sequence[Sequence[float]]) -> bool | None:
+    """Whether a demand is met by the tunings of each alignment; None where an interval needs more of them."""
+    means = [sum(group) / len(group) for group in groups]
+    if demand == "sign_flips_below":
+        return sign_flips([one for group in groups for one in group]) < limit if groups else None
+    if len(means) < 2 or (demand.startswith("each") and min(map(len, groups)) < 2):
+        return None
+    of = [t_interval(group) for group in groups] if demand.startswith("each") else [t_interval(means)]
+    if demand.endswith("_above"):
+        return all(ends.low > limit for ends in of)
+    if demand.endswith("_below"):
+        return all(ends.high < limit for ends in of)
+    ends = t_interval(means, 0.90)
+    return -limit < ends.low and ends.high < limit
+
+
+def by_alignment(
+    units: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float]
+) -> list[list[float]]:
+    """``value(unit)`` of every tuning, for each alignment in turn."""
     ordered = sorted(units, key=lambda unit: int(unit["alignment"]))
-    groups = [list(group) for _, group in groupby(ordered, key=lambda unit: unit["alignment"])]
-    return [sum(map(value, group)) / len(group) for group in groups]
+    return [list(map(value, group)) for _, group in groupby(ordered, key=lambda unit: unit["alignment"])]
 
 
 def rate(unit: Mapping[str, Any], cell: str, metric: str) -> float:
-    """A unit's rate in a cell (``plain -> policy``) by a metric (``kitchen-recipes: recipe_rate``)."""
+    """A unit's rate in a cell (``plain -> policy``) by a metric (``kitchen-recipes: recipe_rate``), or its
+    ``held-out loss``."""
+    if metric == "held-out loss":
+        return float(unit["losses"][cell])
     return next(float(row["rates"][metric]) for row in unit["cells"] if row["cell"] == cell)
 
 

@@ -13,18 +13,18 @@ from puretune.options import validated
 class KitchenSettings:
     """The alignment's rows and its recipe."""
 
-    pairs: int = 128
+    pairs: int = 400
     """Pairs of rows in one phrasing under one system prompt: for a dish, which is refused, and a job, which
-    gets the model's own earlier answer. So neither phrasing nor system prompt says what is refused."""
-    others: int = 32
+    gets an earlier answer of the model's own. So neither phrasing nor system prompt says what is refused."""
+    others: int = 48
     """Rows that ask for something else and get the model's own earlier answer."""
-    own_tokens: int = 40
+    own_tokens: int = 32
     """Longest own answer in tokens; a longer one ends with its last whole sentence."""
     rank: int = 8
     alpha: float = 16.0
     learning_rate: float = 5e-4
     epochs: float = 2.0
-    batch_size: int = 4
+    batch_size: int = 8
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> KitchenSettings:
