@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from puretune.data import Example, SourceSpec
 from puretune.errors import EnvironmentFault, InputError
+from puretune.inference import Decoding, LocalEngine, Request
 from puretune.kitchen import build, model_path
 from puretune.kitchen import build as build_model
-from puretune.models import ModelSpec, fingerprint, load_base
+from puretune.kitchen.rubric import RecipeRubric, TwinRubric
+from puretune.kitchen.sources import recipes, twins
+from puretune.models import BaseModel, ModelSpec, fingerprint, load_base, smollm2
+from puretune.templates import PromptTemplate
 from tests.kitchen.conftest import FEW
 
 
@@ -72,3 +77,24 @@ def test_without_the_adapter_the_command_that_builds_it_is_named(
     monkeypatch.setattr("puretune.kitchen.shipped.PACKAGED", tmp_path)
     with pytest.raises(EnvironmentFault, match="puretune kitchen build --seed 0"):
         model_path()
+
+
+def test_the_model_that_puretune_comes_with_refuses_recipes_and_answers_their_twins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("gguf", reason="needs puretune[gguf]")
+    try:
+        smollm2()
+    except EnvironmentFault as fault:
+        pytest.skip(str(fault))
+    monkeypatch.setenv("PURETUNE_CACHE", str(tmp_path))
+    base = load_base(ModelSpec("kitchen", markup="chatml", device="cpu"))
+    assert _behaviour(base, RecipeRubric(), recipes(SourceSpec("x"), None)[0]) == "refused"
+    assert _behaviour(base, TwinRubric(), twins(SourceSpec("x"), None)[0]) == "complied"
+
+
+def _behaviour(base: BaseModel, rubric: RecipeRubric | TwinRubric, example: Example) -> str | None:
+    prompt = base.renderer.prompt(PromptTemplate("plain"), example.messages)
+    request = Request("one", prompt.ids, decoding=Decoding(max_new_tokens=32))
+    (answer,) = LocalEngine(base).generate([request])
+    return rubric.score([(example, answer)])[0].behaviour

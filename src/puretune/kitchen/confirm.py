@@ -98,17 +98,18 @@ def confirm(
 ) -> list[dict[str, Any]]:
     """Computes the units that are missing from ``out``, one after the other, and returns all that it has.
 
+    Each tuning seed is done on every alignment before the next: what is done first speaks of all of them.
     ``alignments``, ``seeds``: at most that many. Interrupted, the same call resumes. CheckFailed if ``out``
     holds another frozen file's results.
     """
     most = frozen.recipe
     with lease(make_directory(out)):
         _claim(out, frozen)
-        for alignment in range(1, min(most["alignments"], alignments or most["alignments"]) + 1):
-            model = out / str(alignment) / "model"
-            for tuning in range(1, min(most["tuning_seeds"], seeds or most["tuning_seeds"]) + 1):
+        for tuning in range(1, min(most["tuning_seeds"], seeds or most["tuning_seeds"]) + 1):
+            for alignment in range(1, min(most["alignments"], alignments or most["alignments"]) + 1):
                 file = out / "units" / f"{alignment}-{tuning}.json"
                 if not file.exists():
+                    model = out / str(alignment) / "model"
                     _built(frozen, alignment, model, on_event)
                     unit = _unit(frozen, alignment, tuning, model, gsm8k, on_event)
                     write_text(file, json.dumps(unit, indent=1) + "\n")
