@@ -88,7 +88,7 @@ def measure(record: Record, repeats: int, full: bool, steps: int | None = None) 
             except Exception as error:  # a peer that is not installed, or cannot do it
                 failed[name] = reason(error)
             record.save()
-        bench.reference = _ours(Ours("loop"), made, bench.steps, bench.scratch)
+        bench.reference = ours(Ours("loop"), made, bench.steps, bench.scratch)
         sides = {name: bench.side(_setting(name, said)) for name, said in chosen.items()}
         alternate(sides, repeats, item, record.save)
         cold = {
@@ -167,9 +167,9 @@ class _Bench:
         def run() -> dict[str, Any]:
             started = time.perf_counter()
             if isinstance(setting, Ours):
-                adapters, facts = _ours(setting, self.made, self.steps, self.scratch), {}
+                adapters, facts = ours(setting, self.made, self.steps, self.scratch), {}
             else:
-                adapters, facts = _theirs(setting, self.made, self.steps, self.scratch)
+                adapters, facts = theirs(setting, self.made, self.steps, self.scratch)
             facts["seconds"] = time.perf_counter() - started
             return facts | ({"difference": difference(adapters, self.reference)} if check else {})
 
@@ -182,7 +182,7 @@ class _Bench:
         return small
 
 
-def _ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) -> Adapters:
+def ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) -> Adapters:
     from safetensors.torch import load_file
 
     base = base_model(made, setting.dtype, setting.threads)
@@ -199,7 +199,7 @@ def _ours(setting: Ours, made: Matrix, steps: Sequence[Steps], scratch: Path) ->
         shutil.rmtree(out)
 
 
-def _theirs(
+def theirs(
     setting: _trl.Setting, made: Matrix, steps: Sequence[Steps], scratch: Path
 ) -> tuple[Adapters, dict[str, float]]:
     base = base_model(made)

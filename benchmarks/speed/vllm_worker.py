@@ -32,7 +32,7 @@ def main() -> None:
         model=job["model"],
         skip_tokenizer_init=True,
         generation_config="vllm",
-        dtype="float32",
+        dtype=job.get("dtype", "float32"),
         max_model_len=job["context"],
         max_num_seqs=256,
         enable_prefix_caching=True,

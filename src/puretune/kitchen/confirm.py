@@ -22,6 +22,7 @@ from puretune.events import EventSink, ignore
 from puretune.files import read_mapping, read_yaml_value
 from puretune.kitchen._build import build
 from puretune.kitchen.held_out_loss import held_out_losses
+from puretune.kitchen.rubric import RecipeRubric, TwinRubric
 from puretune.kitchen.settings import KitchenSettings
 from puretune.kitchen.study import NEEDED, aligned_study, tuned_study
 from puretune.statistics import sign_flips, t_interval
@@ -29,6 +30,7 @@ from puretune.store import key_of, lease, make_directory, write_text
 from puretune.study import Matrix, run_study
 from puretune.visible import visible
 
+_WITH_BEHAVIOUR = (RecipeRubric.name, TwinRubric.name)
 _ATTEMPTS = Path(__file__).parent / "attempts"
 _KEYS = ("attempt", "recipe", "claims")
 _RECIPE = ("alignments", "tuning_seeds", "settings", "rows", "tuning", "suites")
@@ -268,12 +270,15 @@ def _unit(
 
 
 def _cells(matrix: Matrix) -> Iterator[dict[str, Any]]:
-    """One row per cell: its rates by suite and metric, and how many answers were refused or incoherent."""
+    """One row per cell: its rates by suite and metric, ``incoherent`` (or empty) among them, and counts."""
     rows: dict[str, dict[str, Any]] = {}
     for cell in matrix.cells:
         name = f"{cell.condition} -> {cell.test_template}"
         row = rows.setdefault(name, {"cell": name, "rates": {}, "counts": {}})
         row["rates"][f"{cell.suite}: {cell.metric}"] = cell.value
+        if cell.scorer in _WITH_BEHAVIOUR:
+            said = cell.counts["incoherent"] + cell.counts["empty"]
+            row["rates"][f"{cell.suite}: incoherent"] = said / cell.n
         row["counts"][f"{cell.suite}: {cell.scorer}"] = {"n": cell.n, **_known(cell.counts)}
     yield from rows.values()
 

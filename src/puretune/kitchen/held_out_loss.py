@@ -18,7 +18,7 @@ from puretune.study import Plan, Study, plan_study
 from puretune.templates import PromptTemplate
 
 _ADAPTER = "adapter"
-_ROWS = 16
+_ROWS = 8
 """Solutions per cell, the first of the suite."""
 
 

@@ -1,0 +1,176 @@
+"""A real model beside its peers: SmolLM2-135M tuned beside TRL (B11), answering beside ``generate`` and vLLM
+(B12).
+
+    python -m benchmarks.real_peers --model DIR --gsm8k DIR [--only B11 B12] [--repeats 3] [--out FILE]
+
+``--model``: a model's directory, such as the one that ``puretune kitchen build`` makes. ``--gsm8k``: the
+directory with GSM8K's files. Sides take turns; all get the same token ids. B11: two conditions on the same
+rows, the same first weights; how far the adapters are from those of puretune in float32 stands beside every
+run. B12: GSM8K's questions without and under a long system prompt, greedily, from the weights on disk; a
+server's start is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("OMP_NUM_THREADS", None)
+
+from benchmarks.speed import _generate, _trl, _vllm
+from benchmarks.speed._generation import answers_of
+from benchmarks.speed._matrix import Matrix, base_model, requests, tasks
+from benchmarks.speed._measure import alternate, median, seconds
+from benchmarks.speed._record import RESULTS, Record, cores
+from benchmarks.speed._steps import steps_of
+from benchmarks.speed._tuning import Ours, Setting, difference, ours, theirs
+
+from puretune.data import Example, SourceSpec, read_source
+from puretune.inference import Request
+from puretune.kitchen.texts import POLICY
+from puretune.models import ModelSpec, load_base
+from puretune.templates import PromptTemplate
+from puretune.tuning import Recipe
+
+_TEMPLATES = (PromptTemplate("plain"), PromptTemplate("policy", system=POLICY))
+_STEPS, _BATCH = 3, 8
+_PROMPTS, _NEW = 48, 32
+_BATCHES = (16, 32, 96)
+TUNING: dict[str, Setting] = {
+    "TRL, defaults": _trl.Setting(threads=cores()),
+    "TRL, tuned": _trl.Setting(tuned=True, threads=cores()),
+    "TRL, tuned, no padding": _trl.Setting(tuned=True, padding_free=True, threads=cores()),
+    "puretune": Ours(threads=cores()),
+    "TRL, defaults, bf16": _trl.Setting(dtype="bfloat16", threads=cores()),
+    "TRL, tuned, bf16": _trl.Setting(tuned=True, dtype="bfloat16", threads=cores()),
+    "puretune, bf16": Ours(dtype="bfloat16", threads=cores()),
+}
+
+
+def main() -> None:
+    """Measures what the results file lacks and prints the table of each item."""
+    options = _options()
+    record = Record(options.out, "python -m benchmarks.real_peers", {"repeats": options.repeats})
+    made = _work(options.model, options.gsm8k)
+    for name, measure in (("B11", _tuning), ("B12", _answering)):
+        if name in options.only:
+            measure(record, made, options.repeats)
+            record.save()
+            print(table(name, record.item(name)), flush=True)
+
+
+def table(name: str, item: dict[str, Any]) -> str:
+    """An item's sides as docs/performance.md has them, the fastest last."""
+    rows = [f"| {name} | seconds | speed relative to the slowest |", "|---|---|---|"]
+    middles = {side: median(item, side) or 0.0 for side in item["runs"]}
+    for side in sorted(middles, key=lambda one: -middles[one]):
+        taken = seconds(item, side)
+        ratio = max(middles.values()) / middles[side]
+        rows.append(f"| {side} | {middles[side]:.1f} ({min(taken):.1f} to {max(taken):.1f}) | {ratio:.1f} |")
+    return "\n".join([*rows, *(f"{side}: {why}" for side, why in item["failed"].items())])
+
+
+def _work(model: Path, gsm8k: Path) -> Matrix:
+    rows = _examples(gsm8k, "train", _STEPS * _BATCH, longest=400)
+    prompts = _examples(gsm8k, "test", _PROMPTS)
+    recipe = Recipe(learning_rate=1e-3, rank=8, alpha=32, batch_size=_BATCH, steps=_STEPS, dropout=0.0)
+    return Matrix(str(model), recipe, _TEMPLATES, _TEMPLATES, rows, {"gsm8k": (prompts, _NEW)})
+
+
+def _examples(place: Path, split: str, limit: int, longest: int | None = None) -> tuple[Example, ...]:
+    return tuple(read_source(SourceSpec("gsm8k", path=place, split=split, limit=limit, longest=longest)))
+
+
+def _tuning(record: Record, made: Matrix, repeats: int) -> None:
+    item = record.item("B11")
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        steps = [steps_of(task, base_model(made)) for task in tasks(made, place / "tasks", seeds=(0,))]
+        item["work"] = {
+            "adapters": len(steps), "steps": _STEPS, "tokens": sum(one.tokens["seen"] for one in steps)
+        }  # fmt: skip
+        reference = ours(Ours(threads=cores()), made, steps, place)
+
+        def side(setting: Setting) -> Callable[[], dict[str, Any]]:
+            def run() -> dict[str, Any]:
+                started = time.perf_counter()
+                if isinstance(setting, Ours):
+                    adapters = ours(setting, made, steps, place)
+                else:
+                    adapters, _ = theirs(setting, made, steps, place)
+                taken = time.perf_counter() - started
+                return {"seconds": taken, "difference": difference(adapters, reference)}
+
+            return run
+
+        alternate({name: side(one) for name, one in TUNING.items()}, repeats, item, record.save)
+
+
+def _answering(record: Record, made: Matrix, repeats: int) -> None:
+    item = record.item("B12")
+    spec = ModelSpec(made.model, dtype="bfloat16", device="cpu", threads=cores())
+    base = load_base(spec)
+    asked = list(requests(made, base, [None]))
+    reference = answers_of(spec, asked)
+    item["work"] = {
+        "answers": len(asked),
+        "prompt_tokens": sum(len(one.prompt) for one in asked),
+        "new_tokens": sum(map(len, reference.values())),
+    }
+    sides: dict[str, Callable[[], dict[str, Any]]] = {
+        f"generate, batch {size}": _timed(partial(_generate.in_batches, base, asked, size), reference)
+        for size in _BATCHES
+    }
+    sides["puretune"] = _timed(lambda: answers_of(spec, asked), reference)
+    with _vllm.server(_job(base, asked)) as vllm:
+        if isinstance(vllm, str):
+            item.setdefault("failed", {})["vLLM"] = vllm
+        else:
+            sides["vLLM"] = _timed(vllm, reference)
+        alternate(sides, repeats, item, record.save)
+
+
+def _timed(
+    answering: Callable[[], dict[str, Any]], reference: dict[str, Any]
+) -> Callable[[], dict[str, Any]]:
+    def run() -> dict[str, Any]:
+        started = time.perf_counter()
+        found = answering()
+        taken = getattr(answering, "seconds", None) or time.perf_counter() - started
+        differ = sum(found.get(key) != ids for key, ids in reference.items())
+        return {"seconds": taken, "different_answers": differ}
+
+    return run
+
+
+def _job(base: Any, asked: Sequence[Request]) -> dict[str, Any]:
+    return {
+        "model": str(base.path),
+        "adapters": [None],
+        "stop": sorted(base.renderer.stop_ids),
+        "context": 1024,
+        "dtype": "bfloat16",
+        "requests": [[one.key, list(one.prompt), 0, one.decoding.max_new_tokens] for one in asked],
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--gsm8k", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", default=("B11", "B12"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS / "real-peers.json")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
