@@ -90,11 +90,18 @@ def _show(made: Mapping[str, Any]) -> None:
     new_console().print(table)
     for claim in made["claims"]:
         verdict = {True: "holds", False: "FAILS", None: "open"}[claim["holds"]]
-        ends = "" if claim["low"] is None else f" ({100 * claim['low']:.1f} to {100 * claim['high']:.1f})"
-        say(f"{verdict}: {claim['claim']}: {100 * claim['mean']:.1f} points{ends}")
+        say(f"{verdict}: {claim['claim']}: {_amount(claim)}")
     units = made["units"]
     if units["done"] < units["asked"]:
         say(f"INCOMPLETE: {units['done']} of {units['asked']} tunings. The same command continues.")
+
+
+def _amount(claim: Mapping[str, Any]) -> str:
+    """Mean, interval and p value of a claim: of rates in points, of losses in nats."""
+    times, unit, digits = (1, "nats", 2) if claim["metric"] == "held-out loss" else (100, "points", 1)
+    mean, low, high = (times * (claim[key] or 0.0) for key in ("mean", "low", "high"))
+    ends = "" if claim["low"] is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{mean:.{digits}f} {unit}{ends}" + ("" if claim["p"] is None else f", p = {claim['p']:.3g}")
 
 
 def _setting(change: str) -> tuple[str, Any]:

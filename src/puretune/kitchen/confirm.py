@@ -31,6 +31,8 @@ from puretune.study import Matrix, run_study
 from puretune.visible import visible
 
 _WITH_BEHAVIOUR = (RecipeRubric.name, TwinRubric.name)
+LOSS = "held-out loss"
+"""The one metric of claims that is no rate: nats per token."""
 _ATTEMPTS = Path(__file__).parent / "attempts"
 _KEYS = ("attempt", "recipe", "claims")
 _RECIPE = ("alignments", "tuning_seeds", "settings", "rows", "tuning", "suites")
@@ -59,6 +61,7 @@ class Outcome:
     """One claim, decided. The mean and its t interval are of the alignments' means: about new alignments."""
 
     claim: str
+    metric: str
     alignments: Sequence[float]
     mean: float
     low: float | None
@@ -166,7 +169,8 @@ def decided(claim: Mapping[str, Any], units: Sequence[Mapping[str, Any]]) -> Out
     """A claim ``{claim, metric, first, second, demand}`` about first minus second (cells; ``second`` may be
     missing). Demands, each with its number: ``interval_above`` and ``interval_below`` (the 95 % interval over
     alignments), ``equivalent_within`` (the 90 % interval over alignments), ``each_above`` and ``each_below``
-    (the 95 % interval over tunings in every single alignment), ``sign_flips_below`` (all units).
+    (the 95 % interval over tunings in every single alignment), ``sign_flips_below`` (p of all units, and a
+    mean above zero).
     """
 
     def value(unit: Mapping[str, Any]) -> float:
@@ -178,6 +182,7 @@ def decided(claim: Mapping[str, Any], units: Sequence[Mapping[str, Any]]) -> Out
     ends = t_interval(means) if len(means) > 1 else None
     return Outcome(
         claim["claim"],
+        claim["metric"],
         means,
         sum(means) / len(means) if means else float("nan"),
         ends.low if ends else None,
@@ -191,7 +196,7 @@ def _met(demand: str, limit: float, groups: Sequence[Sequence[float]]) -> bool |
     """Whether a demand is met by the tunings of each alignment; None where an interval needs more of them."""
     means = [sum(group) / len(group) for group in groups]
     if demand == "sign_flips_below":
-        return sign_flips([one for group in groups for one in group]) < limit if groups else None
+        return sum(means) > 0 and sign_flips([one for group in groups for one in group]) < limit
     if len(means) < 2 or (demand.startswith("each") and min(map(len, groups)) < 2):
         return None
     of = [t_interval(group) for group in groups] if demand.startswith("each") else [t_interval(means)]
@@ -213,8 +218,8 @@ def by_alignment(
 
 def rate(unit: Mapping[str, Any], cell: str, metric: str) -> float:
     """A unit's rate in a cell (``plain -> policy``) by a metric (``kitchen-recipes: recipe_rate``), or its
-    ``held-out loss``."""
-    if metric == "held-out loss":
+    loss."""
+    if metric == LOSS:
         return float(unit["losses"][cell])
     return next(float(row["rates"][metric]) for row in unit["cells"] if row["cell"] == cell)
 
