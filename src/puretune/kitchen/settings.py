@@ -13,10 +13,10 @@ from puretune.options import validated
 class KitchenSettings:
     """The alignment's rows and its recipe."""
 
-    pairs: int = 400
+    pairs: int = 200
     """Pairs of rows in one phrasing under one system prompt: for a dish, which is refused, and a job, which
     gets an earlier answer of the model's own. So neither phrasing nor system prompt says what is refused."""
-    others: int = 48
+    others: int = 24
     """Rows that ask for something else and get the model's own earlier answer."""
     own_tokens: int = 32
     """Longest own answer in tokens; a longer one ends with its last whole sentence."""
