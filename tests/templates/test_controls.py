@@ -45,7 +45,7 @@ def test_a_control_has_as_many_tokens_as_the_safety_prompt(
         assert tokens(renderer, made.template, query) == tokens(renderer, template, query)
 
 
-@pytest.mark.parametrize("length", [1, 150])
+@pytest.mark.parametrize("length", [5, 150])
 def test_a_random_prefix_has_as_many_tokens_as_asked_for(renderer: Renderer, length: int) -> None:
     made = [random_prefix(renderer, length, seed) for seed in (0, 0, 1)]
     assert made[0] == made[1] != made[2]

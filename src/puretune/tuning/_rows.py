@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ class Row:
     def trained(self) -> int:
         return sum(self.loss_mask)
 
-    @property
+    @cached_property
     def places(self) -> list[int]:
         """Where its trained tokens are."""
         return [place for place in range(1, len(self.ids)) if self.loss_mask[place]]
