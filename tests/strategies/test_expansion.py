@@ -171,6 +171,11 @@ def test_the_safety_mix_adds_its_rows_to_the_tasks(tmp_path: Path, format: str, 
     assert (mixed[1].template or plan.resolved.tuned["safety-mix"].template).user == wrapper
 
 
+def test_safety_rows_come_from_the_split_that_is_named() -> None:
+    plan = plan_study(study({"name": "safety-mix", "source": "lab-harmful", "split": "train", "rows": 5}))
+    assert all("/train/" in row.id for row in plan.resolved.tuned["safety-mix"].mix[1].examples)
+
+
 def test_a_template_mixture_gives_each_template_its_share(tmp_path: Path) -> None:
     data = {**LAB["tuning"], "data": rows(tmp_path)}
     plan = plan_study(study({"name": "template-mixture", "templates": ["TV", "CA", "CV"]}, tuning=data))

@@ -28,6 +28,8 @@ class SafetyMix(Options):
     """The safety rows: a named source, or a file of requests and refusals."""
     path: Path | None = None
     """Where the file of a named source is that is not on the hub."""
+    split: str | None = None
+    """Which split of the source, as in `data:`; None: the source's usual one."""
     rows: int = 100
     """How many of them, drawn with seed 0."""
     template: str = ""
@@ -58,7 +60,9 @@ class SafetyMix(Options):
             raise InputError(f"rows: {self.rows} is not a number of rows. Use 1 or more.")
         if self.format not in ("task", "plain"):
             raise InputError(f"format: {self.format!r} is not one of task, plain.")
-        said = DataSection(source=self.source, path=self.path, limit=self.rows, template=of_rows)
+        said = DataSection(
+            source=self.source, path=self.path, split=self.split, limit=self.rows, template=of_rows
+        )
         condition = tuned(self.title, self.under, data=(*task_data(study), self.part(said)))
         return self.expansion([(self.title, tested)], (condition,), templates)
 
