@@ -1,26 +1,47 @@
 """The pages of docs/studies, from finished runs; from the root:
 
     python -m benchmarks.study_pages runs/first-steps runs/several-rounds
+    python -m benchmarks.study_pages paper/llama-gsm8k            # not run: what it would take
 
-Between the marks of a page stands what its run says and nothing else; the words around them are written by
-hand and stay. A page that does not exist is made, with room for these words.
+Between the marks of a page is what its run (or, without one, its plan) says and nothing else; the words
+around them are written by hand and stay. A page that does not exist is made, with room for these words.
+`RUN-mechanism.json`, beside a run (`puretune mechanism RUN --out`), is shown too.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from puretune.data import NAMED_SOURCES
+from puretune.mechanism import Separation, measured_beside, separations, template_distances
 from puretune.names import spoken_time
 from puretune.report import lead
 from puretune.report._markdown import _table as table
+from puretune.report._paper_numbers import PUBLISHED, SOURCE, TITLE
 from puretune.report._view import Grid, Row, grids
 from puretune.store import write_text
-from puretune.study import Matrix, find_study, load_results, study_head, study_names
+from puretune.study import (
+    Matrix,
+    Study,
+    find_study,
+    load_results,
+    named_study,
+    plan_study,
+    study_head,
+    study_names,
+)
+from puretune.study.plan.conditions import conditions
+from puretune.study.plan.strategies import expanded
+from puretune.study.plan.templates import templates_of
+from puretune.study.plan.test_pairs import cells_of
+from puretune.study.spec.sections import SuiteSection
 from puretune.templates import alias_of
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "studies"
@@ -66,10 +87,131 @@ def with_figures(page: str, figures: str) -> str:
     return f"{before}{BEGIN}\n\n{figures.strip()}\n\n{END}{after}"
 
 
-def figures(name: str, matrix: Matrix) -> str:
-    """The command, the planned comparisons, the cells, time and machine."""
-    parts = [f"    puretune run {name}", planned(matrix), cells(matrix), intervals(matrix), effort(matrix)]
+def figures(name: str, run: Path) -> str:
+    """The command, the planned comparisons, the cells, what the study adds, time and machine."""
+    matrix = load_results(run)
+    parts = [f"    puretune run {name}", planned(matrix), cells(matrix), intervals(matrix)]
+    parts += [distances(run, matrix) if name == "template-distance" else "", moved(run), effort(matrix)]
     return "\n\n".join(part for part in parts if part)
+
+
+def distances(run: Path, matrix: Matrix) -> str:
+    """How far each test template is from the one tuned under, beside what was measured."""
+    found = template_distances(plan_study(Study.load(run / "study.yaml")))
+    beside = measured_beside(matrix)
+    rows = []
+    for one in found:
+        rates = beside[one.train_template, one.test_template]
+        pair = f"{alias_of(one.train_template)} -> {alias_of(one.test_template)}"
+        numbers = (f"{one.edits:.0f}", f"{one.divergence:.3f}", f"{one.hidden:.3f}")
+        rows.append(
+            [pair, "yes" if one.safety else "no", *numbers, *(f"{100 * rate:.0f}" for rate in rates.values())]
+        )
+    head = [
+        "tuned -> tested",
+        "safety prompt",
+        "edited tokens",
+        "KL, nats",
+        "hidden",
+        "attack success, %",
+        "task, %",
+    ]
+    rows_apart = [
+        [
+            alias_of(one.train_template),
+            one.rate,
+            one.distance,
+            *signed(one.without, one.among_safe),
+            effect(one),
+        ]
+        for one in separations(found, beside)
+    ]
+    apart = [
+        "tuned",
+        "rate",
+        "distance",
+        "correlation without safety prompt",
+        "with",
+        "effect of one, points",
+    ]
+    return "\n\n".join(
+        [f"    puretune templates distance {run}", table(head, rows), table(apart, rows_apart)]
+    )
+
+
+def signed(*values: float) -> list[str]:
+    """``+0.12`` each; ``-`` where all values were alike."""
+    return ["-" if value != value else f"{value:+.2f}" for value in values]
+
+
+def effect(one: Separation) -> str:
+    """What a safety prompt adds at the same rank of the distance, in points."""
+    return f"{100 * one.safety_prompt:+.0f}"
+
+
+def moved(run: Path) -> str:
+    """The three claims of `puretune mechanism`, if it was asked."""
+    file = run.with_name(f"{run.name}-mechanism.json")
+    if not file.exists():
+        return ""
+    rows = [
+        [one["kind"], one["suite"], pair(one["first"]), pair(one["second"]), f"{one['value']:.2f}", ends(one)]
+        for one in json.loads(file.read_text())["claims"]
+    ]
+    head = ["measurement", "suite", "cell", "against", "value", "95 % interval"]
+    return f"    puretune mechanism runs/{run.name} --out runs/{file.name}\n\n{table(head, rows)}"
+
+
+def pair(cell: Sequence[str]) -> str:
+    """``CV -> CL``."""
+    return f"{alias_of(cell[0])} -> {alias_of(cell[1])}"
+
+
+def ends(one: dict[str, Any]) -> str:
+    """The interval of a claim."""
+    return "-" if one["low"] is None else f"{one['low']:.2f} to {one['high']:.2f}"
+
+
+def not_run(name: str) -> str:
+    """What a study would take: adapters, answers, and judgements at the paper's price."""
+    study = named_study(name)
+    spelled, defined = expanded(study), templates_of(expanded(study))
+    found = cells_of(spelled, conditions(spelled, defined), defined)
+    seeds = len(spelled.tuning.seeds) if spelled.tuning else 0
+    tuned = {one.name for one, _ in found if one.training is not None}
+    asked = sum(seeds if one.name in tuned else 1 for one, _ in found)
+    sizes = {one if isinstance(one, str) else one.name: size_of(one) for one in spelled.suites}
+    judged = sum(
+        sizes[one.name] for one in spelled.suites if isinstance(one, SuiteSection) and "gpt-4" in one.scorers
+    )
+    rows = [
+        ["adapters to tune (conditions x seeds)", f"{len(tuned) * seeds} ({len(tuned)} x {seeds})"],
+        ["models under test templates", f"{asked}"],
+        ["prompts", ", ".join(f"{suite} {size:,}" for suite, size in sizes.items())],
+        ["answers, at each kept step", f"{asked * sum(sizes.values()):,}"],
+        ["of these judged by gpt-4-0613", f"{asked * judged:,}"],
+        ["judging, at the paper's $5 for 400", f"${asked * judged / 400 * 5:,.0f}"],
+    ]
+    said = ["Not run here.", f"    puretune run {name} --dry-run", table(["", ""], rows)]
+    return "\n\n".join([*said, *(published() if name == "paper/llama-gsm8k" else [])])
+
+
+def size_of(suite: str | SuiteSection) -> int:
+    """Prompts of a suite of a named source: what the study takes of it, or the split's size."""
+    if isinstance(suite, str):
+        suite = SuiteSection(name=suite)
+    splits = NAMED_SOURCES[suite.source or suite.name].splits
+    wanted = suite.split if suite.split in splits else "test" if "test" in splits else next(iter(splits))
+    return suite.limit or splits[wanted] or 0
+
+
+def published() -> list[str]:
+    """The paper's own numbers, in their own table."""
+    rows = [
+        [row.what, f"{row.asr:.2f}", "unknown" if row.exact_match is None else f"{row.exact_match:.2f}"]
+        for row in PUBLISHED
+    ]
+    return [f"{TITLE}. Source: {SOURCE}.", table(["", "DirectHarm4 ASR, %", "GSM8K exact match, %"], rows)]
 
 
 def planned(matrix: Matrix) -> str:
@@ -130,12 +272,16 @@ def effort(matrix: Matrix) -> str:
     return f"Time: {took} on {threads}, {platform.machine()}; {libraries}."
 
 
-def main(runs: Sequence[str]) -> None:
-    """The page of each run."""
-    for run in runs:
-        matrix = load_results(run)
-        study = study_of(matrix)
-        write_text(study.page, with_figures(study.text(), figures(study.name, matrix)))
+def main(asked: Sequence[str]) -> None:
+    """The page of each run, or of each study that was not run."""
+    for one in asked:
+        run = Path(one)
+        if (run / "results.json").is_file():
+            study = study_of(load_results(run))
+            text = figures(study.name, run)
+        else:
+            study, text = NamedStudy(one), not_run(one)
+        write_text(study.page, with_figures(study.text(), text))
         print(study.page)
 
 
