@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -38,7 +38,36 @@ class Warned:
     text: str
 
 
-Event = Started | Advanced | Finished | Warned
+@dataclass(frozen=True)
+class UnitsQueued:
+    """What a study's run has to do; for logs."""
+
+    units: Mapping[str, int]
+    """Kind of work -> units."""
+
+
+@dataclass(frozen=True)
+class UnitBegan:
+    """A worker begins a unit of a study's work; for logs."""
+
+    number: int
+    """Its place among the units of this run."""
+    work: str
+    keys: tuple[str, ...]
+    """Of the steps that it takes."""
+    worker: str
+    """Machine and process."""
+
+
+@dataclass(frozen=True)
+class UnitEnded(UnitBegan):
+    """A unit is done or, with an ``error``, was given up by this worker."""
+
+    seconds: float
+    error: str = ""
+
+
+Event = Started | Advanced | Finished | Warned | UnitsQueued | UnitBegan | UnitEnded
 EventSink = Callable[[Event], None]
 
 

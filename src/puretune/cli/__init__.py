@@ -34,6 +34,7 @@ _GROUPS = {
             "Run a study: tune, answer, score, report. Resumes when interrupted.",
         ),
         "studies": ("puretune.cli.studies:studies", "List studies by name; print one to change it."),
+        "status": ("puretune.cli.status:status", "How far a run is, while it runs or afterwards."),
         "score": ("puretune.cli.score:score", "Score a file of answers."),
         "judge": ("puretune.cli.judge:judge", "Judge a file of answers; see first what it costs."),
     },

@@ -84,7 +84,7 @@ class _Bars:
             self._tasks[event.work] = self.bars.add_task(visible(event.work), total=event.total, note="")
         elif isinstance(event, Warned):
             self.bars.console.print(visible(event.text), markup=False, highlight=False)
-        elif event.work in self._tasks:
+        elif isinstance(event, Advanced | Finished) and event.work in self._tasks:
             self._show(event)
 
     def _show(self, event: Advanced | Finished) -> None:
@@ -120,7 +120,7 @@ class _Lines:
             )
         elif isinstance(event, Finished):
             self._print(_done(event, now - self._begun.get(event.work, now)))
-        else:
+        elif isinstance(event, Advanced):
             self._advance(event, now)
 
     def _advance(self, event: Advanced, now: float) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +14,13 @@ from puretune.cli._output import new_console, say
 from puretune.cli._parameters import FILE, PATH, FiniteRange
 from puretune.cli._progress import progress
 from puretune.errors import InputError
+from puretune.files import parse_yaml
 from puretune.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from puretune.study import Compute, Count, Plan, Study
+    from puretune.study import Compute, Count, ExecutorSpec, Plan, Study
 
 _SPEED = FiniteRange(min=1e-6, max=1e9)
 
@@ -41,7 +43,15 @@ _SPEED = FiniteRange(min=1e-6, max=1e9)
     default="auto",
     show_default=True,
     help="Where work is done: local (this process), processes (forks of it too, for small models on CPUs), "
-    "or one that a package offers. auto: the faster. Results are the same.",
+    "ray (a cluster), or one that a package offers. auto: the faster here. Results are the same.",
+)
+@click.option("--address", help="Ray cluster for --executor ray: auto or HOST:PORT.  [default: this machine]")
+@click.option(
+    "--executor-option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the executor, such as workers=4.",
 )
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def run(
@@ -52,6 +62,8 @@ def run(
     answer_tflops: float | None,
     yes: bool,
     executor: str,
+    address: str | None,
+    options: tuple[str, ...],
     quiet: bool,
 ) -> None:
     """Tune, answer, score, report. Interrupted anywhere, the same command resumes."""
@@ -64,7 +76,8 @@ def run(
     if dry_run:
         show_plan(loaded, directory, tune_tflops, answer_tflops)
     else:
-        show_study(loaded, directory, quiet=quiet, yes=yes, executor=executor)
+        spec = _executor(executor, address, options)
+        show_study(loaded, directory, quiet=quiet, yes=yes, executor=spec)
 
 
 @click.command()
@@ -83,7 +96,11 @@ def schema(out: Path | None) -> None:
 
 
 def show_study(
-    study: Study, out: Path, quiet: bool = False, yes: bool = False, executor: str = "auto"
+    study: Study,
+    out: Path,
+    quiet: bool = False,
+    yes: bool = False,
+    executor: str | ExecutorSpec = "auto",
 ) -> None:
     """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
     from puretune.report import print_finding, print_matrix, remarks
@@ -107,6 +124,18 @@ def show_study(
             say(f"template {name}: {note}")
     for name in ("report.html", "report.md", "results.json"):
         say(out / name)
+
+
+def _executor(name: str, address: str | None, options: Sequence[str]) -> str | ExecutorSpec:
+    from puretune.study import executor_with
+
+    given: dict[str, Any] = {} if address is None else {"address": address}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise InputError(f"--executor-option {visible(option)}: not NAME=VALUE.")
+        given[key.strip()], _ = parse_yaml(value, "--executor-option")
+    return executor_with(name, given)
 
 
 def show_plan(

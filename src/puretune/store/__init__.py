@@ -4,6 +4,7 @@ from puretune.store._damage import Say, remove_sound, set_aside, was_set_aside
 from puretune.store._files import (
     encoded,
     faults,
+    is_alive,
     make_directory,
     publish_directory,
     sweep,
@@ -31,6 +32,7 @@ __all__ = [
     "existing_store",
     "faults",
     "inventory",
+    "is_alive",
     "json_lines",
     "json_text",
     "key_of",

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,6 +82,10 @@ class Store:
         if say is not None:
             for directory in self.root.glob("*/*"):
                 sweep(directory)
+
+    def opener(self) -> Callable[[], Store]:
+        """What opens the store in another process, on this machine or another one; picklable."""
+        return partial(Store, self.root.absolute())
 
     def path(self, kind: str, key: str) -> Path:
         """Where the object lies, or would lie."""

@@ -18,9 +18,9 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Self
 from urllib.parse import quote
@@ -51,6 +51,10 @@ class SharedStore(Store):
     def __reduce__(self) -> tuple[type[Self], tuple[Path, Bucket, Say | None]]:
         """In another process it is opened again: connections and listings do not travel."""
         return type(self), (self.root, self.bucket, self._say)
+
+    def opener(self) -> Callable[[], Store]:
+        """What opens the store in another process; on another machine it keeps what it needs there."""
+        return partial(SharedStore, self.root.absolute(), self.bucket)
 
     def has(self, kind: str, key: str) -> bool:
         """Whether the object has been published (nothing is verified)."""

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from puretune.study.plan.graph import plan_study
     from puretune.study.plan.steps import Plan
     from puretune.study.plan.strategies import STRATEGIES
+    from puretune.study.run.executors import ExecutorSpec, executor_with
     from puretune.study.run.forecast import measured_speed
     from puretune.study.run.judges import judge_notices
+    from puretune.study.run.status import RunStatus, run_status
     from puretune.study.run.verdicts import check_scorers
     from puretune.study.run.work import engine_notices, tuner_notices
     from puretune.study.spec.expansion import Expansion, Strategy
@@ -59,12 +61,14 @@ __all__ = [
     "ControlEffect",
     "Corrected",
     "Count",
+    "ExecutorSpec",
     "Expansion",
     "JudgeAgreement",
     "Matrix",
     "Plan",
     "PooledCell",
     "Recommendation",
+    "RunStatus",
     "SampleVerdict",
     "Strategy",
     "Study",
@@ -76,6 +80,7 @@ __all__ = [
     "corrected",
     "count",
     "engine_notices",
+    "executor_with",
     "find_study",
     "json_schema",
     "judge_notices",
@@ -84,6 +89,7 @@ __all__ = [
     "named_study",
     "plan_study",
     "recommend",
+    "run_status",
     "run_study",
     "study_head",
     "study_names",
@@ -93,6 +99,10 @@ __all__ = [
 _HOME = {
     "check_scorers": "run.verdicts",
     "STRATEGIES": "plan.strategies",
+    "ExecutorSpec": "run.executors",
+    "executor_with": "run.executors",
+    "RunStatus": "run.status",
+    "run_status": "run.status",
     "Expansion": "spec.expansion",
     "Strategy": "spec.expansion",
     "TrainSection": "spec.sections",

@@ -16,8 +16,9 @@ from puretune.study.matrix.results import load_results, matrix_from, results_tex
 from puretune.study.matrix.run_directory import FILES, RunDirectory
 from puretune.study.plan.graph import plan_study
 from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan
-from puretune.study.run.executors import AUTO
+from puretune.study.run.executors import AUTO, ExecutorSpec
 from puretune.study.run.forecast import forecast
+from puretune.study.run.run_log import run_log
 from puretune.study.run.work import tidy, work
 from puretune.study.spec.registry import named_study
 from puretune.study.spec.study import Study
@@ -30,16 +31,17 @@ def run_study(
     on_event: EventSink = ignore,
     consent: Consent = loopback_only,
     store: Path | None = None,
-    executor: str = AUTO,
+    executor: str | ExecutorSpec = AUTO,
 ) -> Matrix:
     """The matrix of a study (or of its file or name), computed in the run directory ``out`` as far as it is
     not there yet; ``out`` is ``runs/NAME`` if it is None.
 
-    Writes ``study.yaml``, ``plan.json``, ``answers.jsonl``, ``verdicts.jsonl``, ``results.json``, reports,
-    and last ``run.json``, which has the digests of them all. What was damaged since is set aside, named in a
-    ``Warned`` event, and made again. ``store`` is a run directory whose store is used in place of the one in
-    ``out``. ``executor`` decides where and when work is done (``local``, ``processes``, one that a package
-    offers; ``auto``: the faster of ours); results are the same.
+    Writes ``log.jsonl`` (a line for each unit of work), ``study.yaml``, ``plan.json``, ``answers.jsonl``,
+    ``verdicts.jsonl``, ``results.json``, reports, and last ``run.json``, which has the digests of all but the
+    log. What was damaged since is set aside, named in a ``Warned`` event, and made again. ``store`` is a run
+    directory whose store is used in place of the one in ``out``. ``executor`` decides where and when work is
+    done (``local``, ``processes``, ``ray``, one that a package offers, or ``executor_with(name, options)``;
+    ``auto``: the faster on this machine); results are the same.
 
     ``consent`` is shown what will go to tuners, engines and judges elsewhere, before anything is computed; it
     raises where the data may not leave this machine (``puretune.scoring.agree`` does not).
@@ -64,7 +66,8 @@ def run_study(
         if not (whole and directory.finished(planned.key, FILES)):
             _mended(kept, _shards(planned))
             forecast(planned, store or out, on_event)
-            work(planned, kept, out / "scratch", on_event, consent, executor)
+            with run_log(out, planned.key, on_event) as sink:
+                work(planned, kept, out / "scratch", sink, consent, executor)
             held.check()
             kept.check()
             matrix, files = assemble(planned, kept, out)

@@ -5,15 +5,16 @@ A package offers one by an entry point of the group ``puretune.executors``: a fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+from puretune.errors import InputError
 from puretune.plugins import Plugins
 from puretune.study.run.perform import perform
 from puretune.study.run.processes_executor import ProcessesExecutor
-from puretune.study.run.progress import Progress
+from puretune.study.run.progress import Progress, here
 from puretune.study.run.units import Unit
 from puretune.study.run.worker import Worker
 
@@ -58,16 +59,36 @@ class LocalExecutor:
 def _in_order(worker: Worker, units: Sequence[Unit]) -> None:
     progress = Progress(worker.plan, units, worker.on_event)
     for number, unit in enumerate(units):
-        perform(unit, worker, progress.sink(number))
+        with progress.unit(number, here()) as tell:
+            perform(unit, worker, tell)
 
 
 EXECUTORS = Plugins[Any](
-    "puretune.executors", "executor", {"local": LocalExecutor, "processes": ProcessesExecutor}, ExecutorSpec
+    "puretune.executors",
+    "executor",
+    {
+        "local": LocalExecutor,
+        "processes": ProcessesExecutor,
+        "ray": "puretune.study.run.ray_executor:RayExecutor",
+    },
+    ExecutorSpec,
 )
 
 
-def executor_named(name: str, worker: Worker, units: Sequence[Unit]) -> ExecutorSpec:
+def executor_with(name: str, options: Mapping[str, Any]) -> str | ExecutorSpec:
+    """An executor with options, as ``run_study`` takes it; InputError for an unknown name or option."""
+    if not options:
+        return name
+    if name == AUTO:
+        raise InputError("executor auto has no options. Name one: --executor ray.")
+    spec: ExecutorSpec = EXECUTORS.options(name, options)
+    return spec
+
+
+def executor_named(name: str | ExecutorSpec, worker: Worker, units: Sequence[Unit]) -> ExecutorSpec:
     """The executor of that name; InputError for an unknown one. ``auto`` looks at the model and the units."""
+    if not isinstance(name, str):
+        return name
     if name == AUTO:
         processes = ProcessesExecutor()
         return processes if processes.pays(worker, units) else LocalExecutor()

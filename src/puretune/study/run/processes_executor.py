@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Thread
 from typing import Any, ClassVar, NoReturn
 
 from puretune.errors import InputError
@@ -25,7 +24,8 @@ from puretune.inference import LocalSpec
 from puretune.models import is_small
 from puretune.processes import end_with_parent
 from puretune.study.run.perform import perform
-from puretune.study.run.progress import Progress
+from puretune.study.run.progress import Progress, here
+from puretune.study.run.unit_queue import Patience, UnitQueue
 from puretune.study.run.units import AnswerUnit, LikelihoodUnit, TuneUnit, Unit
 from puretune.study.run.worker import Worker
 from puretune.tuning import GangOptions
@@ -74,15 +74,22 @@ class ProcessesExecutor:
 
 def _run(worker: Worker, count: int, units: Sequence[Unit]) -> None:
     progress = Progress(worker.plan, units, worker.on_event)
-    queue = _Queue(units, [_can_fork(unit, worker) for unit in units])
+    queue = UnitQueue(units, [_can_fork(unit, worker) for unit in units])
     forks: list[_Fork] = []
+
+    def kill() -> None:
+        for fork in forks:
+            fork.kill()
+
     try:
-        if any(queue.forked):
+        if any(queue.elsewhere):
             forks = _forks(worker, count, units)
         for fork in forks:  # threads start when there is nothing left to fork
             fork.attend(queue, progress)
-        while (number := queue.take(forks)) is not None:
-            perform(units[number], worker, progress.sink(number))
+        patience = Patience(_PATIENCE, _GRACE)
+        while (number := queue.take(patience.seconds, kill)) is not None:
+            with progress.unit(number, here()) as tell:
+                perform(units[number], worker, tell)
             queue.done(number)
     finally:
         queue.close()
@@ -118,76 +125,6 @@ def _unfit(worker: Worker) -> str:
     return "" if threads == 1 else f"the model runs on {threads} threads, which a fork does not get"
 
 
-class _Queue:
-    """Which units wait, run and are done; for the threads of one process. Units go by their numbers."""
-
-    def __init__(self, units: Sequence[Unit], forked: Sequence[bool]) -> None:
-        self.forked = list(forked)
-        """Whether a fork may have a unit."""
-        self.error: BaseException | None = None
-        """What went wrong while a fork's events were passed on."""
-        self._needs = [unit.needs for unit in units]
-        self._makes = [unit.makes for unit in units]
-        self._waiting = list(range(len(units)))
-        self._running: set[int] = set()
-        self._over = False
-        self._changed = Condition()
-        self._began = time.monotonic()
-
-    def take(self, forks: Sequence[_Fork]) -> int | None:
-        """The next unit for this process; None when all are done. Ends forks that take far too long."""
-        with self._changed:
-            patience = _PATIENCE * (time.monotonic() - self._began) + _GRACE
-            while (number := self._next(lambda number: True)) is None and (self._waiting or self._running):
-                if self.error is not None:
-                    raise self.error
-                if not self._changed.wait(patience):
-                    for fork in forks:
-                        fork.kill()
-            if self.error is not None:
-                raise self.error
-            return number
-
-    def take_for_fork(self) -> int | None:
-        """The next unit that a fork can do; None when there will be no more."""
-        with self._changed:
-            while not self._over and any(self.forked[waiting] for waiting in self._waiting):
-                number = self._next(self.forked.__getitem__)
-                if number is not None:
-                    return number
-                self._changed.wait()
-            return None
-
-    def close(self) -> None:
-        """Nobody gets a unit any more."""
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
-
-    def done(self, number: int) -> None:
-        """What the unit makes is in the store."""
-        with self._changed:
-            self._running.remove(number)
-            self._changed.notify_all()
-
-    def give_back(self, number: int, error: BaseException | None = None) -> None:
-        """A fork has ended before the unit was done: no fork gets it any more."""
-        with self._changed:
-            self.error = self.error or error
-            self.forked[number] = False
-            self._waiting.insert(0, number)
-            self.done(number)
-
-    def _next(self, fits: Any) -> int | None:
-        unmade = {ref for number in (*self._waiting, *self._running) for ref in self._makes[number]}
-        ready = (one for one in self._waiting if fits(one) and not self._needs[one] & unmade)
-        number = next(ready, None)
-        if number is not None:
-            self._waiting.remove(number)
-            self._running.add(number)
-        return number
-
-
 class _Fork:
     """A forked process, and the thread here that hands it units and passes its events on."""
 
@@ -201,7 +138,7 @@ class _Fork:
             _live(units, worker, other, here)
         other.close()
 
-    def attend(self, queue: _Queue, progress: Progress) -> None:
+    def attend(self, queue: UnitQueue, progress: Progress) -> None:
         """Keep it busy while there is something for it to do."""
         self._thread = Thread(target=self._attend, args=(queue, progress), daemon=True)
         self._thread.start()
@@ -217,18 +154,18 @@ class _Fork:
         if self._thread is not None:
             self._thread.join()
 
-    def _attend(self, queue: _Queue, progress: Progress) -> None:
+    def _attend(self, queue: UnitQueue, progress: Progress) -> None:
         with self._pipe as pipe:
-            while (number := queue.take_for_fork()) is not None:
+            while (number := queue.take_elsewhere()) is not None:
                 try:
-                    pipe.send(number)
-                    tell = progress.sink(number)
-                    while (event := pipe.recv()) is not None:
-                        tell(event)
+                    with progress.unit(number, f"{here()}, fork {self.id}") as tell:
+                        pipe.send(number)
+                        while (event := pipe.recv()) is not None:
+                            tell(event)
                 except (EOFError, OSError):
                     return queue.give_back(number)
                 except BaseException as error:  # of whoever watches
-                    return queue.give_back(number, error)
+                    return queue.fail(error)
                 queue.done(number)
         return None
 

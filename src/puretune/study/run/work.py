@@ -5,18 +5,19 @@ A killed run loses at most the pool or shard under way and the optimiser steps s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from puretune.endpoints import Notice
-from puretune.events import EventSink
+from puretune.events import EventSink, UnitsQueued
 from puretune.scoring import Consent, loopback_only
 from puretune.store import Store, remove_sound
 from puretune.study.plan.shards import suites_of
 from puretune.study.plan.steps import Plan
 from puretune.study.plan.tuning import place_of, to_tune
-from puretune.study.run.executors import AUTO, executor_named
+from puretune.study.run.executors import AUTO, ExecutorSpec, executor_named
 from puretune.study.run.judges import check_judges
 from puretune.study.run.units import AnswerUnit, LikelihoodUnit, TransformUnit, TuneUnit, Unit, pending
 from puretune.study.run.verdicts import check_scorers
@@ -29,7 +30,7 @@ def work(
     scratch: Path,
     on_event: EventSink,
     consent: Consent = loopback_only,
-    executor: str = AUTO,
+    executor: str | ExecutorSpec = AUTO,
 ) -> None:
     """Compute and publish what is missing from the store; ``scratch`` holds the resume points of unfinished
     tuning.
@@ -46,6 +47,7 @@ def work(
             check_scorers(plan)
             asked = [step for unit in units if isinstance(unit, AnswerUnit) for step in unit.steps]
             worker.prompts.check(asked, lambda: worker.base.context_length)
+        on_event(UnitsQueued(Counter(unit.work for unit in units)))
         executor_named(executor, worker, units).open(worker)(units)
 
 
