@@ -56,8 +56,9 @@ class RemoteWorker:
         """Who this is, and what it computes with; EnvironmentFault if it cannot see the run's store."""
         if self._probe is not None and not self._probe.is_file():
             raise EnvironmentFault(
-                f"{here()} does not see the run's store, {visible(self._probe.parent)}. Put the run directory "
-                "(--out) on a file system that all machines share, or let PURETUNE_STORE name a bucket."
+                f"{here()} does not see the run's store, {visible(self._probe.parent)}. Put the run "
+                "directory (--out) on a file system that all machines share, or let PURETUNE_STORE name a "
+                "bucket."
             )
         self._worker = Worker(self._plan, self._open_store(), self._scratch, ignore, _agreed)
         return here(), puretune.__version__, torch.__version__
@@ -124,8 +125,8 @@ class Crew:
         with self._lock:
             if not self._up and time.monotonic() - self._since > _ALONE:
                 raise EnvironmentFault(
-                    f"the Ray cluster had no room for a worker for {_ALONE:.0f} s. Look with `ray status`. What "
-                    "is done is kept; the same command resumes."
+                    f"the Ray cluster had no room for a worker for {_ALONE:.0f} s. Look with `ray status`. "
+                    "What is done is kept; the same command resumes."
                 )
 
 
