@@ -70,7 +70,7 @@ def test_a_worker_that_does_not_fit_is_refused(tmp_path: Path, model: Path, clus
 
 
 def test_an_error_of_a_worker_is_raised_as_it_is(tmp_path: Path, model: Path, cluster: Any) -> None:
-    study = study_at(tmp_path, model, suites=[{"name": "sums", "source": "sums.jsonl", "scorers": ["gsm8k"]}])
+    study = study_at(tmp_path, model)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "scratch").write_text("a file where resume points go")
     with pytest.raises(EnvironmentFault, match="scratch"):
