@@ -247,6 +247,12 @@ def test_a_study_that_tunes_nothing_has_no_strategy_that_does() -> None:
         plan_study(study("ptst", tuning=None))
 
 
+def test_the_docs_have_a_row_for_every_strategy() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text()
+    rows = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    assert [name for name in STRATEGIES.names() if f"`{name}`" not in rows] == []
+
+
 def test_the_strategy_of_the_docs_works(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text()
     module: Any = ModuleType("theirs")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from puretune.errors import InputError
 from puretune.models import Lora, attached, new_lora
-from puretune.tuning import Loss, TuningTask, loss_named, render_rows, tuner_named
+from puretune.study import Study
+from puretune.tuning import LOSSES, Loss, TuningTask, loss_named, render_rows, tuner_named
 from puretune.tuning._loss_formulas import Chunk
 from puretune.tuning._rows import Row
 from puretune.tuning.loop import token_losses
@@ -168,6 +169,39 @@ def test_the_trainer_makes_them_too(kind: str, llama: Any, tmp_path: Path) -> No
     trainer = tuner_named("trainer", options).open(llama)
     found = trainer.tune([made(tmp_path / "trainer", kind, **changes)], lambda event: None)
     assert distance(ours, {(one.name, step): ref for one, step, ref in found}) < 1e-4
+
+
+@dataclass(frozen=True)
+class Focal(Loss):
+    """One of somebody else's package: cross-entropy, less of it where the token is likely already."""
+
+    power: float = 2.0
+    name: ClassVar[str] = "focal"
+
+    def open(self) -> Callable[[Chunk], torch.Tensor]:
+        def loss(chunk: Chunk) -> torch.Tensor:
+            entropy = cross_entropy(chunk.logits, chunk.targets, reduction="none")
+            return (1 - entropy.neg().exp()) ** self.power * entropy
+
+        return loss
+
+
+def test_a_loss_of_another_package_is_one_like_ours(
+    llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = replace(LOSSES, builtin={**LOSSES.builtin, "focal": Focal})
+    monkeypatch.setattr("puretune.tuning.losses.LOSSES", offered)
+    said = {"recipe": {"loss": {"name": "focal", "power": 0.5}}, "data": "lab-maths"}
+    study = Study(name="s", model="lab", tuning=said, train=["CV"], test=["CV"], suites=["lab-maths"])
+    assert study.tuning is not None
+    loss = study.tuning.recipe.loss
+    assert (loss, loss.said()) == (Focal(0.5), {"name": "focal", "power": 0.5})
+    with pytest.raises(InputError, match=r"unknown option 'powr'\. Did you mean 'power'"):
+        loss_named("focal", {"powr": 1.0})
+    ours = gang(llama, [task(tmp_path / "gang", loss=Focal(0.5), dropout=0.0)])
+    theirs = loop(llama, [task(tmp_path / "loop", loss=Focal(0.5), dropout=0.0)])
+    assert distance(ours, theirs) < 1e-4
+    assert distance(ours, loop(llama, [task(tmp_path / "plain", dropout=0.0)])) > 1e-2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from rich.table import Table
 from puretune.cli._output import new_console, say
 from puretune.errors import InputError
 from puretune.study import STRATEGIES, Expansion, Study, TrainSection, named_study
-from puretune.study.spec.sections import UNTUNED
+from puretune.study.spec.schema import field_texts
+from puretune.study.spec.sections import UNTUNED, DataSection
 from puretune.study.spec.to_yaml import plain_values
 from puretune.visible import one_line
 
@@ -39,10 +40,11 @@ def list_() -> None:
 def show(name: str, study: str | None) -> None:
     """What a strategy is, its options, and the conditions, templates and tests that it adds."""
     kind: Any = STRATEGIES.load(name)
-    say(inspect.cleandoc(kind.__doc__ or ""))
-    options = _table("option", "default")
+    say(_text(kind))
+    options, meant = _table("option", "default", ""), field_texts(kind)
     for one in fields(kind):
-        options.add_row(one.name, one_line(one.default if one.default != "" else '""', 200))
+        default = one_line(one.default if one.default != "" else '""', 200)
+        options.add_row(one.name, default, meant.get(one.name, "").replace("``", "`"))
     base = named_study(study) if study is not None else Study(**_EXAMPLE)
     say()
     new_console().print(options)
@@ -73,7 +75,19 @@ def _yaml(expansion: Expansion) -> str:
 
 def _condition(one: TrainSection) -> Any:
     given = {key: getattr(one, key) for key in TrainSection.model_fields if key in one.model_fields_set}
+    if "data" in given:
+        data = given["data"]
+        given["data"] = [_part(part) for part in (data if isinstance(data, tuple) else (data,))]
     return UNTUNED if given == {"template": UNTUNED} else given
+
+
+def _part(part: DataSection | str) -> Any:
+    """A part of a mix, its defaults left out."""
+    if isinstance(part, str):
+        return part
+    usual = DataSection(source=part.source)
+    said = {one.name: getattr(part, one.name) for one in fields(part)}
+    return {key: value for key, value in said.items() if key == "source" or value != getattr(usual, key)}
 
 
 def _table(*columns: str) -> Table:
@@ -85,4 +99,8 @@ def _table(*columns: str) -> Table:
 
 
 def _summary(kind: Any) -> str:
-    return inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    return _text(kind).split("\n\n")[0].replace("\n", " ")
+
+
+def _text(kind: Any) -> str:
+    return inspect.cleandoc(kind.__doc__ or "").replace("``", "`")

@@ -29,11 +29,15 @@ def json_schema() -> dict[str, Any]:
 
 
 def _describe(section: dict[str, Any], owner: type) -> None:
-    for base in reversed(owner.__mro__):
-        for field, text in _docstrings(base).items():
-            if field in section.get("properties", {}):
-                section["properties"][field]["description"] = text
+    for field, text in field_texts(owner).items():
+        if field in section.get("properties", {}):
+            section["properties"][field]["description"] = text
     section["description"] = inspect.cleandoc(owner.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+
+def field_texts(owner: type) -> dict[str, str]:
+    """Field -> the docstring under it, of one of puretune's own classes and those it derives from."""
+    return {field: text for base in reversed(owner.__mro__) for field, text in _docstrings(base).items()}
 
 
 def _docstrings(owner: type) -> dict[str, str]:
