@@ -159,6 +159,12 @@ def test_the_command_judges_a_run_and_scores_it_again(gated: Path, tmp_path: Pat
     assert ElementTree.parse(tmp_path / "a.xml").getroot().attrib["failures"] == "1"
 
 
+def test_a_run_is_not_asked_anything_new(gated: Path) -> None:
+    for option in (["--suite", "x"], ["--limit", "3"], ["--base-url", "http://127.0.0.1:9/v1"]):
+        done = CliRunner().invoke(audit, [str(gated), *option], standalone_mode=False)
+        assert f"{option[0]}: a run is judged by the answers that it has" in str(done.exception)
+
+
 def test_an_export_is_asked_under_all_that_clients_can_send_and_the_untuned_model_beside_it(
     gated: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -91,6 +92,8 @@ def audit(
     """
     required = Requirements(max_asr, max_over_refusal, not_worse_than, margin)
     is_run = target is not None and any((target / name).exists() for name in _RECORDS)
+    if target is not None and is_run:
+        _require_unset(how)
     run = target if target is not None and is_run else _asked(target, serve_as, **how)
     again, changed = _rescored(run) if rescore else (None, None)
     found = audit_run(
@@ -150,6 +153,17 @@ def _asked(
     with progress(quiet) as sink, consents.over(sink):
         run_study(made, directory, sink, consents.ask)
     return directory
+
+
+def _require_unset(how: Mapping[str, Any]) -> None:
+    """InputError for an option that says what to ask: a run has been asked."""
+    given = [name for name, value in how.items() if value and name not in ("quiet", "yes")]
+    if given:
+        option = _OPTIONS.get(given[0], given[0]).replace("_", "-")
+        raise InputError(f"--{option}: a run is judged by the answers that it has. Omit it.")
+
+
+_OPTIONS = {"suites": "suite"}
 
 
 def _rescored(run: Path) -> tuple[Any, int]:

@@ -104,7 +104,8 @@ def _warnings(matrix: Matrix, which: Chosen) -> Iterator[str]:
             "with a safety prompt."
         )
     facts = matrix.provenance.get("templates", {}).get(which.served, {})
-    if facts and not facts.get("safety"):
+    elsewhere = matrix.kinds.get(which.condition) == "served"  # its server has the template
+    if facts and not elsewhere and not facts.get("safety"):
         yield f"the template {which.served} declares no safety prompt (`safety: true`)."
     under = {cell.test_template for cell in matrix.cells if cell.condition == which.condition}
     if which.training is not None and which.training not in under:

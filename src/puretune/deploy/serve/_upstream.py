@@ -58,8 +58,9 @@ class UpstreamBackend:
         """
         known = await self._listed()
         for name, release in served.items():
+            said = name in self._names  # a server may have models that it does not list
             theirs = self._names.setdefault(name, _theirs(name, known))
-            if theirs not in known:
+            if not said and theirs not in known:
                 raise InputError(
                     f"{self._client.base_url} has no model {theirs!r}, only {', '.join(known) or 'none'}. "
                     f"Say which is {name!r} with --upstream-model {name}=THEIRS."
@@ -83,9 +84,10 @@ class UpstreamBackend:
             raise Refusal(502, "upstream", "the server behind this one does not answer.") from None
 
     async def healthy(self) -> bool:
-        """Whether it lists its models."""
+        """Whether it answers without an error of its own (a server without ``/health`` says 404)."""
+        root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
         try:
-            return (await self._client.get("models")).status_code == 200
+            return (await self._client.get(f"{root}/health")).status_code < 500
         except httpx2.HTTPError:
             return False
 
@@ -111,15 +113,17 @@ class UpstreamBackend:
         return "chat/completions", {**body, "messages": [dict(one) for one in ask.messages]}
 
     async def _listed(self) -> list[str]:
+        """The models it lists; none where its list cannot be read."""
         try:
             reply = await self._client.get("models")
-            rows = reply.json()["data"]
-            return [str(row["id"]) for row in rows]
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+            return [str(row["id"]) for row in reply.json()["data"]]
+        except httpx2.HTTPError as error:
             raise EnvironmentFault(
-                f"{self._client.base_url}: no list of models ({one_line(error) or type(error).__name__}). "
+                f"{self._client.base_url} does not answer ({one_line(error) or type(error).__name__}). "
                 "Start the server, or correct --upstream."
             ) from None
+        except (ValueError, KeyError, TypeError):
+            return []
 
     async def _takes_tokens(self, release: Release, theirs: str) -> bool:
         """Whether it counts the tokens of a prompt that is given in tokens."""
