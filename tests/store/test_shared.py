@@ -25,6 +25,7 @@ from puretune.errors import EnvironmentFault, InputError
 from puretune.store import Store, existing_store, key_of, open_store
 from puretune.store._bucket import Bucket
 from puretune.store._shared import SharedStore
+from puretune.store._shared_listing import Listing, manifest_name
 from tests.object_server import SECRET, Server
 
 KEY = key_of({"a": 1})
@@ -227,16 +228,16 @@ def test_a_fork_publishes_here_and_its_parent_there(tmp_path: Path, url: str) ->
     assert len(names(url, "objects")) == 1
 
 
-def _put(store: Store, value: int) -> None:
-    store.put_json("matrix", KEY, value)
+def _put(opener: Callable[[], Store], value: int) -> None:
+    opener().put_json("matrix", KEY, value)
 
 
 def test_a_store_travels_to_another_process_without_its_keys(tmp_path: Path, url: str) -> None:
     store = at(tmp_path, url, print)
     assert not store.has("matrix", KEY)
-    assert SECRET.encode() not in pickle.dumps(store)
+    assert SECRET.encode() not in pickle.dumps(store.opener())
     with ProcessPoolExecutor(1, get_context("spawn")) as processes:
-        processes.submit(_put, store, 7).result()
+        processes.submit(_put, store.opener(), 7).result()
     assert len(names(url, "objects")) == 1
 
 
@@ -393,6 +394,28 @@ def test_an_old_listing_is_asked_again(tmp_path: Path, monkeypatch: pytest.Monke
         assert not here.has("matrix", key_of({"n": n}))
         there.put_json("matrix", key_of({"n": n}), n)
         assert here.has("matrix", key_of({"n": n}))
+
+
+@pytest.mark.parametrize("objects", [3, 4, 5, 700])
+def test_a_long_listing_has_every_key_once(objects: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("puretune.store._shared_listing._IN_TURN", 4)
+    memory = MemoryStore()
+    keys = [key_of({"n": n}) for n in range(objects)]
+    for number, key in enumerate(keys):
+        obstore.put(memory, manifest_name("answers", key), b"" if number % 10 == 0 else b"{}")
+    obstore.put(memory, "objects/answers/README", b"somebody's")
+    listing = Listing(Bucket("s3://memory", memory), "answers")
+    assert [listing.has(key) for key in keys] == [number % 10 != 0 for number in range(objects)]
+    assert [listing.was_set_aside(key) for key in keys] == [number % 10 == 0 for number in range(objects)]
+
+
+def test_what_was_removed_by_others_is_forgotten(tmp_path: Path, url: str) -> None:
+    here, there = at(tmp_path / "a", url), at(tmp_path / "b", url)
+    here.put_json("matrix", KEY, 1)
+    assert there.has("matrix", KEY)
+    obstore.delete(from_url(url), names(url, "objects"))
+    assert there.get("matrix", KEY) is None
+    assert not there.has("matrix", KEY)
 
 
 def test_the_secret_key_is_nowhere(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

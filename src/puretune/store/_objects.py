@@ -115,6 +115,10 @@ class Store:
         path = self.path(kind, key)
         return self.get(kind, key) is None if is_there(path) else was_set_aside(path)
 
+    def damaged(self, objects: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Which of these, by kind and key, are or were damaged; all of them set aside in one go."""
+        return [one for one in dict.fromkeys(objects) if self.is_damaged(*one)]
+
     @contextmanager
     def held(self, plan: str) -> Iterator[Self]:
         """The store, with a plan's key held while the block runs where machines share it and it can say who

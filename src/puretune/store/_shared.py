@@ -18,7 +18,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -29,6 +29,7 @@ from puretune.errors import CheckFailed, EnvironmentFault
 from puretune.store._bucket import Bucket, Found
 from puretune.store._damage import Say, was_set_aside
 from puretune.store._files import faults, make_directory, publish_directory, remove, temporary_name
+from puretune.store._inventory import each
 from puretune.store._objects import MANIFEST, Store, Stored, is_there, parsed_manifest, silent, verified
 from puretune.store._shared_lease import SharedLease
 from puretune.store._shared_listing import Listing, manifest_name
@@ -47,10 +48,6 @@ class SharedStore(Store):
         self.bucket = bucket
         self._listings: dict[str, Listing] = {}
         self._process = os.getpid()
-
-    def __reduce__(self) -> tuple[type[Self], tuple[Path, Bucket, Say | None]]:
-        """In another process it is opened again: connections and listings do not travel."""
-        return type(self), (self.root, self.bucket, self._say)
 
     def opener(self) -> Callable[[], Store]:
         """What opens the store in another process; on another machine it keeps what it needs there."""
@@ -81,6 +78,11 @@ class SharedStore(Store):
         if self._forked or is_there(path) or self._listing(kind).has(key):
             return super().is_damaged(kind, key) if self._forked else self.get(kind, key) is None
         return was_set_aside(path) or self._listing(kind).was_set_aside(key)
+
+    def damaged(self, objects: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Which of these are or were damaged; those that are not here yet are fetched, many at a time."""
+        asked = each(lambda one: self.is_damaged(*one), dict.fromkeys(objects))
+        return [one for one, is_damaged in asked if is_damaged]
 
     @contextmanager
     def held(self, plan: str) -> Iterator[Self]:
@@ -135,7 +137,7 @@ class SharedStore(Store):
         if not self._claim(manifest_name(made.kind, made.key), text):
             self.bucket.delete(list(files.values()))
             return False
-        self._listing(made.kind).note(made.key)
+        self._listing(made.kind).note(made.key, len(text))
         return True
 
     def _claim(self, name: str, text: bytes) -> bool:
@@ -154,6 +156,7 @@ class SharedStore(Store):
         """The bucket's object, verified and published here; None if it has none, or it is damaged."""
         found = self.bucket.get(manifest_name(kind, key))
         if found is None or not found.size:
+            self._listing(kind).note(key, None if found is None else 0)
             return None
         final = self._home / kind / key[:2] / key
         make_directory(final.parent)
@@ -164,11 +167,11 @@ class SharedStore(Store):
         except CheckFailed as damage:
             if self._say is not None:
                 set_aside_there(self.bucket, found, (kind, key), str(damage), self._say)
-                self._listing(kind).note(key, published=False)
+                self._listing(kind).note(key, 0)
             return None
         finally:
             remove(temporary)
-        self._listing(kind).note(key)
+        self._listing(kind).note(key, found.size)
         return dataclasses.replace(kept, path=final)
 
     def _downloaded(self, found: Found, kind: str, key: str, directory: Path) -> Stored:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from puretune.events import EventSink, Finished, Started, Warned, ignore
 from puretune.scoring import Consent, loopback_only
-from puretune.store import Store, encoded, json_text, lease, make_directory, open_store
+from puretune.store import encoded, json_text, lease, make_directory, open_store
 from puretune.study.matrix.assemble import assemble
 from puretune.study.matrix.matrix import Matrix
 from puretune.study.matrix.reports import REPORTS, report_texts
@@ -62,9 +62,9 @@ def run_study(
 
     with lease(make_directory(out)) as held, open_store(store or out, warn).held(planned.key) as kept:
         directory = RunDirectory(out, study.name, warn)
-        whole = _mended(kept, _adapters(planned))
+        whole = not kept.damaged(_adapters(planned))
         if not (whole and directory.finished(planned.key, FILES)):
-            _mended(kept, _shards(planned))
+            kept.damaged(_shards(planned))
             forecast(planned, store or out, on_event)
             with run_log(out, planned.key, on_event) as sink:
                 work(planned, kept, out / "scratch", sink, consent, executor)
@@ -91,11 +91,6 @@ def _study_text(study: Study, out: Path) -> str:
 def _reports(results: str) -> dict[str, str]:
     """The reports on exactly these results."""
     return report_texts(matrix_from(json.loads(results), "results.json"))
-
-
-def _mended(store: Store, objects: Iterable[tuple[str, str]]) -> bool:
-    """Whether none of these objects is damaged; those that are have been set aside, all in one go."""
-    return not [key for kind, key in dict.fromkeys(objects) if store.is_damaged(kind, key)]
 
 
 def _adapters(planned: Plan) -> Iterable[tuple[str, str]]:
