@@ -39,6 +39,10 @@ _GROUPS = {
         "judge": ("puretune.cli.judge:judge", "Judge a file of answers; see first what it costs."),
     },
     "Decide": {
+        "compare-strategies": (
+            "puretune.cli.compare_strategies:compare_strategies",
+            "Rank published defences on your data at the same helpfulness.",
+        ),
         "compare": (
             "puretune.cli.compare:compare",
             "Compare the conditions of a finished run, prompt by prompt.",

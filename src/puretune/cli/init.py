@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,16 @@ from puretune.visible import visible
 
 def draft_options(command: Any) -> Any:
     """The options that say which model, which rows and what they are to be served under."""
-    for option in (
+    return draft_options_with(required=True)(command)
+
+
+def draft_options_with(required: bool) -> Callable[[Any], Any]:
+    """The same, where a study may say it instead."""
+    return lambda command: reduce(lambda one, option: option(one), _draft_options(required), command)
+
+
+def _draft_options(required: bool) -> tuple[Any, ...]:
+    return (
         click.option("--columns", multiple=True, metavar="A=B", help="The file's name B for column A."),
         click.option(
             "--format",
@@ -31,11 +42,11 @@ def draft_options(command: Any) -> Any:
             type=FILE,
             help="A text file with the system prompt to serve under.  [default: Llama 2's]",
         ),
-        click.option("--data", required=True, type=FILE, help="Your rows: .jsonl, .json, .csv, .parquet."),
-        click.option("--model", required=True, help="A directory, a hub id, or a name such as smollm2."),
-    ):
-        command = option(command)
-    return command
+        click.option(
+            "--data", required=required, type=FILE, help="Your rows: .jsonl, .json, .csv, .parquet."
+        ),
+        click.option("--model", required=required, help="A directory, a hub id, or a name such as smollm2."),
+    )
 
 
 def drafted(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from puretune.report import _agreement
+from puretune.report import _ranking as ranked
 from puretune.report._facts import command, interval_notes, note, settings, template_sheets
 from puretune.report._headline import headline
 from puretune.report._number_words import percent, span, visible
@@ -33,6 +34,7 @@ def markdown_text(matrix: Matrix) -> str:
     blocks = [f"# {_text(matrix.name)}", *says, _text(headline(matrix)), *controls, *_matrix(matrix)]
     blocks += _behaviours(matrix)
     blocks += [
+        *_ranking(matrix),
         *_agreements(matrix),
         *_published(),
         *_intervals(matrix),
@@ -91,6 +93,15 @@ def _counted(grid: Grid) -> Iterator[list[str]]:
     for square in grid.squares:
         counts = [str(square.counts[name]) for name in _COUNTED]
         yield [square.row.label, square.column, *counts, str(sum(run.n for run in square.runs))]
+
+
+def _ranking(matrix: Matrix) -> Iterator[str]:
+    if matrix.ranking:
+        yield "## Strategies at the same helpfulness"
+        yield _text(matrix.ranking.sentence())
+        yield _table(ranked.HEAD, ranked.rows(matrix.ranking))
+        yield _table(ranked.reference_head(matrix.ranking), ranked.reference_rows(matrix.ranking))
+        yield _text(ranked.caption(matrix.ranking))
 
 
 def _agreements(matrix: Matrix) -> Iterator[str]:

@@ -28,10 +28,10 @@ class AdapterScaling(Options):
         """One condition for each alpha, tested under ``safe``."""
         if not self.alphas or len(set(self.alphas)) < len(self.alphas):
             raise InputError("alphas: give one or more different numbers, such as [0.25, 0.5, 0.75].")
-        named = {f"{self.title} x{alpha:g}": {"name": "scale", "alpha": alpha} for alpha in self.alphas}
-        under = self.template or self.safe
-        conditions = [tuned(name, under, transforms=(change,)) for name, change in named.items()]
-        return self.expansion([(name, self.safe) for name in named], conditions)
+        named = {f"{self.title} x{one:g}": {"name": "scale", "alpha": one} for one in sorted(self.alphas)}
+        under, last = self.template or self.safe, {"keep": (), "keep_every": None}
+        conditions = [tuned(n, under, transforms=(change,), recipe=last) for n, change in named.items()]
+        return self.expansion([(name, self.safe) for name in named], conditions, curve=self.title)
 
 
 @dataclass(frozen=True)

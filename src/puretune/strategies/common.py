@@ -38,11 +38,12 @@ class Options:
         tests: Sequence[tuple[str, str]],
         conditions: Sequence[TrainSection],
         templates: Mapping[str, TemplateFields] = {},
+        curve: str = "",
     ) -> Expansion:
         """What the strategy adds; each condition is also tested under its training template and ``plain``."""
         tuned = [(one.name or "", str(one.template)) for one in conditions if one.template != UNTUNED]
         leakage = [pair for name, under in tuned for pair in ((name, under), (name, self.plain))]
-        return Expansion(tuple(tests), tuple(conditions), templates, tuple(leakage))
+        return Expansion(tuple(tests), tuple(conditions), templates, curve, tuple(leakage))
 
     @property
     def title(self) -> str:

@@ -24,6 +24,7 @@ from puretune.study.matrix.matrix import (
     SampleVerdict,
     Transcript,
 )
+from puretune.study.matrix.ranking import Matched, RankedStrategy, Ranking
 from puretune.study.spec.bounds import ConditionKind
 
 if TYPE_CHECKING:
@@ -64,9 +65,12 @@ __all__ = [
     "ExecutorSpec",
     "Expansion",
     "JudgeAgreement",
+    "Matched",
     "Matrix",
     "Plan",
     "PooledCell",
+    "RankedStrategy",
+    "Ranking",
     "Recommendation",
     "RunStatus",
     "SampleVerdict",

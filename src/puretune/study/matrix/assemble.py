@@ -19,6 +19,7 @@ from puretune.study.matrix.judge_facts import judge_facts
 from puretune.study.matrix.matrix import Matrix, SampleVerdict, Transcript
 from puretune.study.matrix.planned import planned_comparisons
 from puretune.study.matrix.provenance import provenance
+from puretune.study.matrix.rank_strategies import rank_strategies
 from puretune.study.matrix.recommendation import recommendation
 from puretune.study.plan.shards import answers_of, lines_of, shard_of, suites_of
 from puretune.study.plan.steps import VERDICTS, Plan, Who
@@ -55,6 +56,7 @@ def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str
         pooled=pool(measured, analysis),
         comparisons=planned_comparisons(plan.resolved.contrasts, measures, tables, analysis),
         categories=tuple(category_rates(measures, tables, analysis)),
+        ranking=rank_strategies(plan.resolved, measures, measured, analysis),
         controls=control_effects(plan.resolved, measures, tables, analysis),
         agreements=tuple(agreements(plan, _verdicts(read), _prompts(read))),
         transcripts=tuple(

@@ -98,7 +98,7 @@ def pool(measured: Iterable[Measured], analysis: Analysis = PLAIN) -> tuple[Pool
         one = each.cell
         key = (one.suite, one.scorer, one.metric, one.condition, one.step, one.test_template)
         groups.setdefault(key, []).append(each)
-    cells = {key: runs_of(group) for key, group in groups.items() if not _in_part(group)}
+    cells = {key: runs_of(group) for key, group in groups.items() if not in_part(group)}
     spreads = {place: spread_of(_under(cells, place), analysis.population) for place in _places(groups)}
     return tuple(_pooled(group, spreads[key[:3]], analysis) for key, group in groups.items())
 
@@ -116,7 +116,7 @@ def tables_of(measured: Iterable[Measured]) -> dict[tuple[str, str, str], dict[C
             groups.setdefault((one.suite, one.scorer, one.metric, name), []).append(each)
     tables: dict[tuple[str, str, str], dict[CellName, Runs]] = {}
     for (*place, name), group in groups.items():
-        if not _in_part(group):
+        if not in_part(group):
             suite, scorer, metric = place
             tables.setdefault((suite, scorer, metric), {})[name] = runs_of(group)
     return tables
@@ -146,7 +146,7 @@ def _under(cells: Mapping[tuple[object, ...], Runs], place: tuple[object, ...]) 
     }
 
 
-def _in_part(group: Sequence[Measured]) -> bool:
+def in_part(group: Sequence[Measured]) -> bool:
     """Whether a judge budget left answers out."""
     return any(item.verdict.parse == "unjudged" for each in group for item in each.judged)
 
@@ -174,14 +174,12 @@ def _pooled(group: Sequence[Measured], spread: SeedSpread | None, analysis: Anal
         method=found.method,
         seed_sd=_seed_sd(group, spread, value, analysis),
         categories=prompts.design.categories,
-        design_effect=None
-        if _in_part(group)
-        else prompts.design_effect([score_row(e.scores) for e in group]),
+        design_effect=None if in_part(group) else prompts.design_effect([score_row(e.scores) for e in group]),
     )
 
 
 def _bounds(group: Sequence[Measured], spread: SeedSpread | None, analysis: Analysis) -> Bounds:
-    if _in_part(group):
+    if in_part(group):
         return _single(group[0]) if len(group) == 1 else _over_budgets(group)
     runs = runs_of(group)
     assumed = analysis.seed_sd if group[0].cell.seed is not None else None

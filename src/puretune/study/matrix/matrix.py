@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from puretune.store import write_text
+from puretune.study.matrix.ranking import Ranking
 from puretune.study.matrix.reports import report_texts
 from puretune.study.spec.bounds import ConditionKind
 from puretune.templates import ControlKind
@@ -320,6 +321,8 @@ class Matrix:
     """The planned comparison on the primary metric, then on the other suites and metrics."""
     controls: tuple[ControlEffect, ...] = ()
     """What the safety prompt does beyond a change of template, and where what was tuned leaks."""
+    ranking: Ranking | None = None
+    """The study's strategies at the same helpfulness; None: it has fewer than two, or not both measured."""
     agreements: tuple[JudgeAgreement, ...] = ()
     """Of every two judges of harm in one suite that saw all answers."""
     categories: tuple[CategoryRate, ...] = ()

@@ -34,7 +34,7 @@ from puretune.study.plan.engine import check_conditions, check_likelihoods, engi
 from puretune.study.plan.judge_budget import Allowance, allowance
 from puretune.study.plan.mix import Part, Written
 from puretune.study.plan.scorers import AbsentScorer, on_base, scorers_of
-from puretune.study.plan.strategies import expanded
+from puretune.study.plan.strategies import Contender, contenders, expanded
 from puretune.study.plan.templates import distinct, templates_of
 from puretune.study.plan.test_pairs import Cells, cells_of
 from puretune.study.spec.analysis import Contrast
@@ -87,6 +87,8 @@ class Resolved:
     """The planned comparisons."""
     controls: tuple[Control, ...] = ()
     """The control templates that were made, and why some could not be."""
+    contenders: tuple[Contender, ...] = ()
+    """What the study's strategies would serve."""
 
     @property
     def written(self) -> dict[str, Written]:
@@ -122,7 +124,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
 
     ``dry``: for counting only, the weights of the model and of scorers, and the engine, may be missing.
     """
-    study = expanded(study)
+    study, said = expanded(study), study
     defined = templates_of(study)
     listed = {one.name: one for one in conditions(study, defined)}
     cells = cells_of(study, listed.values(), defined)
@@ -170,6 +172,7 @@ def resolve(study: Study, dry: bool = False) -> Resolved:
         allowance=allowance(study, dict(zip((suite.name for suite in suites), scorers, strict=True))),
         contrasts=contrasts or _contrasts(study, cells),
         controls=controls,
+        contenders=contenders(said, defined.canonical),
     )
 
 

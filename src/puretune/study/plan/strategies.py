@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from puretune.errors import InputError
 from puretune.plugins import Plugins
 from puretune.study.spec.expansion import Expansion, Strategy
-from puretune.study.spec.sections import TrainSection
+from puretune.study.spec.sections import UNTUNED, StrategySection, TrainSection
 from puretune.study.spec.study import Study
+from puretune.templates import alias_of
 
 _Value = TypeVar("_Value")
 
@@ -50,6 +53,41 @@ def expansions(study: Study) -> dict[int, Expansion]:
         with study.at("strategies", number):
             found[number] = STRATEGIES.options(name, options).expand(study)
     return found
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What a strategy would serve: one condition along its kept steps, or one adapter at many strengths."""
+
+    name: str
+    strategy: str
+    conditions: tuple[str, ...]
+    """More than one: growing strengths."""
+    test_template: str
+
+
+def contenders(study: Study, canonical: Callable[[str], str]) -> tuple[Contender, ...]:
+    """What the study's strategies would serve, but for untuned models; ``canonical`` gives full names."""
+    return tuple(
+        one
+        for number, expansion in expansions(study).items()
+        for one in _served(study.strategies[number], expansion, canonical)
+    )
+
+
+def _served(
+    said: StrategySection | str, expansion: Expansion, canonical: Callable[[str], str]
+) -> Iterator[Contender]:
+    strategy = said if isinstance(said, str) else said.name
+    tests = [(name, canonical(test)) for name, test in expansion.tests if name != UNTUNED]
+    if expansion.curve and tests:
+        names = tuple(name for name, _ in tests)
+        yield Contender(expansion.curve, strategy, names, tests[0][1])
+        return
+    several = Counter(name for name, _ in tests)
+    for name, test in tests:
+        title = f"{name} under {alias_of(test)}" if several[name] > 1 else name
+        yield Contender(title, strategy, (name,), test)
 
 
 def expanded(study: Study) -> Study:

@@ -35,6 +35,9 @@ class AnalysisSection(BaseModel):
     seed_sd: Annotated[Share, Field(le=0.5)] | None = None
     """An assumed standard deviation between training runs (0.05 is 5 points), for conditions with one
     seed."""
+    helpfulness: Share | None = None
+    """The helpfulness at which strategies are ranked (0.8 is 80 %); left out: nine tenths of the way from the
+    untuned model to tuning and testing under the safety prompt."""
     categories: Categories = "fixed"
     """``fixed``: intervals are for these categories of prompts; ``sampled``: for new ones."""
 

@@ -21,6 +21,8 @@ class Expansion:
     """What is tuned; nothing for the untuned model."""
     templates: Mapping[str, TemplateFields] = field(default_factory=dict)
     """Templates that the study does not define itself."""
+    curve: str = ""
+    """If its conditions are one adapter at growing strengths, weakest first: their common name."""
     leakage: tuple[tuple[str, str], ...] = ()
     """The same for templates under which behaviour that was tuned in may come back."""
 
