@@ -84,7 +84,7 @@ def with_figures(page: str, figures: str) -> str:
     _, mark, after = rest.partition(END)
     if not mark:
         raise ValueError(f"the page has no {BEGIN} ... {END}.")
-    return f"{before}{BEGIN}\n\n{figures.strip()}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{figures.rstrip()}\n\n{END}{after}"
 
 
 def figures(name: str, run: Path) -> str:
@@ -154,12 +154,15 @@ def moved(run: Path) -> str:
     file = run.with_name(f"{run.name}-mechanism.json")
     if not file.exists():
         return ""
+    said = json.loads(file.read_text())
+    prompts = max(len(one["tokens"]) for one in said["divergences"])
     rows = [
         [one["kind"], one["suite"], pair(one["first"]), pair(one["second"]), f"{one['value']:.2f}", ends(one)]
-        for one in json.loads(file.read_text())["claims"]
+        for one in said["claims"]
     ]
     head = ["measurement", "suite", "cell", "against", "value", "95 % interval"]
-    return f"    puretune mechanism runs/{run.name} --out runs/{file.name}\n\n{table(head, rows)}"
+    command = f"    puretune mechanism runs/{run.name} --prompts {prompts} --out runs/{file.name}"
+    return f"{command}\n\n{table(head, rows)}"
 
 
 def pair(cell: Sequence[str]) -> str:
