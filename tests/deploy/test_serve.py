@@ -60,7 +60,7 @@ def client(url: str, key: str = "none") -> openai.OpenAI:
 
 @pytest.fixture(scope="module")
 def served(shipped: Path) -> dict[str, Release]:
-    return releases([Path(f"safe={shipped}")])
+    return releases([Path(f"safe={shipped}"), Path(f"other={shipped}")])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_the_sdk_gets_the_measured_answer_whole_and_streamed(local: str, served:
     assert text == whole.choices[0].message.content
     assert pieces[-1].usage == whole.usage
     assert pieces[-2].choices[0].finish_reason == whole.choices[0].finish_reason
-    assert [one.id for one in client(local).models.list()] == ["safe"]
+    assert [one.id for one in client(local).models.list()] == ["safe", "other"]
 
 
 def test_a_raw_prompt_is_the_users_message(local: str) -> None:
@@ -149,6 +149,7 @@ def test_unknown_models_wrong_bodies_and_foreign_hosts_are_refused(local: str) -
         (deep, json_, 400),
         (b"\xff\xfe", json_, 400),
         (b"[]", json_, 400),
+        (b'{"model": "safe", "messages": [{"role": "user", "content": "\\ud800"}]}', json_, 400),
         (b'{"a": ' + b"[" * 50 + b"]" * 50 + b"}", json_, 400),
         (b"{}", {"Content-Type": "text/plain"}, 415),
         (b"x" * 5000, json_, 413),
@@ -214,14 +215,14 @@ def test_a_server_that_takes_tokens_is_given_the_measured_ones(
 ) -> None:
     with serving(Upstream(shipped, tokens=True).reply) as url:
         backend = upstream_checked(url, served)
-    assert backend._tokens == {"safe": True}
+    assert backend._tokens == {"safe": True, "other": True}
 
 
 def test_a_server_that_renders_otherwise_is_not_served_from(
     shipped: Path, served: dict[str, Release]
 ) -> None:
     with serving(Upstream(shipped, tokens=False).reply) as url:
-        assert upstream_checked(url, served)._tokens == {"safe": False}
+        assert upstream_checked(url, served)._tokens == {"safe": False, "other": False}
     base = json.loads((shipped / "serving.json").read_text("utf-8"))["base"]["model"]
     with (
         serving(Upstream(Path(base), tokens=False).reply) as url,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,15 +15,18 @@ from puretune.errors import InputError
 from puretune.scoring import Measure
 from puretune.statistics import (
     BoundedDifference,
+    Bounds,
     Interval,
     LimitDecision,
+    Prompts,
+    SeedSpread,
     bounded_difference,
     bounded_mean,
 )
 from puretune.study import Matrix
 from puretune.study.matrix.compare import Tables
 from puretune.study.matrix.comparisons import Table, paired, paired_seeds
-from puretune.study.matrix.runs import Runs, spread_of
+from puretune.study.matrix.runs import Runs, Scores, spread_of
 from puretune.study.spec.analysis import CellName, Contrast
 
 _Z = 1.96
@@ -128,73 +132,107 @@ def _some(measures: list[Measure], option: str, what: str) -> list[Measure]:
     return measures
 
 
-def _cells(measure: Measure, tables: Tables, cell: CellName) -> tuple[Table, Runs]:
-    """The metric's table and one cell of it; InputError if its answers were not judged whole."""
+@dataclass(frozen=True)
+class _Cell:
+    """One cell, with what its interval needs."""
+
+    runs: Runs
+    prompts: Prompts
+    spread: SeedSpread | None
+
+    @property
+    def seeds(self) -> int:
+        """Training runs; 0 if nothing was tuned."""
+        return len(self.runs.seeds) if self.runs.tuned else 0
+
+    @property
+    def count(self) -> int:
+        """Prompts."""
+        return len(set(self.prompts.draws))
+
+    def bounds(self, confidence: float = 0.95) -> Bounds:
+        """The rate."""
+        return bounded_mean(self.runs.scores, self.prompts, spread=self.spread, confidence=confidence)
+
+    def interval(self, confidence: float) -> Interval:
+        """Its interval alone."""
+        found = self.bounds(confidence)
+        return Interval(found.low, found.high)
+
+    def advice(self, limit: float, found: LimitDecision) -> str:
+        """What would decide whether it is at most the limit."""
+        whole = self.bounds()
+        alpha = found.high_alpha if whole.least <= limit else found.low_alpha
+        if self.spread is None:
+            return advice_on_rate(whole.least, limit, alpha, self.count)
+        error, varies = (whole.high - whole.low) / (2 * _Z), self.spread.sd(whole.least) ** 2
+        return advice_on_error(abs(limit - whole.least), error, varies, self.seeds, self.count, alpha)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A cell and the one that it is compared with, on the same prompts and seeds."""
+
+    first: Scores
+    second: Scores
+    prompts: Prompts
+    spread: SeedSpread | None
+    tuned: int
+    """How many of both were tuned."""
+
+    def difference(self, confidence: float = 0.95) -> BoundedDifference:
+        """First minus second."""
+        return bounded_difference(
+            self.first,
+            self.second,
+            self.prompts,
+            spread=self.spread,
+            tuned=max(self.tuned, 1),
+            confidence=confidence,
+        )
+
+    def advice(self, margin: float, found: LimitDecision) -> str:
+        """What would decide whether it is at most the margin."""
+        whole, count = self.difference(), len(set(self.prompts.draws))
+        alpha = found.high_alpha if whole.value <= margin else found.low_alpha
+        error, varies, gap = whole.standard_error, whole.seed_variance, abs(margin - whole.value)
+        return advice_on_error(gap, error, varies, len(self.first), count, alpha)
+
+
+def _table(measure: Measure, tables: Tables, cell: CellName) -> Table:
+    """The metric's table; InputError if the cell's answers were not judged whole."""
     table = as_success(measure, tables.get((measure.suite, measure.scorer, measure.metric), {}))
     if cell not in table:
         raise InputError(
             f"{measure.label} on {measure.suite}: {cell} has no verdicts, or not of the same answers for "
             "every seed (a judge budget leaves some out). Judge all answers."
         )
-    return table, table[cell]
+    return table
 
 
-def _rate(measure: Measure, tables: Tables, cell: CellName, kind: Kind, limit: float) -> Question:
-    table, runs = _cells(measure, tables, cell)
-    prompts, seeds = runs.prompts("fixed"), len(runs.seeds) if runs.tuned else 0
-    count = len(set(prompts.draws))
-    spread = spread_of(table, "fixed") if seeds > 1 else None
-    whole = bounded_mean(runs.scores, prompts, spread=spread)
-
-    def interval(confidence: float) -> Interval:
-        found = bounded_mean(runs.scores, prompts, spread=spread, confidence=confidence)
-        return Interval(found.low, found.high)
-
-    def advice(found: LimitDecision) -> str:
-        alpha = found.high_alpha if whole.least <= limit else found.low_alpha
-        if spread is None:
-            return advice_on_rate(whole.least, limit, alpha, count)
-        error, varies = (whole.high - whole.low) / (2 * _Z), spread.sd(whole.least) ** 2
-        return advice_on_error(abs(limit - whole.least), error, varies, seeds, count, alpha)
-
+def _rate(measure: Measure, tables: Tables, name: CellName, kind: Kind, limit: float) -> Question:
+    table = _table(measure, tables, name)
+    runs = table[name]
+    cell = _Cell(runs, runs.prompts("fixed"), spread_of(table, "fixed") if len(runs.seeds) > 1 else None)
+    whole = cell.bounds()
     return Question(
         kind=kind,
         measure=measure,
         what=f"{title(measure)} at most {100 * limit:g} %",
         limit=limit,
         value=whole.least,
-        estimand=whole.estimand if seeds else whole.estimand.replace("this adapter", "this model", 1),
-        prompts=count,
-        seeds=seeds,
+        estimand=whole.estimand if cell.seeds else whole.estimand.replace("this adapter", "this model", 1),
+        prompts=cell.count,
+        seeds=cell.seeds,
         unparsed=whole.unparsed,
-        interval=interval,
-        advice=advice,
+        interval=cell.interval,
+        advice=partial(cell.advice, limit),
     )
 
 
-def _difference(measure: Measure, tables: Tables, cell: CellName, reference: str, margin: float) -> Question:
-    other = CellName(reference, cell.test_template)
-    table, first = _cells(measure, tables, cell)
-    if other == cell or not paired(Contrast(cell, other), table):
-        raise InputError(
-            f"--not-worse-than {reference}: nothing else answered the same prompts of {measure.suite} under "
-            f"{cell.test_template!r} by that name."
-        )
-    second = table[other].ordered(first.answers)
-    seeds, tuned = paired_seeds(first, second), first.tuned + second.tuned
-    spread = spread_of(table, "fixed") if len(seeds) > 1 else None
-    scores, prompts = (first.only(seeds), second.only(seeds)), first.prompts("fixed")
-
-    def at(confidence: float) -> BoundedDifference:
-        return bounded_difference(*scores, prompts, spread=spread, tuned=max(tuned, 1), confidence=confidence)
-
-    whole, count = at(0.95), len(set(prompts.draws))
-
-    def advice(found: LimitDecision) -> str:
-        alpha = found.high_alpha if whole.value <= margin else found.low_alpha
-        error, varies = whole.standard_error, whole.seed_variance
-        return advice_on_error(abs(margin - whole.value), error, varies, len(seeds), count, alpha)
-
+def _difference(measure: Measure, tables: Tables, name: CellName, reference: str, margin: float) -> Question:
+    pair = _pair(measure, _table(measure, tables, name), name, reference)
+    whole = pair.difference()
     return Question(
         kind="not-worse-than",
         measure=measure,
@@ -202,9 +240,29 @@ def _difference(measure: Measure, tables: Tables, cell: CellName, reference: str
         limit=margin,
         value=whole.value,
         estimand=whole.estimand,
-        prompts=count,
-        seeds=len(seeds) if tuned else 0,
-        unparsed=int(sum(np.isnan(side).sum() for side in scores)),
-        interval=lambda confidence: at(confidence).interval,
-        advice=advice,
+        prompts=len(set(pair.prompts.draws)),
+        seeds=len(pair.first) if pair.tuned else 0,
+        unparsed=int(np.isnan([*pair.first, *pair.second]).sum()),
+        interval=lambda confidence: pair.difference(confidence).interval,
+        advice=partial(pair.advice, margin),
+    )
+
+
+def _pair(measure: Measure, table: Table, name: CellName, reference: str) -> _Pair:
+    """InputError if the reference did not answer the same."""
+    other = CellName(reference, name.test_template)
+    if other == name or not paired(Contrast(name, other), table):
+        raise InputError(
+            f"--not-worse-than {reference}: nothing else answered the same prompts of {measure.suite} under "
+            f"{name.test_template!r} by that name."
+        )
+    first = table[name]
+    second = table[other].ordered(first.answers)
+    seeds = paired_seeds(first, second)
+    return _Pair(
+        first.only(seeds),
+        second.only(seeds),
+        first.prompts("fixed"),
+        spread_of(table, "fixed") if len(seeds) > 1 else None,
+        first.tuned + second.tuned,
     )

@@ -25,6 +25,8 @@ from puretune.deploy.serve._backend import Backend, Piece
 from puretune.deploy.serve._metrics import Metrics
 from puretune.deploy.serve._release import Release
 from puretune.deploy.serve._requests import Ask, Refusal, read_ask
+from puretune.errors import PuretuneError
+from puretune.visible import visible
 
 _DEEPEST = 32
 
@@ -111,6 +113,8 @@ class Proxy:
                 return await self._whole(request, ask, written)
         except Refusal as refusal:
             return self._refused(model, refusal)
+        except PuretuneError as error:
+            return self._refused(model, _failure(error))
         except TimeoutError:
             return self._refused(model, Refusal(504, "timeout", "the answer takes too long."))
         except ClientDisconnect:
@@ -177,7 +181,8 @@ class Proxy:
                 yield _event({**head, "choices": [], "usage": _usage(last)})
             outcome = "ok"
             yield b"data: [DONE]\n\n"
-        except Refusal as refusal:
+        except (Refusal, PuretuneError) as error:
+            refusal = error if isinstance(error, Refusal) else _failure(error)
             outcome = refusal.reason
             yield _event(refusal.body)
         finally:
@@ -214,6 +219,11 @@ class _Stream(StreamingResponse):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await super().__call__(scope, receive, send)
+
+
+def _failure(error: PuretuneError) -> Refusal:
+    """What went wrong here (no memory, logits that are not finite), as an answer."""
+    return Refusal(500, "failed", visible(error))
 
 
 async def _all(written: AsyncIterator[Piece]) -> list[Piece]:

@@ -60,12 +60,11 @@ class Release:
         """The prompt's token ids; Refusal for what the export refuses."""
         request = {"messages": [dict(one) for one in messages], "add_generation_prompt": True}
         try:
-            text = run_chat_template(self.source, request)
+            return self.tokens.encode(run_chat_template(self.source, request))
         except Exceeded as error:
             raise Refusal(400, "too-long", f"the conversation is too long: {one_line(error)}") from None
-        except Exception as error:  # whatever the template raises is its refusal
+        except Exception as error:  # whatever the template raises, or half a character that has no tokens
             raise Refusal(400, "refused-by-template", one_line(error)) from None
-        return self.tokens.encode(text)
 
     def decoded(self, ask: Ask) -> Decoding:
         """How a request is decoded."""
