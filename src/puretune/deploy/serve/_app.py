@@ -108,8 +108,8 @@ class Proxy:
                 if ask.stream:
                     # until the first piece a refusal still has a status of its own
                     first = await anext(written)
-                    events = self._events(ask, first, written, stack.pop_all())
-                    return _Stream(events, self.bounds.seconds)
+                    events = self._events(ask, first, written)
+                    return _Stream(events, self.bounds.seconds, stack.pop_all())
                 return await self._whole(request, ask, written)
         except Refusal as refusal:
             return self._refused(model, refusal)
@@ -167,9 +167,7 @@ class Proxy:
         body["choices"] = [{"index": 0, **choice, "finish_reason": last.finish, "logprobs": None}]
         return JSONResponse({**body, "usage": _usage(last)})
 
-    async def _events(
-        self, ask: Ask, first: Piece, written: AsyncIterator[Piece], stack: AsyncExitStack
-    ) -> AsyncIterator[bytes]:
+    async def _events(self, ask: Ask, first: Piece, written: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
         """Server-sent events; what fails after the first piece is told in one."""
         head = self._head(ask, "chat.completion.chunk" if ask.chat else "text_completion")
         outcome, last = "disconnected", first
@@ -187,7 +185,6 @@ class Proxy:
             yield _event(refusal.body)
         finally:
             self._count(ask, last, outcome)
-            await stack.aclose()
 
     def _head(self, ask: Ask, kind: str) -> dict[str, Any]:
         name = f"{'chatcmpl' if ask.chat else 'cmpl'}-{uuid.uuid4().hex}"
@@ -209,13 +206,14 @@ class Proxy:
 class _Stream(StreamingResponse):
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncIterator[bytes], seconds: float) -> None:
+    def __init__(self, content: AsyncIterator[bytes], seconds: float, held: AsyncExitStack) -> None:
         super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._seconds = seconds
+        self._held = held
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """A client that reads too slowly is left behind."""
-        async with aclosing(self.body_iterator):  # type: ignore[type-var]
+        """Gives back what is held, read or not; a client that reads too slowly is left behind."""
+        async with self._held, aclosing(self.body_iterator):  # type: ignore[type-var]
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await super().__call__(scope, receive, send)
