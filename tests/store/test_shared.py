@@ -290,6 +290,23 @@ def test_what_cannot_be_reached_says_what_to_do(
     assert SECRET not in str(error.value)
 
 
+@pytest.mark.parametrize("endpoint", ["", "nonsense", "http://", "ftp://host", "http:// x"])
+def test_an_endpoint_that_is_no_address_is_an_input_error(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(InputError, match=r"AWS_ENDPOINT_URL .*: not an address"):
+        Bucket("s3://bucket")
+
+
+def test_keys_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    with pytest.raises(EnvironmentFault, match="set AWS_ACCESS_KEY_ID and AWS_SECRET") as error:
+        Bucket("s3://bucket")
+    assert SECRET not in str(error.value)
+
+
 def test_a_bucket_that_does_not_exist_is_named_at_once(tmp_path: Path, url: str) -> None:
     store = SharedStore(tmp_path, Bucket("s3://no-such-bucket/x"))
     started = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def store() -> None:
 def list_(place: str | None, as_json: bool) -> None:
     """List the objects: kind, key, bytes, age, and what its maker noted about each."""
     kept = inventory(place)
-    now, width = kept.now(), new_console().width
+    now, width = datetime.now(UTC), new_console().width
     if not as_json:
         say(f"{'kind':10} {'key':12} {'size':>8} {'age':>6}  about")
 

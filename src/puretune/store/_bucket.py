@@ -23,9 +23,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import ObjectStore, from_url
 
-from puretune.errors import EnvironmentFault
+from puretune.errors import EnvironmentFault, InputError
 from puretune.store._files import faults
-from puretune.visible import one_line
+from puretune.visible import one_line, quoted
 
 _T = TypeVar("_T")
 
@@ -38,6 +38,7 @@ _DELAYS = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 """Seconds before a call that failed is made again; a random part of each is added."""
 _PAGE = 1000
 _CHUNK = 4 * 2**20
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AZURE_STORAGE_ENDPOINT")
 _CLIENT = ("ALLOW_HTTP", "ALLOW_INVALID_CERTIFICATES", "CONNECT_TIMEOUT", "PROXY_URL", "TIMEOUT")
 _CONNECT, _REQUEST = timedelta(seconds=10), timedelta(minutes=5)
 
@@ -205,6 +206,9 @@ _KEYS = {
 
 
 def _opened(url: str) -> ObjectStore:
+    for name in _ENDPOINTS:  # obstore does not survive others
+        if (place := os.environ.get(name)) is not None and not re.match(r"https?://[^\s/]", place):
+            raise InputError(f"{name} {quoted(place, 60)}: not an address. Write https://HOST, or unset it.")
     try:
         return from_url(
             url,
@@ -253,7 +257,9 @@ def _lasting(text: str, url: str) -> str | None:
     scheme = urlsplit(url).scheme
     if re.search(r"NoSuchBucket|ContainerNotFound|bucket does not exist", text):
         return "Create the bucket, or correct its name."
-    if re.search(r"169\.254\.169\.254|metadata\.google|Account must be specified", text):
+    if re.search(
+        r"169\.254\.169\.254|metadata\.google|Account must be specified|Missing (AccessKey|Secret)", text
+    ):
         return f"No credentials were given: set {_KEYS[scheme]}."
     if re.search(r"\b(401|403)\b|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied", text):
         return f"Check {_KEYS[scheme]}, and that they may list, read, write and remove there."

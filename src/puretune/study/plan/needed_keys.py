@@ -14,6 +14,9 @@ from puretune.visible import visible
 PLANNED = (ADAPTER, ANSWERS, VERDICTS)
 """The kinds of objects whose keys are in a plan."""
 
+_ALWAYS = ("answer", "cell")
+"""The kinds of steps that no plan is without; others may be newer than a plan."""
+
 
 def needed_keys(run: Path) -> set[str]:
     """The keys of a run's adapters, answers and verdicts; InputError where it has no plan."""
@@ -24,7 +27,10 @@ def needed_keys(run: Path) -> set[str]:
         )
     plan = read_mapping(file, "plan")
     try:
-        return {key for kind in KINDS for row in plan[kind] for key in _keys(kind, row)}
+        rows = [
+            (kind, row) for kind in KINDS for row in (plan[kind] if kind in _ALWAYS else plan.get(kind, []))
+        ]
+        return {key for kind, row in rows for key in _keys(kind, row)}
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{visible(file)}: this is not the plan of a run. Name a run directory.") from None
 
