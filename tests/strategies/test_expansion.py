@@ -222,6 +222,11 @@ def test_wrong_options_name_strategy_and_option(said: object, message: str) -> N
     assert message in str(caught.value)
 
 
+def test_what_is_found_later_is_said_of_the_strategy_too() -> None:
+    with pytest.raises(InputError, match=r"strategies\[1\]: safety-tuned-llamas is read from a file"):
+        plan_study(study("ptst", "safety-mix", train=["CA"], test=["CA"]))
+
+
 def test_scaled_adapters_are_tuned_once() -> None:
     plan = plan_study(study({"name": "adapter-scaling", "alphas": [0.5, 0.25]}, "same-template"))
     assert len({tune.key for tune in plan.tune}) == 1

@@ -99,11 +99,14 @@ def expanded(study: Study) -> Study:
         return study
     templates, conditions = dict(study.templates), {_name(one): one for one in study.train}
     pairs = [*study.pairs, *(f"{_name(one)} -> {test}" for one in study.train for test in study.test)]
+    strategy_of: dict[int, int] = {}
     for number, one in expansions(study).items():
+        before = len(conditions)
         also = one.leakage if study.test_leakage else ()
         with study.at("strategies", number):
             _add(templates, one.templates, "template")
             _add(conditions, {_name(condition): condition for condition in one.conditions}, "condition")
+        strategy_of |= dict.fromkeys(range(before, len(conditions)), number)
         pairs += [f"{condition} -> {test}" for condition, test in (*one.tests, *also)]
     changed = study.model_copy(
         update={
@@ -114,7 +117,7 @@ def expanded(study: Study) -> Study:
             "pairs": tuple(dict.fromkeys(pairs)),
         }
     )
-    changed._origin = study._origin
+    changed._origin, changed._strategy_of = study._origin, strategy_of
     return changed
 
 

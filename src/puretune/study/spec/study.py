@@ -110,6 +110,8 @@ class Study(BaseModel):
     is tuned."""
 
     _origin: Origin | None = PrivateAttr(default=None)
+    _strategy_of: dict[int, int] = PrivateAttr(default_factory=dict)
+    """Which of the strategies a condition in ``train`` comes from, where strategies are spelled out."""
 
     def __init__(self, /, **fields: Any) -> None:
         """InputError, naming each wrong key and its fix, where the fields are not a study."""
@@ -164,7 +166,8 @@ class Study(BaseModel):
 
     def at(self, *place: str | int) -> Placed:
         """A block whose InputErrors say where in the study they come from."""
-        return Placed(place, self._origin)
+        number = self._strategy_of.get(int(place[1])) if place[:1] == ("train",) and place[1:] else None
+        return Placed(place if number is None else ("strategies", number), self._origin)
 
 
 def _check_texts(value: Any, place: tuple[str | int, ...] = ()) -> None:
