@@ -101,7 +101,8 @@ def _amount(claim: Mapping[str, Any]) -> str:
     times, unit, digits = (1, "nats", 2) if claim["metric"] == "held-out loss" else (100, "points", 1)
     mean, low, high = (times * (claim[key] or 0.0) for key in ("mean", "low", "high"))
     ends = "" if claim["low"] is None else f" ({low:.{digits}f} to {high:.{digits}f})"
-    return f"{mean:.{digits}f} {unit}{ends}" + ("" if claim["p"] is None else f", p = {claim['p']:.3g}")
+    p = f", p = {claim['p']:.3g}" if "sign_flips_below" in claim["checks"] else ""
+    return f"{mean:.{digits}f} {unit}{ends}{p}"
 
 
 def _setting(change: str) -> tuple[str, Any]:

@@ -196,7 +196,7 @@ def _met(demand: str, limit: float, groups: Sequence[Sequence[float]]) -> bool |
     """Whether a demand is met by the tunings of each alignment; None where an interval needs more of them."""
     means = [sum(group) / len(group) for group in groups]
     if demand == "sign_flips_below":
-        return sum(means) > 0 and sign_flips([one for group in groups for one in group]) < limit
+        return _flips_met(limit, [one for group in groups for one in group])
     if len(means) < 2 or (demand.startswith("each") and min(map(len, groups)) < 2):
         return None
     of = [t_interval(group) for group in groups] if demand.startswith("each") else [t_interval(means)]
@@ -206,6 +206,13 @@ def _met(demand: str, limit: float, groups: Sequence[Sequence[float]]) -> bool |
         return all(ends.high < limit for ends in of)
     ends = t_interval(means, 0.90)
     return -limit < ends.low and ends.high < limit
+
+
+def _flips_met(limit: float, values: Sequence[float]) -> bool | None:
+    """None for so few tunings that no p could be below the limit."""
+    if 2 * 0.5 ** len(values) >= limit:
+        return None
+    return sum(values) > 0 and sign_flips(values) < limit
 
 
 def by_alignment(
