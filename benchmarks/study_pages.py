@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from puretune.data import NAMED_SOURCES
-from puretune.mechanism import Separation, measured_beside, separations, template_distances
+from puretune.mechanism import (
+    Rates,
+    Separation,
+    TemplateDistance,
+    measured_beside,
+    separations,
+    template_distances,
+)
 from puretune.names import spoken_time
 from puretune.report import lead
 from puretune.report._markdown import _table as table
@@ -95,28 +102,23 @@ def figures(name: str, run: Path) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+DISTANCE_HEAD = ("tuned -> tested", "safety", "edits", "KL, nats", "hidden", "attack success, %", "task, %")
+APART_HEAD = (
+    "tuned",
+    "rate",
+    "distance",
+    "correlation without safety prompt",
+    "with",
+    "effect of one, points",
+)
+
+
 def distances(run: Path, matrix: Matrix) -> str:
     """How far each test template is from the one tuned under, beside what was measured."""
     found = template_distances(plan_study(Study.load(run / "study.yaml")))
     beside = measured_beside(matrix)
-    rows = []
-    for one in found:
-        rates = beside[one.train_template, one.test_template]
-        pair = f"{alias_of(one.train_template)} -> {alias_of(one.test_template)}"
-        numbers = (f"{one.edits:.0f}", f"{one.divergence:.3f}", f"{one.hidden:.3f}")
-        rows.append(
-            [pair, "yes" if one.safety else "no", *numbers, *(f"{100 * rate:.0f}" for rate in rates.values())]
-        )
-    head = [
-        "tuned -> tested",
-        "safety prompt",
-        "edited tokens",
-        "KL, nats",
-        "hidden",
-        "attack success, %",
-        "task, %",
-    ]
-    rows_apart = [
+    far = [distance_row(one, beside) for one in found]
+    apart = [
         [
             alias_of(one.train_template),
             one.rate,
@@ -126,17 +128,21 @@ def distances(run: Path, matrix: Matrix) -> str:
         ]
         for one in separations(found, beside)
     ]
-    apart = [
-        "tuned",
-        "rate",
-        "distance",
-        "correlation without safety prompt",
-        "with",
-        "effect of one, points",
+    command = f"    puretune templates distance {run}"
+    return "\n\n".join([command, table(DISTANCE_HEAD, far), table(APART_HEAD, apart)])
+
+
+def distance_row(one: TemplateDistance, beside: Rates) -> list[str]:
+    """One pair of templates: its distances, and what was measured."""
+    rates = beside[one.train_template, one.test_template].values()
+    numbers = (f"{one.edits:.0f}", f"{one.divergence:.3f}", f"{one.hidden:.3f}")
+    safety = "yes" if one.safety else "no"
+    return [
+        pair((one.train_template, one.test_template)),
+        safety,
+        *numbers,
+        *(f"{100 * rate:.0f}" for rate in rates),
     ]
-    return "\n\n".join(
-        [f"    puretune templates distance {run}", table(head, rows), table(apart, rows_apart)]
-    )
 
 
 def signed(*values: float) -> list[str]:

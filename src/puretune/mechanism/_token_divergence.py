@@ -63,26 +63,30 @@ def divergences(
     InputError if the model is not in this process, or nothing is tuned.
     """
     check_local(plan)
-    whos = {
-        (step.who, step.test_template): None
-        for step in plan.answer
-        if step.who.step is None
-        and (step.who.adapter or plan.resolved.conditions[step.who.condition].existing)
-    }
-    if not whos:
-        raise InputError("the run has no tuned model. Run a study that tunes one.")
+    tested = _tuned_models(plan)
     base = load_base(plan.resolved.base.spec)
-    templates = {template.name: template for _, template in plan.resolved.cells}
-    suites = [replace(one, examples=one.examples[:prompts]) for one in plan.resolved.suites]
-    on_event(Started(_WORK, len(whos) * len(suites)))
+    on_event(Started(_WORK, sum(map(len, tested.values())) * len(plan.resolved.suites)))
     found = []
-    for suite in suites:
-        for name, template in templates.items():
-            here = [who for who, tested in whos if tested == name]
-            for one in _of_template(plan, store, base, here, template, suite, longest):
+    for suite in plan.resolved.suites:
+        asked = replace(suite, examples=suite.examples[:prompts])
+        for template, whos in tested.items():
+            for one in _of_template(plan, store, base, whos, template, asked, longest):
                 found.append(one)
-                on_event(Advanced(_WORK, len(found), f"{one.condition} -> {name}, {suite.name}"))
+                on_event(Advanced(_WORK, len(found), f"{one.condition} -> {template.name}, {suite.name}"))
     on_event(Finished(_WORK))
+    return found
+
+
+def _tuned_models(plan: Plan) -> dict[PromptTemplate, list[Who]]:
+    """Who is tested under each template, after the last step; the untuned model is left out."""
+    templates = {template.name: template for _, template in plan.resolved.cells}
+    found: dict[PromptTemplate, list[Who]] = {}
+    for who, test in dict.fromkeys((step.who, step.test_template) for step in plan.answer):
+        existing = plan.resolved.conditions[who.condition].existing
+        if who.step is None and (who.adapter or existing):
+            found.setdefault(templates[test], []).append(who)
+    if not found:
+        raise InputError("the run has no tuned model. Run a study that tunes one.")
     return found
 
 
@@ -112,8 +116,6 @@ def _of_template(
     suite: ResolvedSuite,
     longest: int,
 ) -> Iterator[Divergence]:
-    if not whos:
-        return
     pairs = _own_answers(base, template, suite, longest)
     before = list(log_probabilities(base.model, pairs))
     for who in whos:
