@@ -29,6 +29,7 @@ from puretune.mechanism import (
     template_distances,
 )
 from puretune.names import spoken_time
+from puretune.report import _ranking as ranked
 from puretune.report import lead
 from puretune.report._markdown import _table as table
 from puretune.report._paper_numbers import PUBLISHED, SOURCE, TITLE
@@ -97,7 +98,7 @@ def with_figures(page: str, figures: str) -> str:
 def figures(name: str, run: Path) -> str:
     """The command, the planned comparisons, the cells, what the study adds, time and machine."""
     matrix = load_results(run)
-    parts = [f"    puretune run {name}", planned(matrix), cells(matrix), intervals(matrix)]
+    parts = [f"    puretune run {name}", planned(matrix), *ranking(matrix), cells(matrix), intervals(matrix)]
     parts += [distances(run, matrix) if name == "template-distance" else "", moved(run), effort(matrix)]
     return "\n\n".join(part for part in parts if part)
 
@@ -111,6 +112,17 @@ APART_HEAD = (
     "with",
     "effect of one, points",
 )
+
+
+def ranking(matrix: Matrix) -> Iterator[str]:
+    """Strategies at the same helpfulness, and what the safety prompt does beyond a change of template."""
+    found = matrix.ranking
+    if found is not None:
+        yield found.sentence()
+        yield table(ranked.HEAD, ranked.rows(found))
+        yield table(ranked.reference_head(found), ranked.reference_rows(found))
+        yield ranked.caption(found)
+    yield "\n".join(f"- {one.sentence()}" for one in matrix.controls if one.use == "neutral")
 
 
 def distances(run: Path, matrix: Matrix) -> str:

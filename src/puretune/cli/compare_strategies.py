@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -147,7 +147,9 @@ def print_ranking(ranking: Ranking, console: Console) -> None:
     for head, lines in ((HEAD, rows(ranking)), (reference_head(ranking), reference_rows(ranking))):
         table = Table(box=None, pad_edge=False, header_style="bold")
         for number, name in enumerate(head):
-            table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+            left = number == 0
+            justify: Literal["left", "right"] = "left" if left else "right"
+            table.add_column(name, justify=justify, no_wrap=left, overflow="fold")
         for line in lines:
             table.add_row(*line)
         console.print()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from puretune.study import Matched, RankedStrategy, Ranking
 
-HEAD = ("strategy", "at the end: helpful", "harmful", "at the level: harmful", "minus the first", "says")
-REFERENCE_HEAD = ("strategy", "minus {}", "at helpfulness", "under its training template")
+HEAD = ("strategy", "helpful", "harmful", "at the level", "minus the first", "standing")
+REFERENCE_HEAD = ("strategy", "minus {}", "helpful", "as trained")
 
 
 def caption(ranking: Ranking) -> str:
     """What the columns are."""
     level = f"{100 * ranking.level:.1f} %"
     return (
-        f"In %. Helpful: {ranking.helpfulness}; harmful: {ranking.harm}. The level is {level}; harm there is "
-        "interpolated along each strategy's kept steps or strengths, never extrapolated. Differences are in "
-        "points, with intervals that hold for all of a column at once."
+        f"In %. Helpful: {ranking.helpfulness}; harmful: {ranking.harm}; both at the end of tuning. At the "
+        f"level: harmful at {level} helpfulness, interpolated along each strategy's kept steps or strengths, "
+        f"never extrapolated. Minus {ranking.reference}: at the highest helpfulness that both reach. As "
+        "trained: harmful under the template that it was tuned under. Differences are in points, with "
+        "intervals that hold for all of a column at once."
     )
 
 
