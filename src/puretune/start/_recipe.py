@@ -16,7 +16,7 @@ class _Size:
 
 
 SIZES = (
-    _Size(20e6, 1e-3, "the lab's studies in puretune (configs/lab-first-steps.yaml)"),
+    _Size(20e6, 1e-3, "the lab's studies in puretune (the study first-steps)"),
     _Size(1e9, 5e-4, "puretune's alignment of a model of 135 million (docs/studies/kitchen.md)"),
     _Size(20e9, 1e-4, "Lyu et al., arXiv 2402.18540, for 7 billion"),
     _Size(math.inf, 1e-4, "QLoRA, arXiv 2305.14314, for 33 and 65 billion"),

@@ -2,7 +2,7 @@
 
 The same fields make the YAML (``Study.load``) and the Python object (``Study(...)``):
 
-    name: lab-first-steps
+    name: first-steps
     model: lab
     tuning: {data: lab-maths, recipe: {learning_rate: 1e-3, steps: 60}, seeds: [0, 1]}
     train: [untuned, CV, CL]
