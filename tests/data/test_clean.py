@@ -220,3 +220,53 @@ def test_what_no_rule_repairs_is_left_out_with_its_reason_and_named_by_check(
     assert report.reasons[0][1] == (2,)
     out = lines(tmp_path, *done.rows)
     assert check_source(SourceSpec(str(out))).passed
+
+
+CALL = {"type": "function", "id": "c1", "function": {"name": "f", "arguments": {"a": 1}}}
+AS_TEXT: dict[str, Any] = {**CALL, "function": {"name": "f", "arguments": '{"a": 1}'}}
+
+
+@pytest.mark.parametrize(
+    ("call", "result"),
+    [
+        (said("assistant", None, tool_calls=[AS_TEXT]), said("tool", "42", tool_call_id="c1")),
+        (said("assistant", None, function_call=AS_TEXT["function"]), said("function", "42", name="f")),
+        (
+            {"from": "function_call", "value": json.dumps({"name": "f", "arguments": {"a": 1}})},
+            {"from": "observation", "value": "42"},
+        ),
+    ],
+)
+def test_tool_turns_are_read_and_kept_or_dropped(
+    tmp_path: Path, call: dict[str, Any], result: dict[str, Any]
+) -> None:
+    path = file(tmp_path, [ASKED, call, result, TOLD])
+    (read,) = read_source(SourceSpec(str(path)))
+    assert [turn.role for turn in read.messages] == ["user", "assistant", "tool", "assistant"]
+    assert json.loads(read.messages[1].tool_calls)[0]["function"] == CALL["function"]
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("".join(json.dumps(row) + "\n" for row in clean(path, Rules(tools="keep")).rows))
+    (again,) = read_source(SourceSpec(str(kept)))
+    assert again.messages == read.messages
+    assert clean(path).rows == [{"messages": [ASKED, TOLD]}]
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ({"id": "c1", "function": {}}, "without the name of a function"),
+        ("f(1)", "without the name of a function"),
+        ({"function": {"name": "f", "arguments": "{"}}, "the call of 'f' are not JSON"),
+    ],
+)
+def test_a_call_that_is_none_is_named_and_can_be_dropped(tmp_path: Path, call: Any, reason: str) -> None:
+    path = file(tmp_path, [ASKED, said("assistant", None, tool_calls=[call]), said("tool", "1"), TOLD])
+    with pytest.raises(InputError, match=reason):
+        read_source(SourceSpec(str(path)))
+    assert clean(path).rows == [{"messages": [ASKED, TOLD]}]
+
+
+def test_a_call_without_its_result_is_named(tmp_path: Path) -> None:
+    path = file(tmp_path, [ASKED, said("assistant", None, tool_calls=[AS_TEXT]), ASKED, TOLD])
+    with pytest.raises(InputError, match="turn 3 is 'user' where 'tool' must come"):
+        read_source(SourceSpec(str(path)))

@@ -146,7 +146,7 @@ def test_a_row_that_is_no_example_is_named(tmp_path: Path, row: dict[str, Any], 
         ([("system", "1")], "needs a user turn"),
         ([], "needs a user turn"),
         ([("user", "1"), ("asistant", "2")], "turn 2: unknown role 'asistant'. Did you mean 'assistant'?"),
-        ([("user", "1"), ("tool", "2")], "turn 2: unknown role 'tool'"),
+        ([("user", "1"), ("tool", "2")], "turn 2 is 'tool' where 'assistant' must come"),
         ([("user", "1"), ("assistant", "")], "turn 2: 'content' is empty"),
     ],
 )

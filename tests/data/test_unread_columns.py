@@ -64,7 +64,6 @@ def test_where_a_row_comes_from_is_named_and_needs_no_word(tmp_path: Path, name:
     ("field", "value"),
     [
         ("name", "Ann"),
-        ("tool_calls", [{"id": "1"}]),
         ("loss", False),
     ],
 )

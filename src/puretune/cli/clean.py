@@ -35,10 +35,11 @@ _SHOWN = 20
 @click.option("--out", type=FILE, required=True, help="Where the clean rows go (.jsonl).")
 @click.option(
     "--tools",
-    type=click.Choice(["drop", "leave-out"]),
+    type=click.Choice(["drop", "keep", "leave-out"]),
     default="drop",
     show_default=True,
-    help="Remove tool turns from conversations, or leave out conversations that have any.",
+    help="Remove tool turns, keep them (where the model's chat template renders them), or leave out "
+    "conversations that have any.",
 )
 @click.option(
     "--system",

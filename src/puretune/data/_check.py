@@ -178,9 +178,10 @@ def _repeated_prompts(examples: Sequence[Example]) -> DataCheck:
 
 
 def _roles(examples: Sequence[Example]) -> DataCheck:
-    turns = Counter(m.role for e in examples for m in e.messages)
+    turns: Counter[str] = Counter(m.role for e in examples for m in e.messages)
     several = sum(sum(m.role == "user" for m in e.messages) > 1 for e in examples)
-    counts = ", ".join(f"{turns[role]:,} {role}" for role in ("system", "user", "assistant"))
+    roles = ("system", "user", "assistant", *(["tool"] if turns["tool"] else []))
+    counts = ", ".join(f"{turns[role]:,} {role}" for role in roles)
     return DataCheck("turns", "ok", f"{counts}; {several:,} examples with several user turns")
 
 

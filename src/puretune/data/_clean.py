@@ -182,7 +182,7 @@ def _to_one_format(kept: list[_Kept]) -> None:
 
 def _turn(message: Message) -> Fields:
     shown = message.role == "assistant" and not message.train
-    return {"role": message.role, "content": message.content, **({"train": False} if shown else {})}
+    return {**message.for_chat_template(), **({"train": False} if shown else {})}
 
 
 def _to_different_ids(kept: list[_Kept]) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from puretune.data._row import is_empty
+from puretune.data._tool_calls import CALL_ROLES, CALLS, READ, RESULT_ROLES, call_in, calls_of
 from puretune.errors import InputError, unknown
 from puretune.files import kind_of, parse_json
 from puretune.names import listed
@@ -24,6 +25,8 @@ ROLES: dict[str, Role] = {
     "human": "user",
     "assistant": "assistant",
     "gpt": "assistant",
+    **dict.fromkeys(CALL_ROLES, "assistant"),
+    **dict.fromkeys(RESULT_ROLES, "tool"),
 }
 """OpenAI's and ShareGPT's names of roles (OpenAI's newer models say developer for system)."""
 _PAIRS = (("role", "content"), ("from", "value"))
@@ -54,7 +57,8 @@ def fields_not_read(turns: Sequence[Any]) -> frozenset[str]:
         if isinstance(turn, Mapping):
             role, content = _pair(turn) or _PAIRS[0]
             thoughts = THOUGHTS if ROLES.get(str(turn.get(role))) == "assistant" else ()
-            found |= _left_in(turn, (role, content, *_READ, *thoughts))
+            tools = READ.get(ROLES.get(str(turn.get(role)), ""), ())
+            found |= _left_in(turn, (role, content, *_READ, *thoughts, *tools))
             parts = turn.get(content)
             for part in parts if isinstance(parts, list) else ():
                 found |= _left_in(part, _PART_READ) if isinstance(part, Mapping) else set()
@@ -127,10 +131,25 @@ def turns_in(value: Any) -> Any:
 def _message(turn: Any, where: str, ignore: Collection[str]) -> Message:
     role, content = turn_names(turn, where)
     name = role_named(turn[role], ROLES, where)
+    if ROLES[name] == "tool" or name in CALL_ROLES or any(not is_empty(turn.get(key)) for key in CALLS):
+        return _about_tools(turn, name, content, where)
     text = plain_text(joined(turn[content], f"{where}: {content!r}"), f"{where}: {content!r}")
     if ROLES[name] == "assistant":
         text = _with_thoughts(turn, text, where, ignore)
     return Message(ROLES[name], text, train=_trained(turn, ROLES[name], where))
+
+
+def _about_tools(turn: Mapping[str, Any], name: str, content: str, where: str) -> Message:
+    """A call, perhaps with a text before it, or a tool's result, which may be empty."""
+    role, place = ROLES[name], f"{where}: {content!r}"
+    if name in CALL_ROLES:
+        return Message(role, "", _trained(turn, role, where), call_in(turn[content], where))
+    said = joined(turn[content], place)
+    text = "" if is_empty(said) else plain_text(said, place)
+    if role == "assistant":
+        return Message(role, text, _trained(turn, role, where), calls_of(turn, where))
+    id, function = ("" if is_empty(turn.get(key)) else str(turn[key]) for key in READ["tool"])
+    return Message(role, text, tool_call_id=id, name=function)
 
 
 def _with_thoughts(turn: Mapping[str, Any], text: str, where: str, ignore: Collection[str]) -> str:
@@ -194,11 +213,23 @@ def _check_order(messages: tuple[Message, ...], where: str) -> None:
     if not any(m.role == "user" for m in messages):
         raise InputError(f"{where}: a conversation needs a user turn.")
     first = 1 if messages[0].role == "system" else 0
+    before: Message | None = None
     for number, message in enumerate(messages[first:]):
-        expected = ("user", "assistant")[number % 2]
-        if message.role != expected:
+        expected = _expected(before)
+        after_results = before is not None and before.role == "tool" and message.role == "tool"
+        before = message
+        if message.role != expected and not after_results:
             raise InputError(
                 f"{where}: turn {first + number + 1} is {message.role!r} where {expected!r} must come: an "
                 "optional system message first, then user and assistant in turn. Merge or remove a turn, or "
                 "let `puretune data clean` do it."
             )
+
+
+def _expected(before: Message | None) -> Role:
+    """Whose turn it is: a call is followed by its result, a result by an answer (or by another result)."""
+    if before is None:
+        return "user"
+    if before.role == "assistant":
+        return "tool" if before.tool_calls else "user"
+    return "assistant"

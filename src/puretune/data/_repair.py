@@ -14,28 +14,28 @@ format, ids   of a whole file: rows of several formats become conversations; rep
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from puretune.data._messages import ROLES, joined, role_named, turn_names
+from puretune.data._tool_calls import CALL_ROLES, CALLS, call_in
 from puretune.errors import InputError
 from puretune.files import kind_of
 from puretune.names import listed
 
 Turn = dict[str, Any]
-_TOOL, _CALLS = "tool", ("tool_calls", "function_call")
-_TOOLS = ("tool", "function", "ipython", "function_call", "tool_call", "observation", "tool_response")
-_ROLES = {**ROLES, **dict.fromkeys(_TOOLS, _TOOL)}
-"""ShareGPT's function_call is a call and its observation a result: neither has a text that is an answer."""
+_TOOL = "tool"
 
 
 @dataclass(frozen=True)
 class Rules:
     """What a user decides; the other repairs have only one way."""
 
-    tools: Literal["drop", "leave-out"] = "drop"
-    """Remove tool calls and results from conversations, or leave out conversations that have any."""
+    tools: Literal["drop", "keep", "leave-out"] = "drop"
+    """Remove tool calls and results from conversations, keep them (for a model whose chat template renders
+    them), or leave out conversations that have any."""
     system: Literal["keep", "drop", "move"] = "keep"
     """``move``: the one message that the rows share is removed, to become a template's system prompt."""
 
@@ -80,7 +80,7 @@ def system_of(turns: Sequence[Any]) -> str | None:
 def _repairs(rules: Rules, where: str) -> list[tuple[str, Callable[[list[Turn]], list[Turn]]]]:
     return [
         ("tools", lambda turns: _without_tools(turns, rules, where)),
-        ("empty", lambda turns: [turn for turn in turns if turn["content"].strip()]),
+        ("empty", lambda turns: [turn for turn in turns if turn["content"].strip() or _about_tools(turn)]),
         ("system", _merged_system if rules.system == "keep" else lambda turns: _other_than("system", turns)),
         ("greeting", _from_first_question),
         ("consecutive", lambda turns: _merged(turns, where)),
@@ -92,11 +92,25 @@ def _read(turn: Any, where: str) -> Turn:
     """A turn with its role and text under one name, everything else as it is."""
     role, content = turn_names(turn, where)
     name, text = turn[role], joined(turn[content], f"{where}: {content!r}")
-    name = role_named(name, _ROLES, where)
+    name = role_named(name, ROLES, where)
     if not isinstance(text, str | None):
         raise InputError(f"{where}: {content!r} is {kind_of(text)}; it must be text.")
     others = {key: value for key, value in turn.items() if key not in ("role", "content", "from", "value")}
-    return {"role": _ROLES[name], "content": text or "", **others}
+    if name in CALL_ROLES:
+        return {"role": "assistant", "content": "", "tool_calls": _calls(text, where), **others}
+    return {"role": ROLES[name], "content": text or "", **others}
+
+
+def _calls(text: Any, where: str) -> Any:
+    """The calls of a turn that is one; what is none is kept as it is, to be dropped."""
+    try:
+        return json.loads(call_in(text, where))
+    except InputError:
+        return [text]
+
+
+def _about_tools(turn: Turn) -> bool:
+    return turn["role"] == _TOOL or any(turn.get(name) for name in CALLS)
 
 
 def _other_than(role: str, turns: list[Turn]) -> list[Turn]:
@@ -104,11 +118,13 @@ def _other_than(role: str, turns: list[Turn]) -> list[Turn]:
 
 
 def _without_tools(turns: list[Turn], rules: Rules, where: str) -> list[Turn]:
-    calls = [turn for turn in turns if turn["role"] == _TOOL or any(turn.get(name) for name in _CALLS)]
+    calls = [turn for turn in turns if _about_tools(turn)]
     if calls and rules.tools == "leave-out":
         raise InputError(f"{where}: it has {len(calls)} tool turns.")
+    if rules.tools == "keep":
+        return turns
     kept = _other_than(_TOOL, turns)
-    return [{name: value for name, value in turn.items() if name not in _CALLS} for turn in kept]
+    return [{name: value for name, value in turn.items() if name not in CALLS} for turn in kept]
 
 
 def _merged_system(turns: list[Turn]) -> list[Turn]:
@@ -133,7 +149,8 @@ def _to_last_answer(turns: list[Turn]) -> list[Turn]:
 def _merged(turns: list[Turn], where: str) -> list[Turn]:
     found: list[Turn] = []
     for turn in turns:
-        if found and found[-1]["role"] == turn["role"]:
+        alike = found and found[-1]["role"] == turn["role"]
+        if alike and not (_about_tools(turn) or _about_tools(found[-1])):
             found[-1] = _joined_turns(found[-1], turn, where)
         else:
             found.append(turn)

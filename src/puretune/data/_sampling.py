@@ -67,7 +67,13 @@ def data_digest(examples: Iterable[Example]) -> str:
 
 def folded(messages: Iterable[Message]) -> str:
     """A conversation with its white space folded: what counts as the same content."""
-    return json.dumps([[m.role, " ".join(m.content.split())] for m in messages])
+    return json.dumps([[m.role, " ".join(m.content.split()), *_tools(m)] for m in messages])
+
+
+def _tools(message: Message) -> tuple[str, ...]:
+    """What a turn says about tools; nothing for all others."""
+    said = (message.tool_calls, message.tool_call_id, message.name)
+    return said if message.is_about_tools else ()
 
 
 @dataclass
@@ -120,7 +126,7 @@ def _hash(seed: int, purpose: str, messages: Iterable[Message]) -> bytes:
 def _canonical(example: Example) -> str:
     value = {
         "id": example.id,
-        "messages": [[m.role, m.content, m.train] for m in example.messages],
+        "messages": [[m.role, m.content, m.train, *_tools(m)] for m in example.messages],
         "cluster": example.cluster,
         "metadata": dict(example.metadata),
     }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from puretune.errors import InputError
 from puretune.templates._message import Message
 from puretune.templates._prompt_template import PromptTemplate
+from puretune.templates._tool_turns import WITHOUT_TOOLS
 from puretune.thoughts import thinking_in
 from puretune.visible import quoted
 
@@ -28,6 +29,8 @@ def api_turns(template: PromptTemplate, messages: Sequence[Message]) -> tuple[Me
             "with a system prompt and a user wrapper only, or an engine that takes token ids."
         )
     turns = template.turns(messages)
+    if any(turn.is_about_tools for turn in turns):
+        raise InputError(f"an API is not sent tool calls and their results. {WITHOUT_TOOLS}")
     for turn in turns:
         block = thinking_in(turn.content)[0] if turn.role == "assistant" else None
         if block is not None:

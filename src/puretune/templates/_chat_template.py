@@ -52,7 +52,7 @@ class TokenizerMarkup:
         return self._apply(turns, generation, arguments)
 
     def _apply(self, turns: Sequence[Message], generation: bool, arguments: Mapping[str, Any]) -> str:
-        chat = [{"role": m.role, "content": m.content} for m in turns]
+        chat = [m.for_chat_template() for m in turns]
         try:
             source = self._source(arguments)
             return self._run(source, chat, generation, arguments)
@@ -76,7 +76,7 @@ class TokenizerMarkup:
             ) from error
 
     def _run(
-        self, source: str, chat: list[dict[str, str]], generation: bool, arguments: Mapping[str, Any]
+        self, source: str, chat: list[dict[str, Any]], generation: bool, arguments: Mapping[str, Any]
     ) -> str:
         given = {name: value for name, value in arguments.items() if name != CLOCK}
         own = type(self.tokenizer).apply_chat_template

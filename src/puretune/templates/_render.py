@@ -31,6 +31,7 @@ from puretune.templates._thoughts import (
     opened_block,
     without_thoughts,
 )
+from puretune.templates._tool_turns import ToolConversation
 from puretune.thoughts import ThinkingBlock, thinking_in
 
 RENDERING_VERSION = "3"
@@ -109,8 +110,11 @@ class Renderer:
 
     def prompt(self, template: PromptTemplate, messages: Sequence[Message]) -> Rendering:
         """What the model is asked: ids up to where its answer begins. ``messages`` end with a user turn."""
-        if not messages or messages[-1].role != "user":
+        if not messages or messages[-1].role not in ("user", "tool"):
             raise InputError("a prompt must end with a user message; leave the reference answer out.")
+        if any(message.is_about_tools for message in messages):
+            ids, text, _ = self._with_tools(template, messages, generation=True)
+            return Rendering(ids, (False,) * len(ids), text)
         asked = without_thoughts(self._turns(template, messages), self.thoughts)
         layout = self._prompt(template, self._guard.protect(asked))
         ids = self._encode(layout.text)
@@ -121,6 +125,8 @@ class Renderer:
         """A training example: the loss is on its trained assistant turns and their stop tokens."""
         if not messages or messages[-1].role != "assistant":
             raise InputError("a training example must end with an assistant message.")
+        if any(message.is_about_tools for message in messages):
+            return self._tool_example(template, messages)
         turns = self._turns(template, messages)
         self._require_trainable_thoughts(turns)
         block = self._trained_thoughts(template, turns[-1])
@@ -129,13 +135,7 @@ class Renderer:
         rendering = self._masked(template, turns, layout, prompts)
         if block is None and closed_block(layout.before(len(turns) - 1)) and not closed_block(prompts.text):
             rendering = replace(rendering, notes=(*rendering.notes, _EMPTY_BLOCK))
-        if not any(rendering.loss_mask):
-            raise InputError(
-                "the training example has no trained token:\n"
-                f"  {show_tokens(self.tokenizer, rendering.ids)}\n"
-                "Mark an assistant turn as trained (`train: true`), or leave the example out."
-            )
-        return rendering
+        return self._with_a_trained_token(rendering)
 
     def layout(self, template: PromptTemplate, messages: Sequence[Message], finished: bool = False) -> Layout:
         """What a prompt spells around its texts, and the texts as they come out (nothing in them is kept from
@@ -154,6 +154,40 @@ class Renderer:
         """The response's text: without special tokens and without white space around it."""
         special = self.stop_ids | set(self.tokenizer.all_special_ids)
         return str(self.tokenizer.decode([i for i in token_ids if i not in special])).strip()
+
+    # conversations with tools
+
+    def _tool_example(self, template: PromptTemplate, messages: Sequence[Message]) -> Rendering:
+        """Trained on calls and answers; never on what tools return."""
+        full, text, talk = self._with_tools(template, messages, generation=False)
+        mask = [False] * len(full)
+        for start, end in talk.spans(self._encode, full, self.stop_ids):
+            mask[start:end] = [True] * (end - start)
+        return self._with_a_trained_token(Rendering(full, tuple(mask), text))
+
+    def _with_tools(
+        self, template: PromptTemplate, messages: Sequence[Message], generation: bool
+    ) -> tuple[tuple[int, ...], str, ToolConversation]:
+        if self.thoughts == "train":
+            raise InputError(
+                "thoughts are not trained in conversations with tools. Set `model: {thoughts: strip}`."
+            )
+        turns = without_thoughts(self._turns(template, messages), self.thoughts)
+        talk = ToolConversation(self.markup, template, self._guard.protect(turns))
+        opening = [turn for turn in talk.turns if not turn.is_about_tools]
+        first = next(place for place, turn in enumerate(opening) if turn.role == "user")
+        self._speller.spell(template, tuple(opening[: first + 1]), generation=True)  # adds nothing unasked
+        text = talk.checked(generation)
+        return self._encode(text), self._guard.remove(text), talk
+
+    def _with_a_trained_token(self, rendering: Rendering) -> Rendering:
+        if not any(rendering.loss_mask):
+            raise InputError(
+                "the training example has no trained token:\n"
+                f"  {show_tokens(self.tokenizer, rendering.ids)}\n"
+                "Mark an assistant turn as trained (`train: true`), or leave the example out."
+            )
+        return rendering
 
     # turns
 

@@ -34,12 +34,15 @@ class Guard:
 
     def protect(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """The messages with every spelled special token broken up."""
-        return tuple(replace(m, content=self._broken(m.content)) for m in messages)
+        return tuple(
+            replace(m, content=self._broken(m.content), tool_calls=self._broken(m.tool_calls))
+            for m in messages
+        )
 
     def require_text(self, message: Message) -> None:
         """InputError for a message that no tokenizer can be given."""
         for reserved in (GUARD, MARK):
-            if reserved in message.content:
+            if reserved in message.content or reserved in message.tool_calls:
                 raise InputError(f"the text has the noncharacter U+{ord(reserved):04X}; remove it.")
         try:
             message.content.encode()
