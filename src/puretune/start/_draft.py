@@ -91,6 +91,8 @@ def draft(
     plain = facts.template()
     lengths = tuple(facts.renderer.example(plain, one.messages) for one in found.examples[:_MEASURED])
     asked = _harmful(model, harmful) if look_for_harm else None
+    if safety is not None and not safety.strip():
+        raise InputError("the safety prompt is empty. Write one, or leave --safety-prompt out.")
     text = SAFETY if safety is None else plain_text(safety, "the safety prompt")
     return Draft(facts, found, text, lengths, asked)
 
