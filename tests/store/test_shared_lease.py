@@ -129,6 +129,16 @@ def test_a_lease_survives_a_store_that_fails_one_call_in_five(url: str, server: 
     assert not [found for page in obstore.list(from_url(url)) for found in page if found["path"] != NAME]
 
 
+def test_a_store_that_is_gone_at_the_end_hides_no_error(url: str, server: Server) -> None:
+    def run() -> None:
+        with SharedLease(Bucket(url, delays=(0.01,)), PLAN):
+            server.fail(1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run()
+
+
 def test_of_many_who_try_one_gets_it() -> None:
     bucket = Bucket("s3://memory", MemoryStore())
     got = []

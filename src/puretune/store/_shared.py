@@ -74,9 +74,11 @@ class SharedStore(Store):
 
     def is_damaged(self, kind: str, key: str) -> bool:
         """Whether the object is there but damaged, or was damaged and has not been made again since."""
+        if self._forked:
+            return super().is_damaged(kind, key)
         path = self.path(kind, key)
-        if self._forked or is_there(path) or self._listing(kind).has(key):
-            return super().is_damaged(kind, key) if self._forked else self.get(kind, key) is None
+        if is_there(path) or self._listing(kind).has(key):
+            return self.get(kind, key) is None
         return was_set_aside(path) or self._listing(kind).was_set_aside(key)
 
     def damaged(self, objects: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -56,7 +56,8 @@ class SharedLease:
         self._end.set()
         self._thread.join()
         if not self._lost:
-            self._bucket.put(self._name, b"", over=self._version)
+            with suppress(EnvironmentFault):  # it frees itself when it is old
+                self._bucket.put(self._name, b"", over=self._version)
 
     def check(self) -> None:
         """EnvironmentFault if another process has taken over."""
