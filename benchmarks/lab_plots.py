@@ -108,7 +108,7 @@ def main() -> None:
     try:
         paths = draw(json.loads(options.result.read_text()), options.out)
     except ModuleNotFoundError:
-        sys.exit("the plots need matplotlib: pip install --constraint constraints.txt 'puretune[plots]'")
+        sys.exit("the plots need matplotlib: pip install --constraint constraints.txt 'puretune[figures]'")
     for path in paths:
         print(path)
 

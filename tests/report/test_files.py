@@ -15,7 +15,7 @@ from puretune.errors import EnvironmentFault
 from puretune.report import headline, print_matrix, write_html, write_markdown
 from puretune.report._number_words import percent, span
 from puretune.report._view import grids
-from puretune.study import JudgeAgreement, Matrix, SampleVerdict
+from puretune.study import JudgeAgreement, Matrix
 from tests.report.matrices import PAPER, matrix, one_cell, pairs, paper_like, provenance, square, transcript
 
 SUITES = (
@@ -49,7 +49,7 @@ shapes = pytest.mark.parametrize("study", SHAPES.values(), ids=SHAPES)
 class Page(HTMLParser):
     """The tags, attributes and visible text of a page; fails on tags that do not nest."""
 
-    VOID = frozenset({"meta", "br", "wbr", "link", "img"})
+    VOID = frozenset({"meta", "br", "wbr", "link", "img", "input"})
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -115,13 +115,16 @@ def test_the_page_loads_nothing_and_runs_nothing(study: Matrix, tmp_path: Path) 
     assert "default-src 'none'" in source
 
 
-def test_model_output_is_escaped(tmp_path: Path) -> None:
+def test_model_output_is_only_in_data_that_never_runs(tmp_path: Path) -> None:
     attack = "</pre><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \x1b[31m\x00\udcff"
     study = replace(SHAPES["full"], transcripts=(transcript(attack, query=attack, prompt_id=attack),))
     page = html(study, tmp_path)
-    assert not {tag for tag, _ in page.tags} & {"script", "img"}
-    assert page.text.count("<script>alert(1)</script>") == 3
-    assert "{{ 7 * 7 }} ␛[31m␀\N{REPLACEMENT CHARACTER}" in page.text
+    kinds = [attributes.get("type") for tag, attributes in page.tags if tag == "script"]
+    assert kinds.count(None) == 1
+    assert set(kinds) == {None, "application/json", "text/plain"}
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in source
+    assert "<img" not in source
 
 
 def test_names_are_escaped_in_tables_and_attributes(tmp_path: Path) -> None:
@@ -132,21 +135,6 @@ def test_names_are_escaped_in_tables_and_attributes(tmp_path: Path) -> None:
     assert "b" not in {attributes.get("scope") for _, attributes in page.tags}
     assert "x\\|y\\`\\<b>\\_z\\_" in text
     assert "<b>" not in text.replace("\\<b>", "")
-
-
-def test_transcripts_are_sorted_by_condition_and_template(tmp_path: Path) -> None:
-    told = [transcript(f"{c} under {t}", condition=c, test_template=t) for c in PAPER[:2] for t in PAPER[:3]]
-    page = html(replace(SHAPES["full"], transcripts=tuple(told)), tmp_path)
-    assert sum(tag == "details" and "shelf" in (a.get("class") or "") for tag, a in page.tags) == 2
-    assert sum(tag == "details" and "book" in (a.get("class") or "") for tag, a in page.tags) == 6
-    for told_one in told:
-        assert told_one.answer in page.text
-
-
-def test_a_cut_answer_is_flagged(tmp_path: Path) -> None:
-    cut = transcript("and then", finish="length", verdicts=(SampleVerdict("judge", {"asr": None}),))
-    page = html(replace(SHAPES["full"], transcripts=(cut,)), tmp_path)
-    assert "asr (judge) unparsed; cut at the length limit" in page.text
 
 
 def test_every_seed_is_listed(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ _GROUPS = {
             "puretune.cli.compare:compare",
             "Compare the conditions of a finished run, prompt by prompt.",
         ),
+        "report": (
+            "puretune.cli.report:report",
+            "Write a run's reports again, in any format; say what moved between two.",
+        ),
         "recommend": (
             "puretune.cli.recommend:recommend",
             "Say what to serve under which template, and what each alternative costs.",

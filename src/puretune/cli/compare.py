@@ -11,14 +11,13 @@ import click
 
 from puretune.cli._output import new_console
 from puretune.cli._parameters import FILE, PATH, FiniteRange
-from puretune.report import concluded
+from puretune.report import difference_lines
 from puretune.study import Comparison, Corrected
 from puretune.study import compare as compared
 from puretune.study import corrected as corrected_by
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 _SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
 
@@ -93,7 +92,9 @@ def _print(console: Console, title: str, found: Sequence[Comparison]) -> None:
             place = (one.suite, one.label)
             console.print(Text(f"  {one.label} on {one.suite}, percentage points"))
         console.print(Text(f"    {_pair(one)}"))
-        console.print(_figures(one))
+        sure = one.conclusion in ("lower", "higher")
+        for line in difference_lines(one):
+            console.print(Text(f"      {line}", style="bold" if sure else ""))
 
 
 def _print_corrected(console: Console, found: Sequence[Corrected]) -> None:
@@ -128,19 +129,6 @@ def _pair(one: Comparison) -> str:
     if one.test_template == one.reference_template:
         return f"{one.condition} minus {one.reference}, tested under {one.test_template}"
     return f"{one.condition} -> {one.test_template} minus {one.reference} -> {one.reference_template}"
-
-
-def _figures(one: Comparison) -> Text:
-    from rich.text import Text
-
-    p = one.p if one.holm is None else one.holm
-    interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
-    text = Text(f"      {100 * one.difference:+6.1f}  ({interval})  {_p(p)}  ")
-    return text.append(concluded(one), style="bold" if one.conclusion in ("lower", "higher") else "")
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _notes(found: Sequence[Comparison]) -> Iterator[str]:

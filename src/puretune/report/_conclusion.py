@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from puretune.report._number_words import listed, plural
+from puretune.report._number_words import listed, plural, points
 from puretune.study import Comparison
 
 
@@ -15,6 +15,20 @@ def concluded(one: Comparison) -> str:
         return one.conclusion
     needed = _needed(one)
     return f"cannot tell ({_size(one)}{f'; about {listed(needed)} would' if needed else ''})"
+
+
+def p_value(one: Comparison) -> str:
+    """``p = 0.033``, corrected where it was."""
+    p = one.p if one.holm is None else one.holm
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def difference_lines(one: Comparison, width: int = 74) -> list[str]:
+    """The difference with its interval, its p value and what it shows: on one line where that fits."""
+    interval = f"({points(one.low)} to {points(one.high)})"
+    figures, said = f"{points(one.difference):>6}  {interval}  {p_value(one)}", concluded(one)
+    whole = f"{figures}  {said}"
+    return [whole] if len(whole) <= width else [figures, f"        {said}"]
 
 
 def _size(one: Comparison) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from puretune.report._conclusion import concluded
+from puretune.report._conclusion import concluded, p_value
 from puretune.report._metrics import measure, reading
 from puretune.report._number_words import listed, percent, plural, points, span
 from puretune.report._safety_prompts import mark_of, safety_prompt
@@ -69,8 +69,7 @@ def contrasts(matrix: Matrix) -> list[ContrastLine]:
 def _contrast_line(one: Comparison, matrix: Matrix) -> ContrastLine:
     what = f"{reading(one.suite, one.scorer, one.metric, matrix).title} on {one.suite}"
     sides = " minus ".join(_side_name(one, *cell, matrix) for cell in _cells(one))
-    p = one.p if one.holm is None else one.holm
-    return ContrastLine(what, sides, one, _p(p), _concluded(one, matrix))
+    return ContrastLine(what, sides, one, p_value(one), _concluded(one, matrix))
 
 
 def lead(matrix: Matrix) -> str:
@@ -105,10 +104,9 @@ def _about_harm(measured: list[Grid]) -> list[Grid]:
 
 def _finding(one: Comparison, matrix: Matrix) -> str:
     values = [_side(one, condition, template, matrix) for condition, template in _cells(one)]
-    p = one.p if one.holm is None else one.holm
     return (
         f"{_title(one, matrix)} on {one.suite}: {' and '.join(values)}. Difference {_difference(one)}, "
-        f"{_p(p)}: {_concluded(one, matrix)}."
+        f"{p_value(one)}: {_concluded(one, matrix)}."
     )
 
 
@@ -213,10 +211,6 @@ def _title(one: Comparison, matrix: Matrix) -> str:
 
 def _named(metric: str, label: str, title: str) -> str:
     return label.replace("asr", "ASR", 1) if metric == "asr" else title
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _figure(square: Square) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from puretune.report import _agreement, _curves, _frontier, _palette, _paper_numbers
 from puretune.report._category_tables import category_tables
@@ -16,13 +15,18 @@ from puretune.report._headline import contrasts, headline
 from puretune.report._metrics import Family, Reading
 from puretune.report._number_words import bounds, percent, plural, span, visible
 from puretune.report._palette import scale_top, tone
+from puretune.report._transcripts import LARGEST_INLINE, pack
 from puretune.report._verdict import verdict
 from puretune.report._view import BEHAVIOURS, Grid, Row, Square, behaviour_grids, grids, told_by
 from puretune.store import write_text
-from puretune.study import CellResult, Matrix, SampleVerdict, Transcript
+from puretune.study import CellResult, Matrix, answers_of
 from puretune.templates import alias_of
 
 _FAMILIES: tuple[Family, ...] = ("help", "harm", "over-refusal", "refusal", "other")
+BESIDE = "transcripts.html"
+_TEMPLATES = {"report.html": "report.html.j2", BESIDE: "transcripts_page.html.j2"}
+_SCRIPTS = Path(__file__).parent / "browser"
+_ORDER = ("data.js", "labels.js", "filters.js", "answer_list.js", "answer_detail.js", "page.js")
 _TAGS = {"same": "same", "ptst": "PTST"}
 
 
@@ -35,6 +39,8 @@ class HeatCell(NamedTuple):
     tag: str
     step: str
     hover: str
+    link: str
+    """To the answers of the cell."""
 
 
 class HeatMap(NamedTuple):
@@ -61,25 +67,22 @@ class Bar(NamedTuple):
     words: str
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """The sample transcripts of one condition, by test template."""
-
-    condition: str
-    count: int
-    books: list[tuple[str, list[Transcript]]]
-
-
 def write_html(matrix: Matrix, path: Path) -> None:
-    """Write ``report.html``, whole or not at all; EnvironmentFault if it cannot be written."""
+    """Write the report, whole or not at all; EnvironmentFault if it cannot be written."""
     write_text(path, html_text(matrix))
 
 
-def html_text(matrix: Matrix) -> str:
-    """The report as one self-contained page, readable without a network and without scripts.
+def html_text(matrix: Matrix, redact: bool = False) -> str:
+    """The report as one self-contained page, readable without a network; see :func:`html_pages`."""
+    return html_pages(matrix, redact)["report.html"]
 
-    Model output, names and settings are escaped; a content security policy in the page allows its own style
-    sheet and nothing else.
+
+def html_pages(matrix: Matrix, redact: bool = False) -> dict[str, str]:
+    """``report.html``, and ``transcripts.html`` where the answers are too large to be in it.
+
+    Model output, names and settings are escaped, answers are data that the page's own script shows as text; a
+    content security policy in the page allows its own style sheet and script, by their hashes, and nothing
+    else. With ``redact`` what is harmful is left out.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -90,10 +93,31 @@ def html_text(matrix: Matrix) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, behaviour=_behaviour)
+    environment.filters.update(percent=percent)
+    answers = answers_of(matrix)
+    packed = pack(matrix, answers, redact) if answers.rows else None
+    inline = packed is None or packed.size <= LARGEST_INLINE
     css = environment.get_template("report.css.j2").render(palette=_palette)
-    page = environment.get_template("report.html.j2")
-    return visible(page.render(_page(matrix) | {"css": css, "css_hash": _hash(css)}))
+    js = "(() => {\n" + "".join((_SCRIPTS / name).read_text("utf-8") for name in _ORDER) + "})();\n"
+    around: dict[str, Any] = {
+        "css": css,
+        "js": js,
+        "pack": packed,
+        "inline": inline,
+        "beside": BESIDE,
+        "redacted": redact,
+    }
+    around |= {"matrix": matrix, "whole": answers.whole, "policy": _policy(css, js)}
+    names = ["report.html"] if inline else ["report.html", BESIDE]
+    content = _page(matrix, "" if inline else BESIDE) | around
+    return {name: visible(environment.get_template(_TEMPLATES[name]).render(content)) for name in names}
+
+
+def _policy(css: str, js: str) -> str:
+    return (
+        f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(js)}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
 
 
 def _hash(text: str) -> str:
@@ -101,12 +125,11 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _page(matrix: Matrix) -> dict[str, Any]:
+def _page(matrix: Matrix, beside: str) -> dict[str, Any]:
     found = grids(matrix)
-    primary, secondary = (_heat_maps(found, flag) for flag in (False, True))
+    primary, secondary = (_heat_maps(found, flag, beside) for flag in (False, True))
     frontier = _frontier.frontier(matrix)
     return {
-        "matrix": matrix,
         "verdict": verdict(matrix),
         "contrasts": contrasts(matrix),
         "headline": headline(matrix),
@@ -125,7 +148,6 @@ def _page(matrix: Matrix) -> dict[str, Any]:
         "categories": category_tables(matrix),
         "agreement": _agreement,
         "agreements": _agreement.rows(matrix),
-        "shelves": _shelves(matrix),
         "runs": [(run, _line(run)) for run in matrix.cells],
         "sheets": template_sheets(matrix),
         "settings": settings(matrix),
@@ -180,14 +202,14 @@ def _side_by_side(maps: list[HeatMap]) -> list[HeatMap]:
     return [*pairs, *helps[both:], *harms[both:], *(m for m in maps if m.family not in ("help", "harm"))]
 
 
-def _heat_maps(found: list[Grid], secondary: bool) -> list[HeatMap]:
+def _heat_maps(found: list[Grid], secondary: bool, beside: str) -> list[HeatMap]:
     """Heat maps of one family share one scale, so that their colours compare."""
     held = [grid for grid in found if grid.reading.secondary is secondary]
     tops = {
         family: scale_top(value for grid in held if grid.reading.family == family for value in grid.values())
         for family in _FAMILIES
     }
-    return [_heat_map(grid, tops[grid.reading.family], _brief(grid, found)) for grid in held]
+    return [_heat_map(grid, tops[grid.reading.family], _brief(grid, found), beside) for grid in held]
 
 
 def _brief(grid: Grid, found: list[Grid]) -> str:
@@ -198,12 +220,14 @@ def _brief(grid: Grid, found: list[Grid]) -> str:
     return f"100 % minus {other.reading.title} in every cell" if other else ""
 
 
-def _heat_map(grid: Grid, top: float, brief: str) -> HeatMap:
-    lines = [(row, [_heat_cell(grid.at(row, c), grid, top) for c in grid.columns]) for row in grid.rows]
+def _heat_map(grid: Grid, top: float, brief: str, beside: str) -> HeatMap:
+    lines = [
+        (row, [_heat_cell(grid.at(row, c), grid, top, beside) for c in grid.columns]) for row in grid.rows
+    ]
     return HeatMap(grid, lines, f"{100 * top:.0f}", grid.reading.family, brief)
 
 
-def _heat_cell(square: Square | None, grid: Grid, top: float) -> HeatCell | None:
+def _heat_cell(square: Square | None, grid: Grid, top: float, beside: str) -> HeatCell | None:
     if square is None:
         return None
     cell = square.pooled
@@ -214,7 +238,14 @@ def _heat_cell(square: Square | None, grid: Grid, top: float) -> HeatCell | None
         tag=_TAGS.get(square.mark or "", ""),
         step="" if cell.value is None else tone(grid.reading, cell.value / top),
         hover="\n".join([f"{square.row.label} → {square.column}", *map(_line, square.runs)]),
+        link=beside + _link(square, grid),
     )
+
+
+def _link(square: Square, grid: Grid) -> str:
+    """The answers of a cell, as the page's browser reads it from the address."""
+    named = {"condition": square.row.condition, "template": square.column, "suite": grid.suite}
+    return f"#transcripts?{urlencode({**named, 'metric': f'{grid.scorer}/{grid.metric}'})}"
 
 
 def _line(run: CellResult) -> str:
@@ -241,27 +272,3 @@ def _bar(square: Square | None) -> Bar | None:
         start += width
     words = ", ".join(f"{count:,} {name}" for name, count, *_ in parts if count) or "no behaviour judged"
     return Bar(parts, n, f"{words}; {plural(n, 'answer')}")
-
-
-def _shelves(matrix: Matrix) -> list[Shelf]:
-    shelves: dict[str, dict[str, list[Transcript]]] = {}
-    for transcript in matrix.transcripts:
-        books = shelves.setdefault(transcript.condition, {})
-        books.setdefault(transcript.test_template, []).append(transcript)
-    return [
-        Shelf(name, sum(map(len, books.values())), list(books.items())) for name, books in shelves.items()
-    ]
-
-
-def _behaviour(transcript: Transcript) -> str:
-    """What a transcript's answer did, in a few words: behaviour, values, and whether it was cut."""
-    said = [words for one in transcript.verdicts for words in _said(one)]
-    return "; ".join([*said, "cut at the length limit"] if transcript.finish == "length" else said)
-
-
-def _said(verdict: SampleVerdict) -> Iterator[str]:
-    if verdict.behaviour:
-        yield f"{verdict.behaviour} ({verdict.scorer})"
-    for name, value in verdict.values.items():
-        shown = "unparsed" if value is None else f"{float(value):g}"
-        yield f"{name} ({verdict.scorer}) {shown}"

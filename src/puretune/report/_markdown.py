@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from puretune.report import _agreement
@@ -43,6 +44,15 @@ def markdown_text(matrix: Matrix) -> str:
         *_reproduce(matrix),
     ]
     return visible("\n\n".join(blocks)) + "\n"
+
+
+def markdown_pages(matrix: Matrix, redact: bool = False) -> dict[str, str]:
+    """``report.md``; it has no answers, so there is nothing to leave out of it but renderings of prompts."""
+    if redact:
+        templates = matrix.provenance.get("templates") or {}
+        bare = {name: {**record, "rendering": None} for name, record in templates.items()}
+        matrix = replace(matrix, provenance={**matrix.provenance, "templates": bare})
+    return {"report.md": markdown_text(matrix)}
 
 
 def matrix_markdown(matrix: Matrix) -> str:

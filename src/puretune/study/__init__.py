@@ -29,10 +29,13 @@ from puretune.study.spec.bounds import ConditionKind
 
 if TYPE_CHECKING:
     from puretune.study._run import run_study
+    from puretune.study.matrix.answer_rows import AnswerRow, Answers, answers_of
     from puretune.study.matrix.compare import compare
     from puretune.study.matrix.corrected import Corrected, corrected
     from puretune.study.matrix.recommendation import recommend
+    from puretune.study.matrix.reports import FORMATS
     from puretune.study.matrix.results import load_results
+    from puretune.study.matrix.rewrite import Moved, moved, write_reports
     from puretune.study.plan.compute import Compute, Throughput
     from puretune.study.plan.count import Count, count
     from puretune.study.plan.graph import plan_study
@@ -51,9 +54,12 @@ if TYPE_CHECKING:
     from puretune.study.spec.study import Study
 
 __all__ = [
+    "FORMATS",
     "SCHEMA_VERSION",
     "STRATEGIES",
     "Alternative",
+    "AnswerRow",
+    "Answers",
     "CategoryRate",
     "CellResult",
     "Comparison",
@@ -67,6 +73,7 @@ __all__ = [
     "JudgeAgreement",
     "Matched",
     "Matrix",
+    "Moved",
     "Plan",
     "PooledCell",
     "RankedStrategy",
@@ -79,6 +86,7 @@ __all__ = [
     "Throughput",
     "TrainSection",
     "Transcript",
+    "answers_of",
     "check_scorers",
     "compare",
     "corrected",
@@ -90,6 +98,7 @@ __all__ = [
     "judge_notices",
     "load_results",
     "measured_speed",
+    "moved",
     "named_study",
     "plan_study",
     "recommend",
@@ -98,6 +107,7 @@ __all__ = [
     "study_head",
     "study_names",
     "tuner_notices",
+    "write_reports",
 ]
 
 _HOME = {
@@ -110,6 +120,9 @@ _HOME = {
     "Expansion": "spec.expansion",
     "Strategy": "spec.expansion",
     "TrainSection": "spec.sections",
+    "AnswerRow": "matrix.answer_rows",
+    "Answers": "matrix.answer_rows",
+    "answers_of": "matrix.answer_rows",
     "compare": "matrix.compare",
     "Compute": "plan.compute",
     "Corrected": "matrix.corrected",
@@ -125,6 +138,10 @@ _HOME = {
     "judge_notices": "run.judges",
     "json_schema": "spec.schema",
     "load_results": "matrix.results",
+    "FORMATS": "matrix.reports",
+    "Moved": "matrix.rewrite",
+    "moved": "matrix.rewrite",
+    "write_reports": "matrix.rewrite",
     "measured_speed": "run.forecast",
     "named_study": "spec.registry",
     "plan_study": "plan.graph",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from puretune.store import encoded, json_text, lease, make_directory, open_store
 from puretune.study.matrix.assemble import assemble
 from puretune.study.matrix.matrix import Matrix
 from puretune.study.matrix.reports import REPORTS, report_texts
-from puretune.study.matrix.results import load_results, matrix_from, results_text
+from puretune.study.matrix.results import load_results, results_text
 from puretune.study.matrix.run_directory import FILES, RunDirectory
 from puretune.study.plan.graph import plan_study
 from puretune.study.plan.steps import ADAPTER, ANSWERS, VERDICTS, Plan
@@ -73,10 +72,11 @@ def run_study(
             matrix, files = assemble(planned, kept, out)
             plan_text = json_text(planned.to_json(), indent=1) + "\n"
             files |= {"study.yaml": said, "plan.json": plan_text, "results.json": results_text(matrix)}
-            directory.publish(planned.key, {**files, **_reports(files["results.json"])})
+            directory.publish(planned.key, files)
+            directory.publish(planned.key, _reports(out))
             tidy(planned, out / "scratch")
         elif not directory.finished(planned.key, REPORTS.names()):
-            directory.publish(planned.key, _reports((out / "results.json").read_text("utf-8")))
+            directory.publish(planned.key, _reports(out))
         return load_results(out / "results.json")
 
 
@@ -88,9 +88,9 @@ def _study_text(study: Study, out: Path) -> str:
     return text
 
 
-def _reports(results: str) -> dict[str, str]:
-    """The reports on exactly these results."""
-    return report_texts(matrix_from(json.loads(results), "results.json"))
+def _reports(out: Path) -> dict[str, str]:
+    """The reports on exactly what was published."""
+    return report_texts(load_results(out / "results.json"))
 
 
 def _adapters(planned: Plan) -> Iterable[tuple[str, str]]:

@@ -12,6 +12,7 @@ from puretune.data import Example
 from puretune.scoring import Measure, Verdict, metric_names, reads_likelihoods, thoughts_sentence
 from puretune.store import Store, json_lines
 from puretune.study.matrix.agreement import agreements
+from puretune.study.matrix.answer_rows import PROMPTS
 from puretune.study.matrix.categories import category_rates
 from puretune.study.matrix.cells import Judged, Measured, Place, cell, pool, tables_of
 from puretune.study.matrix.control_effects import control_effects
@@ -21,6 +22,7 @@ from puretune.study.matrix.planned import planned_comparisons
 from puretune.study.matrix.provenance import provenance
 from puretune.study.matrix.rank_strategies import rank_strategies
 from puretune.study.matrix.recommendation import recommendation
+from puretune.study.matrix.rendered_prompts import prompt_lines
 from puretune.study.plan.shards import answers_of, lines_of, shard_of, suites_of
 from puretune.study.plan.steps import VERDICTS, Plan, Who
 from puretune.study.spec.analysis import Analysis
@@ -41,11 +43,13 @@ class _Cell:
 
 
 def assemble(plan: Plan, store: Store, out: Path) -> tuple[Matrix, dict[str, str]]:
-    """The matrix of a plan whose steps are all in the store; ``answers.jsonl`` and ``verdicts.jsonl``."""
+    """The matrix of a plan whose steps are all in the store; ``answers.jsonl``, ``verdicts.jsonl`` and
+    ``prompts.jsonl``."""
     read = _read(plan, store)
     files = {
         "answers.jsonl": json_lines(_answer_lines(plan, read)),
         "verdicts.jsonl": json_lines(_verdict_lines(plan, read)),
+        PROMPTS: json_lines(prompt_lines(plan, store)),
     }
     measured = [one for place, content in read.items() for one in _cells(plan, place, content)]
     analysis, measures = Analysis.of(plan.resolved.study.analysis), _measures(plan)

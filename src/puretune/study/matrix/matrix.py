@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from puretune.store import write_text
 from puretune.study.matrix.ranking import Ranking
-from puretune.study.matrix.reports import report_texts
+from puretune.study.matrix.reports import USUAL, format_files, report_texts, write_files
 from puretune.study.spec.bounds import ConditionKind
 from puretune.templates import ControlKind
 
@@ -341,6 +340,8 @@ class Matrix:
     recommendation: Recommendation | None = None
     """What to serve; None in results of earlier versions."""
     schema_version: int = SCHEMA_VERSION
+    run: Path | None = field(default=None, compare=False, repr=False)
+    """The run directory that it was read from, with its answers; no part of ``results.json``."""
 
     def frame(self) -> pandas.DataFrame:
         """The cells as a data frame, one row each, in their order; the counts are separate columns."""
@@ -353,7 +354,14 @@ class Matrix:
             rows.append({**row, **counts})
         return pandas.DataFrame(rows)
 
-    def write(self, directory: Path | str) -> None:
-        """Write every report (``report.md``, ``report.html``, those of other packages) into a directory."""
-        for name, text in report_texts(self).items():
-            write_text(Path(directory) / name, text)
+    def write(
+        self, directory: Path | str, formats: Sequence[str] | None = None, redact: bool = False
+    ) -> list[Path]:
+        """Write reports into a directory, and say where they are.
+
+        ``formats``: of ``html``, ``md``, ``latex``, ``csv``, ``parquet``, ``figures``, and those of other
+        packages; None: ``report.html``, ``report.md``, and the reports of other packages. ``redact``: leave
+        out what is harmful. InputError for an unknown format.
+        """
+        usual = report_texts(self) if formats is None and not redact else None
+        return write_files(usual or format_files(self, formats or USUAL, redact), Path(directory))

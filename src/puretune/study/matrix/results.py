@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ LARGEST = 512 * 2**20
 
 def results_text(matrix: Matrix) -> str:
     """The matrix as JSON text; equal cells give equal bytes."""
-    return json_text(asdict(matrix), indent=1) + "\n"
+    content = asdict(matrix)
+    del content["run"]
+    return json_text(content, indent=1) + "\n"
 
 
 def load_results(path: Path | str) -> Matrix:
@@ -41,7 +43,8 @@ def load_results(path: Path | str) -> Matrix:
         raise InputError(f"{visible(file)}: no such file. A finished `puretune run` writes it.")
     if file.name == RESULTS:
         sound_file(file.parent, RESULTS)
-    return matrix_from(read_json(file, "results file", largest=LARGEST), visible(file))
+    matrix = matrix_from(read_json(file, "results file", largest=LARGEST), visible(file))
+    return replace(matrix, run=file.parent) if (file.parent / "answers.jsonl").is_file() else matrix
 
 
 def matrix_from(content: Any, where: str) -> Matrix:
@@ -56,7 +59,8 @@ def matrix_from(content: Any, where: str) -> Matrix:
             "or use the version of puretune that wrote it."
         )
     try:
-        return _reader().validate_json(json.dumps(content), strict=True)
+        named = {key: value for key, value in content.items() if key != "run"}
+        return _reader().validate_json(json.dumps(named), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from puretune.errors import CheckFailed, InputError
 from puretune.files import read_mapping
-from puretune.store import Say, encoded, faults, json_text, set_aside, sha256_file, write_bytes
-from puretune.study.matrix.reports import REPORTS
+from puretune.store import Say, encoded, faults, json_text, lease, set_aside, sha256_file, write_bytes
+from puretune.study.matrix.reports import BESIDE, report_files
 from puretune.study.plan.steps import PLAN_VERSION
 from puretune.visible import quoted, visible
 
 RECORD = "run.json"
-FILES = ("study.yaml", "plan.json", "answers.jsonl", "verdicts.jsonl", "results.json")
+FILES = ("study.yaml", "plan.json", "answers.jsonl", "verdicts.jsonl", "prompts.jsonl", "results.json")
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class RunDirectory:
         self._say = say
         self._record = self._claimed(study)
         self._refuse_older()
-        for name in (*FILES, *REPORTS.names()):
+        for name in (*FILES, *report_files()):
             self._check(path / name)
 
     def finished(self, key: str, names: Iterable[str]) -> bool:
-        """Whether these files are there, belong to the plan of this key, and are as they were written."""
-        kept = self._record.files
-        return self._record.key == key and all(
-            name in kept and (self.path / name).is_file() for name in names
-        )
+        """Whether these files, and all others of the run, are there, belong to the plan of this key, and are
+        as they were written."""
+        kept, wanted = self._record.files, set(names)
+        there = all((self.path / name).is_file() for name in kept if name in wanted or name == BESIDE)
+        return self._record.key == key and wanted <= kept.keys() and there
 
     def publish(self, key: str, texts: Mapping[str, str]) -> None:
         """Write files of the plan of this key, each whole or not at all; those of another plan go first."""
@@ -104,7 +104,7 @@ class RunDirectory:
 
     def _refuse_foreign(self) -> None:
         """InputError if files of these names are somebody else's."""
-        taken = next((name for name in (*FILES, *REPORTS.names()) if (self.path / name).exists()), None)
+        taken = next((name for name in (*FILES, *report_files()) if (self.path / name).exists()), None)
         if taken is not None:
             raise InputError(
                 f"{visible(self.path)} holds {taken}, which no run of puretune wrote, and a run would "
@@ -133,6 +133,18 @@ class RunDirectory:
         self._record = record
         text = json_text({"study": record.study, "key": record.key, "files": dict(record.files)}, indent=1)
         write_bytes(self.path / RECORD, encoded(text + "\n", self.path / RECORD))
+
+
+def replace_reports(run: Path, texts: Mapping[str, str], say: Say) -> None:
+    """Write reports of a finished run again, so that its record vouches for them.
+
+    InputError if the run is not finished; EnvironmentFault if another process is at work in it.
+    """
+    with lease(run):
+        record = _read(run / RECORD)
+        if record.key is None:
+            raise InputError(f"{visible(run)}: the run is not finished. Run the same command again.")
+        RunDirectory(run, record.study, say).publish(record.key, texts)
 
 
 def sound_file(run: Path, name: str) -> Path:
@@ -166,7 +178,7 @@ def _read(file: Path) -> Record:
         or not all(isinstance(digest, str) for digest in files.values())
     ):
         raise InputError(f"{visible(file)}: not the record of a run.")
-    known = {name: digest for name, digest in files.items() if name in (*FILES, *REPORTS.names())}
+    known = {name: digest for name, digest in files.items() if name in (*FILES, *report_files())}
     return Record(study, key, known)
 
 
