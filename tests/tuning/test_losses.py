@@ -165,7 +165,7 @@ def test_a_gang_makes_the_adapters_of_the_loop_whatever_their_losses(llama: Any,
 def test_the_trainer_makes_them_too(kind: str, llama: Any, tmp_path: Path) -> None:
     changes = {"dropout": 0.0, "steps": 5, "accumulation": 2, "ema": 0.7 if kind == "all" else None}
     ours = loop(llama, [made(tmp_path / "loop", kind, **changes)])
-    options = {"padding_free": True} if kind == "replay" else {}
+    options = {"constrained": {"packing": True}, "replay": {"padding_free": True}}.get(kind, {})
     trainer = tuner_named("trainer", options).open(llama)
     found = trainer.tune([made(tmp_path / "trainer", kind, **changes)], lambda event: None)
     assert distance(ours, {(one.name, step): ref for one, step, ref in found}) < 1e-4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,7 +32,10 @@ class TokenLosses:
     """The losses of the trained tokens of some rows, row by row, for any chunk of them."""
 
     def __init__(self, rows: Sequence[Row], device: Any, reference: Reference | None) -> None:
-        self._targets = torch.tensor([row.ids[place] for row in rows for place in row.places], device=device)
+        def tensor(values: Iterable[int]) -> Tensor:
+            return torch.tensor(list(values), dtype=torch.long, device=device)
+
+        self._targets = tensor(row.ids[place] for row in rows for place in row.places)
         self._plain = all(row.loss == CROSS_ENTROPY for row in rows)
         self._reference = reference
         if self._plain:
@@ -40,9 +43,9 @@ class TokenLosses:
         kinds = {loss: number for number, loss in enumerate(dict.fromkeys(row.loss for row in rows))}
         self._formulas = [loss.open() for loss in kinds]
         self._refers = [loss.reference for loss in kinds]
-        self._kinds = torch.tensor([kinds[row.loss] for row in rows for _ in row.places], device=device)
-        self._positions = torch.tensor([place for row in rows for place in row.positions], device=device)
-        self._told = torch.tensor(_numbers(rows, reference), device=device)
+        self._kinds = tensor(kinds[row.loss] for row in rows for _ in row.places)
+        self._positions = tensor(place for row in rows for place in row.positions)
+        self._told = tensor(_numbers(rows, reference))
 
     def __call__(self, logits: Tensor, first: int = 0) -> Tensor:
         """[tokens] from logits [tokens, vocabulary] of the trained tokens from number ``first`` on."""
