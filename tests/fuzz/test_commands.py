@@ -65,7 +65,7 @@ JUDGE = {
 }
 
 MODEL_FILES = ["config.json", "tokenizer_config.json", "tokenizer.json", "generation_config.json"]
-WORDS = """run compare show data check list score judge cost templates schema lab claims
+WORDS = """run init tune recommend compare show data check list score judge cost templates schema lab claims
 --out --file --set --template --model --seed --help d.jsonl"""
 
 

@@ -52,3 +52,4 @@ def tune(data: Path, out: Path, dry_run: bool, quiet: bool, **described: Any) ->
     show_study(study, out, quiet=quiet)
     run = shlex.quote(visible(out))
     say(f"\nNext, to serve it: puretune export {run} --condition plain --serve-as safe --out ship")
+    say("Then, what tuning cost in safety: puretune audit ship --max-over-refusal 5%")
