@@ -58,7 +58,8 @@ def test_without_harmful_requests_it_says_how_to_name_them(rows: Path, model: Pa
     [
         ([], "give --model and --data, or a study file or name"),
         (["zoo", "--model", "lab"], "--model and a study"),
-        (["first-steps"], "has 0 strategies. Name two or more"),
+        (["first-steps"], "has 0 strategies that tune. Name two or more"),
+        (["zoo", "--strategies", "untuned,ptst"], "has 1 strategies that tune. Name two or more"),
         (["zoo", "--strategies", "pst"], "unknown strategy 'pst'. Did you mean 'ptst'"),
         (["no-such-study"], "no study 'no-such-study'"),
     ],

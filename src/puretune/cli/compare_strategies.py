@@ -79,6 +79,7 @@ def compare_strategies(
 def _study(named: str | None, asked: dict[str, Any]) -> Study:
     """The study that was named, or one of the model and data, with what the options change."""
     from puretune.start import at_helpfulness, only, smaller
+    from puretune.study import named_study
 
     chosen = [one.strip() for one in (asked["strategies"] or "").split(",") if one.strip()]
     if named is None:
@@ -89,8 +90,9 @@ def _study(named: str | None, asked: dict[str, Any]) -> Study:
             raise InputError(
                 f"--{given.replace('_', '-')} and a study: the study says that itself. Give one."
             )
-        built = _loaded(named)
+        built = named_study(named)
         built = only(built, chosen) if chosen else built
+    _check(built)
     if asked["seeds"]:
         built = built.with_seeds(range(asked["seeds"]))
     if asked["helpfulness"] is not None:
@@ -98,16 +100,15 @@ def _study(named: str | None, asked: dict[str, Any]) -> Study:
     return smaller(built) if asked["smoke"] else built
 
 
-def _loaded(name: str) -> Study:
-    from puretune.study import named_study
-
-    study = named_study(name)
-    if len(study.strategies) < 2:
+def _check(study: Study) -> None:
+    """InputError for fewer than two strategies that tune."""
+    named = [one if isinstance(one, str) else one.name for one in study.strategies]
+    tuning = [name for name in named if name != "untuned"]
+    if len(tuning) < 2:
         raise InputError(
-            f"study {study.name!r} has {len(study.strategies)} strategies. Name two or more in it, as in "
+            f"study {study.name!r} has {len(tuning)} strategies that tune. Name two or more, as in "
             "`strategies: [same-template, ptst]`."
         )
-    return study
 
 
 def _drafted(asked: dict[str, Any], chosen: list[str]) -> Study:
