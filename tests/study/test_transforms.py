@@ -89,7 +89,7 @@ def test_the_plan_is_a_graph_in_which_each_step_names_what_it_needs(
             there.add(step["key"])
     assert all(step["needs"] for step in written["transform"] + written["score"] + written["cell"])
     assert plan.sizes == {
-        "tune": 4, "transform": 8, "answer": 13, "score": 13, "sampled_score": 0, "cell": 13
+        "write": 0, "tune": 4, "transform": 8, "answer": 13, "score": 13, "sampled_score": 0, "cell": 13
     }  # fmt: skip
 
 
