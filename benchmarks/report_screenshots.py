@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from puretune.report import html_pages
@@ -30,7 +31,7 @@ ANSWER = "#transcripts?condition=chat:llama&template=chat:llama&suite=lab-doctor
 
 
 def main(run: Path) -> None:
-    """Four pictures of the first screen, and of the matrix, the frontier and an answer."""
+    """The first screen, the matrix, the frontier and an answer; those that the page shows stay."""
     PLACE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as started:
         file = Path(name) / "report.html"
@@ -44,10 +45,15 @@ def main(run: Path) -> None:
                 page.screenshot(path=PLACE / f"verdict-{device}-{scheme}.png")
                 _parts(page, f"{device}-{scheme}", file)
         browser.close()
+    shown = (PLACE.parent / "gallery.md").read_text("utf-8")
+    for picture in PLACE.glob("*.png"):
+        if picture.name in shown:
+            Image.open(picture).quantize(64).save(picture, optimize=True)
+        else:
+            picture.unlink()
 
 
 def _parts(page: Any, name: str, file: Path) -> None:
-    page.locator("#matrix").scroll_into_view_if_needed()
     page.evaluate("document.querySelector('#matrix').scrollIntoView()")
     page.screenshot(path=PLACE / f"matrix-{name}.png")
     page.evaluate("document.querySelector('#frontier').scrollIntoView()")

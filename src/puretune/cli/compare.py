@@ -4,14 +4,16 @@ prompt."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from puretune.cli._output import new_console
+from puretune.cli._output import new_console, say
 from puretune.cli._parameters import FILE, PATH, FiniteRange
 from puretune.report import difference_lines
+from puretune.store import json_text
 from puretune.study import Comparison, Corrected
 from puretune.study import compare as compared
 from puretune.study import corrected as corrected_by
@@ -40,6 +42,7 @@ _SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
     type=FILE,
     help="People's labels (.jsonl) of some answers of each condition: corrects the first metric shown.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the comparisons as JSON.")
 def compare(
     run: Path,
     reference: str | None,
@@ -48,6 +51,7 @@ def compare(
     seed_sd: float | None,
     new_categories: bool,
     labels: Path | None,
+    as_json: bool,
 ) -> None:
     """Every condition of a finished RUN minus one of them, on the same prompts under the same template.
 
@@ -67,6 +71,10 @@ def compare(
         categories="sampled" if new_categories else None,
     )
     by_people = corrected_by(run, labels, found) if labels is not None else []
+    if as_json:
+        content = {"comparisons": list(map(asdict, found)), "corrected": list(map(asdict, by_people))}
+        say(json_text(content, indent=1))
+        return
     console = new_console()
     for role, title in (
         ("planned", "Planned"),

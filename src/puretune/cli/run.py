@@ -54,6 +54,7 @@ _SPEED = FiniteRange(min=1e-6, max=1e9)
     help="An option of the executor, such as workers=4.",
 )
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print the finished run's results.json.")
 def run(
     study: str,
     out: Path | None,
@@ -65,6 +66,7 @@ def run(
     address: str | None,
     options: tuple[str, ...],
     quiet: bool,
+    as_json: bool,
 ) -> None:
     """Tune, answer, score, report. Interrupted anywhere, the same command resumes."""
     from puretune.study import named_study
@@ -73,11 +75,13 @@ def run(
     directory = out if out is not None else Path("runs") / loaded.name
     if directory.is_file():
         raise InputError(f"--out {visible(directory)} is a file. Name a directory.")
+    if dry_run and as_json:
+        raise InputError("--json prints a finished run's results: leave out --dry-run.")
     if dry_run:
         show_plan(loaded, directory, tune_tflops, answer_tflops)
     else:
         spec = _executor(executor, address, options)
-        show_study(loaded, directory, quiet=quiet, yes=yes, executor=spec)
+        show_study(loaded, directory, quiet=quiet, yes=yes, executor=spec, as_json=as_json)
 
 
 @click.command()
@@ -101,14 +105,21 @@ def show_study(
     quiet: bool = False,
     yes: bool = False,
     executor: str | ExecutorSpec = "auto",
+    as_json: bool = False,
 ) -> None:
-    """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are."""
+    """Run a study with progress on stderr, then print its matrix, what it shows, and where its files are.
+
+    With ``as_json`` its ``results.json`` in place of all that.
+    """
     from puretune.report import print_finding, print_matrix, remarks
     from puretune.study import run_study
 
     consents = Consents(yes)
     with progress(quiet) as sink, consents.over(sink):
         matrix = run_study(study, out, sink, consents.ask, executor=executor)
+    if as_json:
+        say((out / "results.json").read_text("utf-8"), nl=False)
+        return
     console = new_console()
     print_finding(matrix, console)
     print_matrix(matrix, console)

@@ -28,7 +28,7 @@ def difference_lines(one: Comparison, width: int = 74) -> list[str]:
     interval = f"({points(one.low)} to {points(one.high)})"
     figures, said = f"{points(one.difference):>6}  {interval}  {p_value(one)}", concluded(one)
     whole = f"{figures}  {said}"
-    return [whole] if len(whole) <= width else [figures, f"        {said}"]
+    return [whole] if len(whole) <= width else [figures, f"  {said}"]
 
 
 def _size(one: Comparison) -> str:

@@ -37,9 +37,28 @@ function fitsValue(value) {
 function search(text) {
   if (!text) return undefined;
   const wanted = text.toLowerCase();
-  const queries = new Uint8Array(head.prompts.length);
-  lower.query.forEach((texts, at) => texts.forEach((one, i) => { queries[at * head.rows + i] = one.includes(wanted) ? 1 : 0; }));
-  return (row) => queries[promptOf[row]] === 1 || (lower.answer[Math.floor(row / head.rows)]?.[row % head.rows] ?? "").includes(wanted);
+  const queries = hits(lower.query, wanted, head.prompts.length), answers = hits(lower.answer, wanted, size);
+  return (row) => queries[promptOf[row]] === 1 || answers[row] === 1;
+}
+
+function hits(joined, wanted, total) {
+  // Texts of a chunk are searched as one string: a hit is marked, and the search goes on behind that text.
+  const found = new Uint8Array(total);
+  joined.forEach(({ text, starts }, at) => {
+    let place = 0;
+    for (let from = text.indexOf(wanted); from >= 0; from = text.indexOf(wanted, starts[place])) {
+      while (place < starts.length && starts[place] <= from) place++;
+      found[at * head.rows + place - 1] = 1;
+      if (place === starts.length) break;
+    }
+  });
+  return found;
+}
+
+function joinedTexts(texts) {
+  const starts = new Int32Array(texts.length), parts = texts.map((text) => text.toLowerCase());
+  for (let place = 1; place < parts.length; place++) starts[place] = starts[place - 1] + parts[place - 1].length + 1;
+  return { text: parts.join("\u0000"), starts };
 }
 
 function flipped(rows) {
@@ -89,7 +108,7 @@ async function loadTexts(progress) {
   for (const [kind, total] of [["query", head.prompts.length], ["answer", size]]) {
     for (let at = 0; at < chunkCount(total); at++) {
       if (lower[kind][at]) continue;
-      lower[kind][at] = (await chunk(`${kind}-${at}`)).map((text) => text.toLowerCase());
+      lower[kind][at] = joinedTexts(await chunk(`${kind}-${at}`));
       if (progress) progress(kind, at);
       await new Promise((done) => setTimeout(done));
     }

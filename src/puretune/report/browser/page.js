@@ -103,7 +103,7 @@ function start() {
   let typing;
   form.addEventListener("input", (event) => {
     clearTimeout(typing);
-    typing = setTimeout(changed, event.target.name === "text" ? 120 : 0);
+    typing = setTimeout(changed, event.target.name === "text" ? 60 : 0);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(changed));
