@@ -28,7 +28,7 @@ _MOST = 4
     "formats",
     multiple=True,
     metavar="NAME",
-    help="html, md, latex, csv, parquet, figures, inspect, or one that a package offers; may be repeated.  "
+    help="html, md, latex, csv, parquet, figures, or one that a package offers; may be repeated.  "
     "[default: html and md]",
 )
 @click.option("--out", type=PATH, help="Write into this directory.  [default: RUN]")
