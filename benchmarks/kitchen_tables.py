@@ -4,7 +4,8 @@
 
 The results in a directory that is named, complete or not, are kept as
 benchmarks/results/kitchen-confirm-attempt-1.json. Rates are percent.
-Intervals are 95 % t intervals over alignments (the mean over tunings of each), cut at 0 and 100.
+Intervals are 95 % t intervals over alignments (the mean over tunings of each), cut at 0 and 100, from three on;
+no claim is decided before all tunings are done.
 """
 
 from __future__ import annotations
@@ -76,21 +77,22 @@ def _cells(kept: Mapping[str, Any]) -> Iterator[str]:
 def _value(kept: Mapping[str, Any], cell: str, metric: str) -> str:
     means = [sum(one) / len(one) for one in by_alignment(kept["runs"], lambda unit: rate(unit, cell, metric))]
     mean, times, digits = sum(means) / len(means), *((1, 2) if metric == LOSS else (100, 0))
-    if metric != COLUMNS["refused"] or len(means) < 2:
+    if metric != COLUMNS["refused"] or len(means) < 3:
         return f"{times * mean:.{digits}f}"
     ends = t_interval(means)
     return f"{100 * mean:.0f} ({100 * max(ends.low, 0):.0f} to {100 * min(ends.high, 1):.0f})"
 
 
 def _claims(kept: Mapping[str, Any]) -> Iterator[str]:
-    yield "| claim | mean (95 % over alignments) | p, sign flips of all tunings | |"
+    yield "| claim | mean (95 % over alignments) | p, sign flips of all tunings | verdict |"
     yield "|---|---|---|---|"
+    done = kept["units"]["done"] == kept["units"]["asked"]
     for claim in kept["claims"]:
         times, digits = (1, 2) if claim["metric"] == LOSS else (100, 0)
         low, mean, high = (times * (claim[key] or 0.0) for key in ("low", "mean", "high"))
-        ends = "" if claim["low"] is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+        ends = f" ({low:.{digits}f} to {high:.{digits}f})" if len(claim["alignments"]) > 2 else ""
         p = f"{claim['p']:.3g}" if "sign_flips_below" in claim["checks"] else "-"
-        yield f"| {claim['claim']} | {mean:.{digits}f}{ends} | {p} | {VERDICTS[claim['holds']]} |"
+        yield f"| {claim['claim']} | {mean:.{digits}f}{ends} | {p} | {VERDICTS[claim['holds'] if done else None]} |"
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Matrix:
     """To tune on."""
     suites: dict[str, tuple[tuple[Example, ...], int]]
     """Prompts per suite, and the most new tokens of an answer."""
+    markup: str = "auto"
 
 
 def matrix(steps: int | None = None, prompts: int | None = None) -> Matrix:
@@ -54,7 +55,9 @@ def matrix(steps: int | None = None, prompts: int | None = None) -> Matrix:
 
 def base_model(made: Matrix, dtype: str = "float32", threads: int = 1) -> BaseModel:
     """The study's model on this CPU."""
-    return load_base(ModelSpec(made.model, dtype=dtype, device="cpu", threads=threads))  # type: ignore[arg-type]
+    return load_base(
+        ModelSpec(made.model, markup=made.markup, dtype=dtype, device="cpu", threads=threads)  # type: ignore[arg-type]
+    )
 
 
 def tasks(made: Matrix, out: Path, seeds: Sequence[int] = SEEDS) -> list[TuningTask]:
