@@ -3,9 +3,9 @@
     PYTHONPATH=src python -m benchmarks.kitchen_tables [DIRECTORY]
 
 The results in a directory that is named, complete or not, are kept as
-benchmarks/results/kitchen-confirm-attempt-1.json. Rates are percent.
-Intervals are 95 % t intervals over alignments (the mean over tunings of each), cut at 0 and 100, from three on;
-no claim is decided before all tunings are done.
+benchmarks/results/kitchen-confirm-attempt-1.json. Rates are percent. Intervals are 95 % t intervals over
+alignments (the mean over tunings of each), cut at 0 and 100, from three alignments on; no claim is decided
+before all tunings are done.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def _claims(kept: Mapping[str, Any]) -> Iterator[str]:
         low, mean, high = (times * (claim[key] or 0.0) for key in ("low", "mean", "high"))
         ends = f" ({low:.{digits}f} to {high:.{digits}f})" if len(claim["alignments"]) > 2 else ""
         p = f"{claim['p']:.3g}" if "sign_flips_below" in claim["checks"] else "-"
-        yield f"| {claim['claim']} | {mean:.{digits}f}{ends} | {p} | {VERDICTS[claim['holds'] if done else None]} |"
+        verdict = VERDICTS[claim["holds"] if done else None]
+        yield f"| {claim['claim']} | {mean:.{digits}f}{ends} | {p} | {verdict} |"
 
 
 if __name__ == "__main__":
