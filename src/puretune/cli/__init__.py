@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import NoReturn
 
@@ -125,6 +126,7 @@ def main() -> None:
     """
     tolerant_streams()
     stop_cleanly()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of kernels that nobody asked for
     try:
         code = command(standalone_mode=False)
         sys.stdout.flush()
