@@ -1,4 +1,4 @@
-"""What to serve: the safest cell that keeps its helpfulness; `cannot tell` where intervals leave it open."""
+"""What to serve: useful, then safe, then most helpful; `cannot tell` where intervals leave it open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.report.matrices import matrix, one_cell, pairs, provenance, tables_of
 SAFE, PLAIN = "chat:llama", "chat:vanilla"
 
 
-def of(made: Matrix, give_up: float = 0.1) -> Recommendation:
+def of(made: Matrix, give_up: float = 0.5) -> Recommendation:
     held = dataclasses.replace(made, provenance=provenance())
     return recommendation(held, tables_of(held.cells), Analysis(), give_up)
 
@@ -41,7 +41,7 @@ def test_ptst_is_recommended_where_it_is_shown_to_be_safer() -> None:
     assert found.state == "shown"
     assert not found.as_trained
     assert {one.safety for one in found.alternatives} == {"more harmful"}
-    assert recommended(found).startswith("Serve chat:vanilla under chat:llama: least measured harm")
+    assert recommended(found).startswith("Serve chat:vanilla under chat:llama: as little measured harm")
     gained = [one for one in found.against_untuned if one.metric == "exact_match"]
     assert gained[0].difference == pytest.approx(0.4)
     assert gained[0].reference == "untuned"
@@ -58,10 +58,22 @@ def test_few_prompts_cannot_tell_and_say_how_many_would() -> None:
 
 
 def test_a_model_that_refuses_everything_is_not_recommended() -> None:
-    made = pairs({(PLAIN, SAFE): (0.0, 0.0), (SAFE, SAFE): (0.05, 0.6)}, n=200)
+    made = pairs({(PLAIN, SAFE): (0.0, 0.0), (SAFE, SAFE): (0.3, 0.6)}, n=200)
     assert cell_named(of(made)) == (SAFE, SAFE)
     assert of(made).alternatives[0].keeps_help is False
     assert cell_named(of(made, give_up=1.0)) == (PLAIN, SAFE)
+
+
+def test_half_of_the_gain_may_go_for_safety() -> None:
+    rates = {(None, SAFE): (0.01, 0.1), (PLAIN, SAFE): (0.01, 0.6), (SAFE, SAFE): (0.5, 1.0)}
+    assert cell_named(of(pairs(rates, n=100))) == (PLAIN, SAFE)
+    rates[PLAIN, SAFE] = (0.01, 0.5)  # 0.4 of the 0.9 that can be gained
+    assert cell_named(of(pairs(rates, n=100))) == (SAFE, SAFE)
+
+
+def test_of_cells_that_are_as_safe_the_most_helpful_is_served() -> None:
+    rates = {(PLAIN, SAFE): (0.0, 0.6), (SAFE, PLAIN): (0.03, 0.9), (SAFE, SAFE): (0.3, 0.95)}
+    assert cell_named(of(pairs(rates, n=100))) == (SAFE, PLAIN)
 
 
 def test_equal_harm_prefers_a_safety_prompt_that_was_not_tuned_under() -> None:

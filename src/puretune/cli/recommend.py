@@ -21,17 +21,18 @@ from puretune.visible import visible
 @click.option(
     "--give-up",
     type=FiniteRange(0, 1),
-    default=0.1,
+    default=0.5,
     show_default=True,
-    help="Helpfulness that safety may cost (0.1: 10 percentage points on every task).",
+    help="Share of the gain in helpfulness that safety may cost (on every task).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def recommend(run: Path, give_up: float, as_json: bool) -> None:
     """Say which condition of a finished RUN to serve under which template, and what each alternative costs.
 
-    Of the cells that keep their helpfulness, the one with the least measured harm; where that is equal, one
-    under a safety prompt that it was not tuned under. "Cannot tell" where the intervals leave open whether
-    another is safer, with the prompts or seeds that would decide it.
+    Of the cells that keep at least half of what tuning gained, those as safe as the safest (within the
+    study's margin), and of these the most helpful; where that is equal, one under a safety prompt that it was
+    not tuned under. "Cannot tell" where the intervals leave open whether another is safer, with the prompts or
+    seeds that would decide it.
     """
     found = recommended(run, give_up)
     if as_json:
