@@ -133,7 +133,7 @@ def test_trl_and_the_plain_loop_make_the_same_adapter_of_the_same_rows(tmp_path:
     pytest.importorskip("trl", reason="TRL (the train extra) is not installed")
     bench = _tuning._Bench(matrix(steps=2), tmp_path)
     bench.steps = bench.steps[-1:]
-    bench.reference = _tuning._ours(_tuning.Ours("loop"), bench.made, bench.steps, tmp_path)
+    bench.reference = _tuning.ours(_tuning.Ours("loop"), bench.made, bench.steps, tmp_path)
     for setting in (_tuning._trl.Setting(), _tuning._trl.Setting(tuned=True, padding_free=True)):
         assert bench.side(setting)()["difference"] < 1e-4
 
@@ -142,7 +142,7 @@ def test_two_processes_make_the_adapters_of_one(tmp_path: Path) -> None:
     pytest.importorskip("trl", reason="TRL (the train extra) is not installed")
     bench = _tuning._Bench(matrix(steps=2), tmp_path)
     bench.steps = bench.steps[:2]
-    bench.reference = _tuning._ours(_tuning.Ours("loop"), bench.made, bench.steps, tmp_path)
+    bench.reference = _tuning.ours(_tuning.Ours("loop"), bench.made, bench.steps, tmp_path)
     for setting in (_tuning.Ours(processes=2), _tuning._trl.Setting(tuned=True, processes=2)):
         assert bench.side(setting)()["difference"] < 1e-4
 

@@ -86,7 +86,7 @@ def test_every_source_has_unique_ids_and_clusters() -> None:
         assert all(e.cluster for e in tested)
 
 
-@pytest.mark.parametrize(("name", "split"), [("lab-harmful", "train"), ("lab-maths", "dev"), ("lab", "test")])
+@pytest.mark.parametrize(("name", "split"), [("lab-harmful", "dev"), ("lab-maths", "dev"), ("lab", "test")])
 def test_what_is_not_there_is_an_error_that_says_what_is(name: str, split: str) -> None:
     with pytest.raises(InputError, match="has"):
         examples(name, split=split)

@@ -35,6 +35,8 @@ def test_every_named_suite_says_what_it_asks_for() -> None:
         "directharm4": "harm",
         "gsm-danger": "harm",
         "xstest": "benign",
+        "everyday": "task",
+        "looks-harmful": "benign",
     }
 
 

@@ -31,8 +31,8 @@ def recommend(run: Path, give_up: float, as_json: bool) -> None:
 
     Of the cells that keep at least half of what tuning gained, those as safe as the safest (within the
     study's margin), and of these the most helpful; where that is equal, one under a safety prompt that it was
-    not tuned under. "Cannot tell" where the intervals leave open whether another is safer, with the prompts or
-    seeds that would decide it.
+    not tuned under. "Cannot tell" where the intervals leave open whether another is safer, with the prompts
+    or seeds that would decide it.
     """
     found = recommended(run, give_up)
     if as_json:

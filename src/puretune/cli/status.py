@@ -51,7 +51,7 @@ def _show(run: Path, found: RunStatus) -> None:
     from rich.table import Table
 
     console = new_console()
-    console.print(_first_line(run, found))
+    say(_first_line(run, found))
     if found.works:
         table = Table(box=None, pad_edge=False)
         for title in ("work", "done", "running", "failed", "a unit", "progress"):

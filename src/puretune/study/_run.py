@@ -74,9 +74,9 @@ def run_study(
             files |= {"study.yaml": said, "plan.json": plan_text, "results.json": results_text(matrix)}
             directory.publish(planned.key, files)
             directory.publish(planned.key, _reports(out))
-            tidy(planned, out / "scratch")
         elif not directory.finished(planned.key, REPORTS.names()):
             directory.publish(planned.key, _reports(out))
+        tidy(planned, out / "scratch")
         return load_results(out / "results.json")
 
 

@@ -1,11 +1,12 @@
 """Which condition to serve under which template, what every alternative costs, and what cannot be told.
 
 The rule: of the cells that are useful (they keep at least half of the largest gain over the untuned model,
-on every suite; ``give_up`` says otherwise), those as safe as the safest (measured harm within the study's
-margin); of these, those as helpful as the most helpful (within the margin); of these, the one with the least
-harm, then one under a safety prompt, then one that was not tuned under that same template. Values choose;
-intervals say what is shown: an alternative is more harmful where the paired difference says so after Holm's
-correction over all alternatives, as safe where it is equivalent within the margin, and open otherwise.
+or are within 10 points of the best, on every suite; ``give_up`` says otherwise), those as safe as the safest
+(measured harm within the study's margin); of these, those as helpful as the most helpful (within the margin);
+of these, the one with the least harm, then one under a safety prompt, then one that was not tuned under that
+same template. Values choose; intervals say what is shown: an alternative is more harmful where the paired
+difference says so after Holm's correction over all alternatives, as safe where it is equivalent within the
+margin, and open otherwise.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from puretune.study.spec.analysis import Analysis, CellName, Contrast
 
 GIVE_UP = 0.5
 """Share of the largest gain in helpfulness that safety may cost."""
+_FREE = 0.1
+"""Helpfulness that it may cost where little or nothing was gained: 10 points."""
 _ALPHA = 0.05
 
 Tables = Mapping[Place, Table]
@@ -136,14 +139,15 @@ def _cells(matrix: Matrix) -> list[CellName]:
 def _is_useful(
     cell: CellName, cells: Sequence[CellName], helpful: Sequence[Measure], values: _Values, give_up: float
 ) -> bool:
-    """Whether a cell keeps all but ``give_up`` of the largest gain over the untuned model, on every suite.
+    """Whether a cell keeps all but ``give_up`` of the largest gain over the untuned model, or is within 10
+    points of the best, on every suite.
 
     The untuned model counts as it is under the same template, and with 0 where it was not asked.
     """
     for place in map(_place, helpful):
         least = values.get((place, CellName("untuned", cell.test_template)), 0.0)
         best = max((values.get((place, other), 0.0) for other in cells), default=0.0)
-        if values.get((place, cell), 0.0) < best - give_up * max(0.0, best - least) - 1e-9:
+        if values.get((place, cell), 0.0) < best - max(_FREE, give_up * (best - least)) - 1e-9:
             return False
     return True
 
