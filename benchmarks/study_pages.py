@@ -79,9 +79,9 @@ class NamedStudy:
 
 
 def study_of(matrix: Matrix) -> NamedStudy:
-    """The named study whose run this is; ValueError if there is none."""
+    """The named study whose run this is, whole or as a smoke test; ValueError if there is none."""
     for name in study_names():
-        if name.replace("/", "-") == matrix.name:
+        if matrix.name.removesuffix("-smoke") == name.replace("/", "-"):
             return NamedStudy(name)
     raise ValueError(f"{matrix.name!r} is the run of no study that has a name.")
 
@@ -98,7 +98,9 @@ def with_figures(page: str, figures: str) -> str:
 def figures(name: str, run: Path) -> str:
     """The command, the planned comparisons, the cells, what the study adds, time and machine."""
     matrix = load_results(run)
-    parts = [f"    puretune run {name}", planned(matrix), *ranking(matrix), cells(matrix), intervals(matrix)]
+    smoke = matrix.name.endswith("-smoke")
+    command = f"puretune compare-strategies {name} --smoke" if smoke else f"puretune run {name}"
+    parts = [f"    {command}", planned(matrix), *ranking(matrix), cells(matrix), intervals(matrix)]
     parts += [distances(run, matrix) if name == "template-distance" else "", moved(run), effort(matrix)]
     return "\n\n".join(part for part in parts if part)
 
