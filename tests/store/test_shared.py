@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -237,11 +238,15 @@ def test_a_store_travels_to_another_process_without_its_keys(tmp_path: Path, url
     assert len(names(url, "objects")) == 1
 
 
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_files_without_a_manifest_are_no_object(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as killed:
-        killed.setattr(SharedStore, "_claim", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        killed.setattr(SharedStore, "_claim", interrupted)
         with pytest.raises(KeyboardInterrupt):
             at(tmp_path / "a", url).put_lines("answers", KEY, ROWS)
     assert len(names(url, "files")) == 1

@@ -34,7 +34,8 @@ RENDERERS = {
 EVERY_RENDERER = pytest.mark.parametrize("renderer", RENDERERS.values(), ids=RENDERERS.keys())
 EVERY_TEMPLATE = pytest.mark.parametrize("template", BUILTIN_TEMPLATES.values(), ids=BUILTIN_TEMPLATES.keys())
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<unk>", "<|endoftext|>"]
-CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\ufdd0\ufdd1")
+# U+2581 is how sentencepiece writes a space: no text tells the two apart.
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\ufdd0\ufdd1\u2581")
 TEXTS = st.lists(
     st.one_of(st.sampled_from([*SPECIAL, " ", "5", "Natalia"]), st.text(CHARACTERS, max_size=8)), max_size=6
 ).map("".join)
