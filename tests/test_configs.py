@@ -21,7 +21,9 @@ GSM8K = ROOT.parent / "shared" / "data"
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_loads_under_its_own_name(path: Path) -> None:
-    assert Study.load(path).name == path.stem
+    """Links lead to packaged studies from where they were before, some under another name."""
+    assert path.is_symlink() or Study.load(path).name == path.stem
+    assert Study.load(path)
 
 
 def test_the_packaged_studies_load() -> None:
