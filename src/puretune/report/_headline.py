@@ -143,6 +143,8 @@ def _concluded(one: Comparison, matrix: Matrix) -> str:
     if one.conclusion in ("equivalent", "inconclusive"):
         return said
     first, second = (_short(one, *cell, matrix) for cell in _cells(one))
+    if first == second:  # two rounds of PTST, say
+        first, second = (" -> ".join(cell) for cell in _cells(one))
     better = _better(one, matrix)
     if better is None:
         return said
