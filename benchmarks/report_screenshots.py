@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report_browser import FLAGS
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -19,13 +20,6 @@ from puretune.report import html_pages
 from puretune.study import load_results
 
 PLACE = Path(__file__).parent.parent / "docs" / "gallery"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 ANSWER = "#transcripts?condition=chat:llama&template=chat:llama&suite=lab-doctor&metric=lab-doctor/accuracy"
 

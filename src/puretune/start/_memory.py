@@ -29,7 +29,7 @@ class MemoryNeeded:
 
 
 def memory_needed(plan: Plan, longest: int) -> MemoryNeeded:
-    """Of a plan that tunes, where the longest row has so many tokens."""
+    """Memory that a plan's tuning needs, in bytes; ``longest``: tokens of its longest training row."""
     resolved = plan.resolved
     recipe = next(iter(resolved.tuned.values())).recipe
     shape, size = model_shape(resolved.base.spec), _BYTES.get(resolved.base.dtype, 2)

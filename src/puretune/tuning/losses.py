@@ -7,6 +7,7 @@ the entry-point group ``puretune.losses``.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(ABC):
     """A loss: the base of the frozen dataclass of its options."""
 
     name: ClassVar[str]
@@ -48,10 +49,10 @@ class Loss:
         """What a key says about it: name, version and options."""
         return {"name": self.name, "version": self.version, **asdict(self)}
 
+    @abstractmethod
     def open(self) -> TokenLoss:
         """The function from some trained tokens to their losses, [tokens] in nats; differentiable in the
         chunk's logits."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,7 @@ async def _all(written: AsyncIterator[Piece]) -> list[Piece]:
 
 
 async def _left(request: Request) -> None:
-    """Returns when the client has gone."""
+    """Waits until the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -115,7 +115,7 @@ class Crew:
         return kind.remote(self.worker.plan, opener, scratch, self.units, self.probe)
 
     def count(self, change: int) -> None:
-        """A worker is up, or has gone."""
+        """Count a worker that has started (+1) or died (-1)."""
         with self._lock:
             self._up += change
             self._since = time.monotonic()
